@@ -1,0 +1,116 @@
+"""What the backends share: finding a library, loading its namespace, and the standard's dtype names."""
+
+import functools
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bpkit._protocol import Capability
+from bpkit.errors import BackendNotInstalledError, DeviceNotFoundError
+
+__all__ = ["ALL_CAPABILITIES", "DTYPES", "LibraryBackend", "host_copy", "is_basic_key"]
+
+ALL_CAPABILITIES = frozenset(Capability)
+
+DTYPES = (
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+)
+
+
+class LibraryBackend:
+    """The part of a backend that follows from its library's name."""
+
+    name: str
+    distribution: str
+    library: ClassVar[str]
+    """The name under which the library is imported."""
+    namespace: ClassVar[str]
+    """The module that is its array-API namespace."""
+    kernels: Mapping[str, Callable[..., Any]] = MappingProxyType({})
+
+    @functools.cached_property
+    def xp(self) -> Any:
+        self.module  # noqa: B018  its error is the clearer one when the library is missing
+        return importlib.import_module(self.namespace)
+
+    @functools.cached_property
+    def module(self) -> Any:
+        """The library itself, imported on first use."""
+        self.require()
+        try:
+            return importlib.import_module(self.library)
+        except Exception as error:
+            raise BackendNotInstalledError(
+                f"backend {self.name!r}: {self.library} is installed, but importing it failed with "
+                f"{type(error).__name__}: {error}. Install it again: pip install --force-reinstall "
+                f"{self.distribution}",
+                name=self.library,
+            ) from error
+
+    @property
+    def imported(self) -> Any:
+        """The library if this process has imported it, else None."""
+        return sys.modules.get(self.library)
+
+    @property
+    def version(self) -> str:
+        return str(self.module.__version__)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return ALL_CAPABILITIES
+
+    def require(self) -> None:
+        if self.library in sys.modules:
+            return
+        if importlib.util.find_spec(self.library) is None:
+            raise BackendNotInstalledError(
+                f"backend {self.name!r}: {self.library} is not installed in this environment; "
+                f"install the library: pip install {self.distribution}",
+                name=self.library,
+            )
+
+    def devices(self) -> tuple[str, ...]:
+        return ("cpu",)
+
+    def dtypes(self) -> tuple[str, ...]:
+        return tuple(name for name in DTYPES if hasattr(self.xp, name))
+
+    def no_device(self, name: str) -> DeviceNotFoundError:
+        """The error for a device name that is not among :meth:`devices`."""
+        here = ", ".join(repr(device) for device in self.devices())
+        return DeviceNotFoundError(f"backend {self.name!r} has no device {name!r} here; it has {here}")
+
+    def synchronize(self) -> None:
+        """Nothing is queued: this library has finished when a function returns."""
+
+
+def host_copy(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A contiguous, writable copy in the machine's byte order, which every library can take over."""
+    return np.array(x, dtype=np.asarray(x).dtype.newbyteorder("="), order="C", copy=True)
+
+
+def is_basic_key(key: Any) -> bool:
+    """Whether a key has only ints, slices, ``...`` and None, so that it selects no element twice."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return all(
+        part is None or part is ... or (isinstance(part, int | slice) and not isinstance(part, bool))
+        for part in parts
+    )

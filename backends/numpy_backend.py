@@ -1,0 +1,55 @@
+"""NumPy, the backend that is always there."""
+
+from typing import Any
+
+import numpy as np
+
+from ._common import LibraryBackend, host_copy, is_basic_key
+
+__all__ = ["NumpyBackend"]
+
+
+class NumpyBackend(LibraryBackend):
+    """NumPy arrays and NumPy scalars, in the machine's memory."""
+
+    name = "numpy"
+    distribution = "numpy"
+    library = "numpy"
+    namespace = "array_api_compat.numpy"
+
+    def owns(self, cls: type) -> bool:
+        if not issubclass(cls, np.ndarray | np.generic):
+            return False
+        if issubclass(cls, np.matrix):
+            raise TypeError(
+                "numpy.matrix is not supported, because its * and its indexing differ from every other "
+                "array's; convert it: numpy.asarray(x)"
+            )
+        if issubclass(cls, np.ma.MaskedArray):
+            raise TypeError(
+                "numpy.ma.MaskedArray is not supported, because its mask would be lost; fill it: x.filled(0), "
+                "or pass the mask as an argument of its own and use where(mask, ...)"
+            )
+        return True
+
+    def device(self, name: str | None) -> Any:
+        if name not in (None, "cpu"):
+            raise self.no_device(name)
+        return "cpu"
+
+    def device_of(self, x: Any) -> str:
+        return "cpu"
+
+    def from_host(self, x: np.ndarray[Any, Any], device: Any = None) -> Any:
+        return host_copy(x)
+
+    def to_host(self, x: Any) -> np.ndarray[Any, Any]:
+        return np.array(x, copy=True)
+
+    def index_add(self, x: Any, key: Any, updates: Any) -> Any:
+        out = np.array(x, copy=True)
+        if is_basic_key(key):
+            out[key] += updates
+        else:
+            np.add.at(out, key, updates)
+        return out

@@ -1,0 +1,120 @@
+"""What a backend is: the facts about one array library that the standard cannot state.
+
+A backend states facts and never makes policy. Derivative rules, layers, shape checks and training know no
+backend; they use the array-API namespace :attr:`Backend.xp` through :func:`bpkit.trace.call`.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+__all__ = ["Backend", "Capability", "RawArray"]
+
+RawArray = Any
+"""An array of whatever library; the array-API standard has no static type for it yet."""
+
+
+class Capability(Enum):
+    """A fact about a library that decides whether a part of bpkit can run on it."""
+
+    FLOAT64 = "float64"
+    """Has 64-bit floats (JAX has them only when its x64 mode is on)."""
+    COMPLEX = "complex"
+    """Has complex dtypes."""
+    UINT32_ARITHMETIC = "uint32 arithmetic"
+    """Adds, shifts and xors uint32 arrays, wrapping at 2**32."""
+    BOOLEAN_INDEXING = "boolean indexing"
+    """Selects with a boolean mask, so that shapes depend on values."""
+    DATA_DEPENDENT_SHAPES = "data-dependent shapes"
+    """Has the functions whose result's shape depends on values, such as ``nonzero``."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """One array library, as bpkit sees it.
+
+    Attributes
+    ----------
+    name : str
+        The name users type, for instance ``"torch"``.
+    distribution : str
+        What pip installs to get the library, for instance ``"torch"``.
+    kernels : Mapping[str, Callable]
+        Functions that replace the namespace's own under the engine's call convention (operands positional,
+        the rest by keyword), for names where the library differs from the standard or has a faster one.
+    """
+
+    name: str
+    distribution: str
+    kernels: Mapping[str, Callable[..., Any]]
+
+    @property
+    def xp(self) -> Any:
+        """The library's array-API namespace, imported on first use."""
+
+    @property
+    def version(self) -> str:
+        """The installed version of the library."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the library can do as it is configured now."""
+
+    def require(self) -> None:
+        """Check that the library can be used here, without importing it where that is possible.
+
+        Raises
+        ------
+        BackendNotInstalledError
+            If the library is missing; the message says what to install.
+        DeviceNotFoundError
+            If the library is installed but can do nothing without a device it does not see.
+        """
+
+    def owns(self, cls: type) -> bool:
+        """Whether `cls` is an array type of this library; must not import anything.
+
+        Raises
+        ------
+        TypeError
+            If it is one, but of a kind that does not follow the standard (``numpy.matrix``); the message
+            says what to use instead.
+        """
+
+    def devices(self) -> tuple[str, ...]:
+        """Names of the devices usable here, the default one first."""
+
+    def device(self, name: str | None) -> Any:
+        """The library's own device object for a name (None: the default).
+
+        Raises
+        ------
+        DeviceNotFoundError
+            If the library has no such device here; the message lists those it has.
+        """
+
+    def device_of(self, x: RawArray) -> str:
+        """The name of the device that holds `x`, one of :meth:`devices`."""
+
+    def dtypes(self) -> tuple[str, ...]:
+        """Names of the standard's dtypes that the library has here."""
+
+    def from_host(self, x: np.ndarray[Any, Any], device: Any = None) -> RawArray:
+        """Copy a NumPy array to a device, keeping its dtype; `device` is an object from :meth:`device`.
+
+        Raises
+        ------
+        TypeError
+            If the library has no such dtype here; precision is never lost silently.
+        """
+
+    def to_host(self, x: RawArray) -> np.ndarray[Any, Any]:
+        """Copy an array to a writable NumPy array, keeping its dtype."""
+
+    def index_add(self, x: RawArray, key: Any, updates: RawArray) -> RawArray:
+        """A copy of `x` with `updates` added at ``x[key]``; repeated indices accumulate."""
+
+    def synchronize(self) -> None:
+        """Wait until everything queued on this library's devices has run."""

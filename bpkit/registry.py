@@ -1,0 +1,472 @@
+"""Which array library an array belongs to, and which one new arrays are made with.
+
+A backend is loaded by name on first use, and an array's library is found among those already imported, so
+nothing here imports an array library that the program does not use. Packages add backends of their own through
+the entry-point group ``"bpkit.backends"``: an entry's name is the backend's, and it points at an object that
+satisfies :class:`bpkit._protocol.Backend`, or at a callable without arguments that makes one.
+"""
+
+import difflib
+import functools
+import importlib
+import importlib.metadata
+import inspect
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bpkit._protocol import Backend
+from bpkit.errors import BackendError, MixedBackendsError, UnknownBackendError
+
+__all__ = [
+    "BUILTIN",
+    "ENTRY_POINT_GROUP",
+    "ENVIRONMENT_VARIABLE",
+    "BackendStatus",
+    "Selection",
+    "backend_of",
+    "backend_table",
+    "by_type",
+    "common_backend",
+    "current",
+    "get_backend",
+    "use_backend",
+]
+
+BUILTIN = {
+    "numpy": "bpkit.backends.numpy_backend:NumpyBackend",
+    "jax": "bpkit.backends.jax_backend:JaxBackend",
+    "torch": "bpkit.backends.torch_backend:TorchBackend",
+    "cupy": "bpkit.backends.cupy_backend:CupyBackend",
+    "array_api_strict": "bpkit.backends.strict_backend:StrictBackend",
+}
+ENTRY_POINT_GROUP = "bpkit.backends"
+ENVIRONMENT_VARIABLE = "BPKIT_BACKEND"
+DEFAULT = "numpy"
+
+_MEMBERS = tuple(
+    sorted({*Backend.__annotations__, *(name for name in vars(Backend) if not name.startswith("_"))})
+)
+
+
+class Selection(NamedTuple):
+    """Where new arrays are made.
+
+    Attributes
+    ----------
+    backend : Backend
+        The library.
+    device : object or None
+        The library's own device object, as its creation functions take it; None is the library's default.
+    """
+
+    backend: Backend
+    device: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackendStatus:
+    """One row of :func:`backend_table`.
+
+    Attributes
+    ----------
+    name : str
+        What ``use_backend`` and ``BPKIT_BACKEND`` call it.
+    usable : bool
+        Whether it works here.
+    version : str or None
+        The installed version of the library.
+    devices : tuple of str
+        The devices usable here, the default one first.
+    dtypes : tuple of str
+        The standard's dtypes that the library has here.
+    note : str
+        Why it is not usable and what to do about it; empty if it is.
+    """
+
+    name: str
+    usable: bool
+    version: str | None = None
+    devices: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    note: str = ""
+
+
+# Loading by name.
+
+
+@functools.cache
+def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
+    """The third-party backends by name, without loading them."""
+    found: dict[str, importlib.metadata.EntryPoint] = {}
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        if entry.name in BUILTIN or entry.name in found:
+            holder = "is bpkit's own" if entry.name in BUILTIN else f"belongs to {found[entry.name].value}"
+            warnings.warn(
+                f"{_origin(entry)} claims the backend name {entry.name!r}, which {holder}; it is ignored",
+                stacklevel=2,
+            )
+        else:
+            found[entry.name] = entry
+    return found
+
+
+def _origin(entry: importlib.metadata.EntryPoint) -> str:
+    package = "" if entry.dist is None else f" of {entry.dist.name} {entry.dist.version}"
+    return f"entry point {entry.value!r}{package}"
+
+
+@functools.cache
+def _load(name: str) -> Backend:
+    """The backend object of a known name; its library need not be installed."""
+    if name in BUILTIN:
+        module, _, cls = BUILTIN[name].partition(":")
+        backend: Backend = getattr(importlib.import_module(module), cls)()
+        return backend
+    entry = _entry_points()[name]
+    try:
+        loaded = entry.load()
+        made = loaded() if isinstance(loaded, type) or (_missing(loaded) and callable(loaded)) else loaded
+        if missing := _missing(made):
+            raise TypeError(f"{type(made).__name__} lacks {', '.join(missing)} of the Backend protocol")
+        if made.name != name:
+            raise ValueError(f"its backend calls itself {made.name!r}")
+    except Exception as error:  # noqa: BLE001
+        raise BackendError(
+            f"backend {name!r}: {_origin(entry)} could not be loaded: {type(error).__name__}: {error}. "
+            "Update or uninstall the package that provides it"
+        ) from error
+    checked: Backend = made
+    return checked
+
+
+def _missing(candidate: Any) -> list[str]:
+    # getattr_static, because asking for the property `xp` would import the library.
+    absent = object()
+    return [name for name in _MEMBERS if inspect.getattr_static(candidate, name, absent) is absent]
+
+
+def get_backend(name: str) -> Backend:
+    """The backend with this name, loaded on first use.
+
+    Parameters
+    ----------
+    name : str
+        ``"numpy"``, ``"jax"``, ``"torch"``, ``"cupy"``, ``"array_api_strict"`` or a name that an installed
+        package provides; without a device.
+
+    Returns
+    -------
+    Backend
+
+    Raises
+    ------
+    UnknownBackendError
+        If no backend has this name.
+    BackendNotInstalledError
+        If its library is missing; the message has the command that installs it.
+    DeviceNotFoundError
+        If the library cannot do anything here, as CuPy without a GPU.
+    BackendError
+        If the package that provides it is broken.
+
+    Examples
+    --------
+    >>> get_backend("numpy").devices()
+    ('cpu',)
+    """
+    return _get(name, f"get_backend({name!r})")
+
+
+def _get(name: str, called: str) -> Backend:
+    if name not in BUILTIN and name not in _entry_points():
+        known = [*BUILTIN, *_entry_points()]
+        close = difflib.get_close_matches(str(name).strip().lower(), known, n=1)
+        raise UnknownBackendError(
+            f"{called}: there is no backend {name!r}. {f'Did you mean {close[0]!r}? ' if close else ''}"
+            f"There are {', '.join(known)}; usable here: {', '.join(_usable())}"
+        )
+    try:
+        backend = _load(name)
+        backend.require()
+    except BackendError as error:
+        error.args = (f"{called}: {error}. Usable here: {', '.join(_usable())}",)
+        raise
+    return backend
+
+
+def _usable() -> Iterator[str]:
+    for name in [*BUILTIN, *_entry_points()]:
+        try:
+            _load(name).require()
+        except Exception:  # noqa: BLE001  a broken one is simply not usable; asking for it says why
+            continue
+        yield name
+
+
+# Finding an array's library.
+
+
+class _ByType(dict[type, Backend | None]):
+    """Owners by exact type, looked up on first sight of a type."""
+
+    def __missing__(self, cls: type) -> Backend | None:
+        owner = _find_owner(cls)
+        self[cls] = owner
+        return owner
+
+
+by_type: dict[type, Backend | None] = _ByType(dict.fromkeys((bool, int, float, complex, NoneType)))
+"""The backend of a type of array; None for Python's own scalars and for None.
+
+``by_type[type(x)]`` asks the libraries on first sight of a type and remembers the answer; it raises
+:class:`TypeError` for a type that nobody owns.
+"""
+
+
+def _find_owner(cls: type) -> Backend | None:
+    for name in BUILTIN:
+        backend = _load(name)
+        if backend.owns(cls):
+            return backend
+    if issubclass(cls, bool | int | float | complex):
+        return None
+    failures = []
+    if cls.__module__ != "builtins":
+        for name in _entry_points():
+            try:
+                backend = _load(name)
+            except BackendError as error:
+                failures.append(str(error))
+                continue
+            if backend.owns(cls):
+                return backend
+    raise TypeError("; ".join([_not_an_array(cls), *failures]))
+
+
+def _not_an_array(cls: type) -> str:
+    written = _written(cls)
+    if issubclass(cls, list | tuple):
+        return f"expected an array, got a {written}; make an array of it first: bpkit.xp.asarray(...)"
+    return (
+        f"expected an array of one of the libraries {', '.join([*BUILTIN, *_entry_points()])}, got {written}; "
+        "bpkit.xp.asarray(...) makes an array"
+    )
+
+
+def _written(cls: type) -> str:
+    return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def backend_of(x: Any) -> Backend:
+    """The backend whose array this is.
+
+    Parameters
+    ----------
+    x : array
+        An array of any library bpkit knows, of any shape and dtype, or a NumPy scalar.
+
+    Returns
+    -------
+    Backend
+
+    Raises
+    ------
+    TypeError
+        If `x` is no array, or one that does not follow the standard (masked arrays, ``numpy.matrix``).
+
+    Examples
+    --------
+    >>> backend_of(np.zeros(3)).name
+    'numpy'
+    """
+    owner = by_type[type(x)]
+    if owner is None:
+        raise TypeError(
+            f"expected an array, got the Python value {x!r}; make an array of it first: bpkit.xp.asarray(...)"
+        )
+    return owner
+
+
+def common_backend(operands: Iterable[Any], called: str = "common_backend") -> Backend:
+    """The one backend of several operands.
+
+    Parameters
+    ----------
+    operands : iterable
+        Arrays, Python scalars and None.
+    called : str
+        The function they are operands of, for the error.
+
+    Returns
+    -------
+    Backend
+        That of the arrays; the current one if there is none among the operands.
+
+    Raises
+    ------
+    MixedBackendsError
+        If two libraries meet.
+    TypeError
+        If an operand is no array and no scalar.
+
+    Examples
+    --------
+    >>> common_backend([np.zeros(3), 2.0]).name
+    'numpy'
+    """
+    first: Any = None
+    owner: Backend | None = None
+    for x in operands:
+        backend = by_type[type(x)]
+        if backend is None or backend is owner:
+            continue
+        if owner is not None:
+            raise _mixed(called, (first, owner), (x, backend))
+        first, owner = x, backend
+    return current().backend if owner is None else owner
+
+
+def _mixed(called: str, *met: tuple[Any, Backend]) -> MixedBackendsError:
+    (first, one), (second, other) = met
+    if isinstance(first, np.ndarray | np.generic) or isinstance(second, np.ndarray | np.generic):
+        host, target = (one, other) if isinstance(first, np.ndarray | np.generic) else (other, one)
+        advice = (
+            f"Move the {host.name} array to {target.name}: "
+            f'with bpkit.use_backend("{target.name}"): x = bpkit.xp.asarray(x)'
+        )
+    else:
+        advice = (
+            f"Move one to the other's library through NumPy: "
+            f'bpkit.registry.get_backend("{one.name}").from_host('
+            f'bpkit.registry.get_backend("{other.name}").to_host(x))'
+        )
+    return MixedBackendsError(
+        f"{called}: arrays of two libraries met, {_written(type(first))} of {one.name} and "
+        f"{_written(type(second))} of {other.name}; all must come from one. {advice}"
+    )
+
+
+# Choosing where new arrays are made.
+
+_override: ContextVar[Selection | None] = ContextVar("bpkit_backend", default=None)
+_environment: tuple[str, Selection] | None = None
+
+
+def _select(spec: str, called: str) -> Selection:
+    name, colon, device = spec.partition(":")
+    backend = _get(name, called)
+    if not colon:
+        backend.xp  # noqa: B018  a library that cannot be imported is reported here, not at the first array
+        return Selection(backend)
+    try:
+        return Selection(backend, backend.device(device))
+    except BackendError as error:
+        error.args = (f"{called}: {error}",)
+        raise
+
+
+def current() -> Selection:
+    """The backend and device with which new arrays are made.
+
+    In this order: the innermost :class:`use_backend` of this thread, the environment variable
+    ``BPKIT_BACKEND`` (``name`` or ``name:device``), NumPy.
+
+    Returns
+    -------
+    Selection
+        ``(backend, device)``; device is None where none was named.
+
+    Raises
+    ------
+    BackendError
+        If ``BPKIT_BACKEND`` names a backend or device that cannot be used here.
+
+    Examples
+    --------
+    >>> with use_backend("numpy:cpu"):
+    ...     backend, device = current()
+    >>> backend.name, device
+    ('numpy', 'cpu')
+    """
+    chosen = _override.get()
+    if chosen is not None:
+        return chosen
+    global _environment
+    spec = os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT
+    if _environment is None or _environment[0] != spec:
+        _environment = (spec, _select(spec, f"{ENVIRONMENT_VARIABLE}={spec}"))
+    return _environment[1]
+
+
+class use_backend:
+    """Make new arrays with this backend, from here on or within a ``with`` block.
+
+    Holds for the current thread (more exactly: the current :mod:`contextvars` context) only. It decides where
+    arrays are *made*; an array that is passed in always keeps its own library.
+
+    Parameters
+    ----------
+    spec : str
+        ``"name"`` or ``"name:device"``, for instance ``"torch"``, ``"jax:cpu"``, ``"torch:cuda:1"``, ``"cupy:0"``.
+
+    Raises
+    ------
+    UnknownBackendError, BackendNotInstalledError, DeviceNotFoundError
+        At once, if it cannot be used here.
+
+    Examples
+    --------
+    >>> use_backend("numpy")
+    use_backend('numpy')
+    >>> with use_backend("numpy:cpu") as selection:
+    ...     selection.device
+    'cpu'
+    """
+
+    def __init__(self, spec: str) -> None:
+        self._spec = spec
+        self._selection = _select(spec, f"use_backend({spec!r})")
+        self._before = _override.get()
+        _override.set(self._selection)
+
+    def __enter__(self) -> Selection:
+        return self._selection
+
+    def __exit__(self, *exception: object) -> None:
+        _override.set(self._before)
+
+    def __repr__(self) -> str:
+        return f"use_backend({self._spec!r})"
+
+
+# Reporting.
+
+
+def backend_table() -> list[BackendStatus]:
+    """What every backend can do here, the built-in ones first; never raises.
+
+    Libraries that are installed are imported to ask them for their devices.
+
+    Examples
+    --------
+    >>> [status.usable for status in backend_table() if status.name == "numpy"]
+    [True]
+    """
+    return [_status(name) for name in [*BUILTIN, *_entry_points()]]
+
+
+def _status(name: str) -> BackendStatus:
+    try:
+        backend = _load(name)
+        backend.require()
+        return BackendStatus(name, True, backend.version, backend.devices(), backend.dtypes())
+    except Exception as error:  # noqa: BLE001
+        reason = str(error) if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
+        return BackendStatus(name, False, note=reason)
