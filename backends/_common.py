@@ -45,22 +45,27 @@ class LibraryBackend:
     """The module that is its array-API namespace."""
     kernels: Mapping[str, Callable[..., Any]] = MappingProxyType({})
 
-    @functools.cached_property
-    def xp(self) -> Any:
-        self.module  # noqa: B018  its error is the clearer one when the library is missing
-        return importlib.import_module(self.namespace)
+    advice: ClassVar[str] = ""
+    """What the install command needs to be told about it, if anything."""
 
     @functools.cached_property
     def module(self) -> Any:
         """The library itself, imported on first use."""
-        self.require()
+        return self._import(self.library)
+
+    @functools.cached_property
+    def xp(self) -> Any:
+        return self._import(self.namespace)
+
+    def _import(self, name: str) -> Any:
+        LibraryBackend.require(self)
         try:
-            return importlib.import_module(self.library)
+            return importlib.import_module(name)
         except Exception as error:
             raise BackendNotInstalledError(
-                f"backend {self.name!r}: {self.library} is installed, but importing it failed with "
-                f"{type(error).__name__}: {error}. Install it again: pip install --force-reinstall "
-                f"{self.distribution}",
+                f"backend {self.name!r}: {self.library} is installed, but importing {name} failed with "
+                f"{type(error).__name__}: {error}. Install the library again: "
+                f"pip install --force-reinstall {self.distribution}{self.advice}",
                 name=self.library,
             ) from error
 
@@ -78,12 +83,10 @@ class LibraryBackend:
         return ALL_CAPABILITIES
 
     def require(self) -> None:
-        if self.library in sys.modules:
-            return
-        if importlib.util.find_spec(self.library) is None:
+        if self.imported is None and importlib.util.find_spec(self.library) is None:
             raise BackendNotInstalledError(
                 f"backend {self.name!r}: {self.library} is not installed in this environment; "
-                f"install the library: pip install {self.distribution}",
+                f"install the library: pip install {self.distribution}{self.advice}",
                 name=self.library,
             )
 
@@ -91,7 +94,8 @@ class LibraryBackend:
         return ("cpu",)
 
     def dtypes(self) -> tuple[str, ...]:
-        return tuple(name for name in DTYPES if hasattr(self.xp, name))
+        here = self.xp.__array_namespace_info__().dtypes()
+        return tuple(name for name in DTYPES if name in here)
 
     def no_device(self, name: str) -> DeviceNotFoundError:
         """The error for a device name that is not among :meth:`devices`."""

@@ -22,7 +22,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpkit._protocol import Backend
-from bpkit.errors import BackendError, MixedBackendsError, UnknownBackendError
+from bpkit.errors import (
+    BackendError,
+    BackendNotInstalledError,
+    DeviceNotFoundError,
+    MixedBackendsError,
+    UnknownBackendError,
+)
 
 __all__ = [
     "BUILTIN",
@@ -137,7 +143,7 @@ def _load(name: str) -> Backend:
             raise TypeError(f"{type(made).__name__} lacks {', '.join(missing)} of the Backend protocol")
         if made.name != name:
             raise ValueError(f"its backend calls itself {made.name!r}")
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         raise BackendError(
             f"backend {name!r}: {_origin(entry)} could not be loaded: {type(error).__name__}: {error}. "
             "Update or uninstall the package that provides it"
@@ -196,16 +202,20 @@ def _get(name: str, called: str) -> Backend:
         backend = _load(name)
         backend.require()
     except BackendError as error:
-        error.args = (f"{called}: {error}. Usable here: {', '.join(_usable())}",)
-        raise
+        raise _reworded(error, f"{called}: {error}. Usable here: {', '.join(_usable())}") from error.__cause__
     return backend
+
+
+def _reworded(error: BackendError, text: str) -> BackendError:
+    kinds = (UnknownBackendError, BackendNotInstalledError, DeviceNotFoundError)
+    return next((kind for kind in kinds if isinstance(error, kind)), BackendError)(text)
 
 
 def _usable() -> Iterator[str]:
     for name in [*BUILTIN, *_entry_points()]:
         try:
             _load(name).require()
-        except Exception:  # noqa: BLE001  a broken one is simply not usable; asking for it says why
+        except Exception:  # noqa: BLE001, S112  asking for it by name says why
             continue
         yield name
 
@@ -368,8 +378,7 @@ def _select(spec: str, called: str) -> Selection:
     try:
         return Selection(backend, backend.device(device))
     except BackendError as error:
-        error.args = (f"{called}: {error}",)
-        raise
+        raise _reworded(error, f"{called}: {error}") from error.__cause__
 
 
 def current() -> Selection:
@@ -467,6 +476,6 @@ def _status(name: str) -> BackendStatus:
         backend = _load(name)
         backend.require()
         return BackendStatus(name, True, backend.version, backend.devices(), backend.dtypes())
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001  the table shows what is broken
         reason = str(error) if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
         return BackendStatus(name, False, note=reason)

@@ -1,0 +1,89 @@
+"""JAX: CPU, CUDA and TPU, with 64-bit types only where its x64 mode is on."""
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from bpkit._protocol import Capability
+
+from ._common import ALL_CAPABILITIES, LibraryBackend, host_copy
+
+__all__ = ["JaxBackend"]
+
+_NARROW = ALL_CAPABILITIES - {Capability.FLOAT64}
+
+
+class JaxBackend(LibraryBackend):
+    """JAX arrays and JAX tracers."""
+
+    name = "jax"
+    distribution = "jax"
+    library = "jax"
+    namespace = "jax.numpy"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return ALL_CAPABILITIES if self.module.config.jax_enable_x64 else _NARROW
+
+    def owns(self, cls: type) -> bool:
+        jax = self.imported
+        core = sys.modules.get("jax.core")
+        # Tracers pass isinstance(x, jax.Array) through a metaclass, but are no subclasses of it.
+        return jax is not None and issubclass(cls, (getattr(jax, "Array", ()), getattr(core, "Tracer", ())))
+
+    def devices(self) -> tuple[str, ...]:
+        return tuple(self._devices())
+
+    def _devices(self) -> dict[str, Any]:
+        jax = self.module
+        default, host = jax.local_devices(), jax.local_devices(backend="cpu")
+        return {_device_name(device): device for device in [*default, *host]}
+
+    def device(self, name: str | None) -> Any:
+        devices = self._devices()
+        if name is None:
+            return next(iter(devices.values()))
+        kind, _, index = name.partition(":")
+        kind = "cuda" if kind == "gpu" else kind
+        for here, device in devices.items():
+            if here.partition(":")[0] == kind and index in ("", str(device.id)):
+                return device
+        raise self.no_device(name)
+
+    def device_of(self, x: Any) -> str:
+        # A traced array has no device yet, and a sharded one several; both answer with the first they can have.
+        if isinstance(x, self.module.core.Tracer):
+            return self.devices()[0]
+        return min(_device_name(device) for device in x.devices())
+
+    def from_host(self, x: np.ndarray[Any, Any], device: Any = None) -> Any:
+        copy = host_copy(x)
+        if self.module.dtypes.canonicalize_dtype(copy.dtype) != copy.dtype:
+            raise TypeError(
+                f"backend 'jax' has no {copy.dtype.name} while its x64 mode is off. Set JAX_ENABLE_X64=1 (or call "
+                'jax.config.update("jax_enable_x64", True)) before the first array is made, or convert the array '
+                "to a 32-bit dtype yourself"
+            )
+        return self.module.device_put(copy, device)
+
+    def to_host(self, x: Any) -> np.ndarray[Any, Any]:
+        return np.array(x, copy=True)
+
+    def index_add(self, x: Any, key: Any, updates: Any) -> Any:
+        return x.at[key].add(self.xp.asarray(updates, dtype=x.dtype))
+
+    def synchronize(self) -> None:
+        jax = self.module
+        jax.effects_barrier()
+        for device in self._devices().values():
+            # An accelerator runs what it is given in order, so this is done when all before it is.
+            jax.block_until_ready(jax.device_put(np.int32(0), device) + 1)
+            jax.block_until_ready(jax.live_arrays(device.platform))
+
+
+def _device_name(device: Any) -> str:
+    kind = device.platform
+    if kind == "gpu":
+        kind = "rocm" if "rocm" in device.client.platform_version.lower() else "cuda"
+    return "cpu" if (kind, device.id) == ("cpu", 0) else f"{kind}:{device.id}"

@@ -1,0 +1,71 @@
+"""array-api-strict: the standard and nothing else, the reference that tests run against."""
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from bpkit._protocol import Capability
+
+from ._common import ALL_CAPABILITIES, LibraryBackend, host_copy
+
+__all__ = ["StrictBackend"]
+
+_FLAGS = {
+    "boolean_indexing": Capability.BOOLEAN_INDEXING,
+    "data_dependent_shapes": Capability.DATA_DEPENDENT_SHAPES,
+}
+
+
+class StrictBackend(LibraryBackend):
+    """array-api-strict arrays, with the library's flags as the user has set them."""
+
+    name = "array_api_strict"
+    distribution = "array-api-strict"
+    library = "array_api_strict"
+    namespace = "array_api_strict"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        flags = self.module.get_array_api_strict_flags()
+        return ALL_CAPABILITIES - {fact for flag, fact in _FLAGS.items() if not flags[flag]}
+
+    def owns(self, cls: type) -> bool:
+        # The library has no public name for its array class.
+        module = sys.modules.get("array_api_strict._array_object")
+        return issubclass(cls, getattr(module, "Array", ()))
+
+    def devices(self) -> tuple[str, ...]:
+        return tuple(self._devices())
+
+    def _devices(self) -> dict[str, Any]:
+        devices = self.module.__array_namespace_info__().devices()
+        return {_device_name(device): device for device in devices}
+
+    def device(self, name: str | None) -> Any:
+        devices = self._devices()
+        if name is not None and name not in devices:
+            raise self.no_device(name)
+        return devices[name or "cpu"]
+
+    def device_of(self, x: Any) -> str:
+        return _device_name(x.device)
+
+    def from_host(self, x: np.ndarray[Any, Any], device: Any = None) -> Any:
+        return self.xp.asarray(host_copy(x), device=device)
+
+    def to_host(self, x: Any) -> np.ndarray[Any, Any]:
+        return np.array(np.from_dlpack(x), copy=True)
+
+    def index_add(self, x: Any, key: Any, updates: Any) -> Any:
+        parts = key if isinstance(key, tuple) else (key,)
+        host_key = tuple(self.to_host(part) if self.owns(type(part)) else part for part in parts)
+        out = self.to_host(x)
+        np.add.at(out, host_key, self.to_host(updates) if self.owns(type(updates)) else updates)
+        return self.from_host(out, x.device)
+
+
+def _device_name(device: Any) -> str:
+    # A device of this library shows its name in its repr only: array_api_strict.Device('CPU_DEVICE').
+    name = repr(device).split("'")[1]
+    return "cpu" if name == "CPU_DEVICE" else name

@@ -1,0 +1,86 @@
+"""PyTorch: CPU and whatever accelerator it was built for."""
+
+from typing import Any
+
+import numpy as np
+
+from bpkit._protocol import Capability
+
+from ._common import ALL_CAPABILITIES, LibraryBackend, host_copy, is_basic_key
+
+__all__ = ["TorchBackend"]
+
+# torch.uint32 exists since 2.3, but add, shifts and xor are not implemented for it:
+# https://github.com/pytorch/pytorch/issues/58734
+_CAPABILITIES = ALL_CAPABILITIES - {Capability.UINT32_ARITHMETIC}
+
+
+class TorchBackend(LibraryBackend):
+    """PyTorch tensors, parameters among them; bpkit neither uses nor updates their own autograd."""
+
+    name = "torch"
+    distribution = "torch"
+    library = "torch"
+    namespace = "array_api_compat.torch"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        if self.module.get_default_device().type == "mps":
+            return _CAPABILITIES - {Capability.FLOAT64}
+        return _CAPABILITIES
+
+    def owns(self, cls: type) -> bool:
+        return issubclass(cls, getattr(self.imported, "Tensor", ()))
+
+    def devices(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([str(self.device(None)), *self._accelerators(), "cpu"]))
+
+    def _accelerators(self) -> list[str]:
+        accelerator = self.module.accelerator
+        if not accelerator.is_available():
+            return []
+        kind = accelerator.current_accelerator().type
+        return [f"{kind}:{index}" for index in range(accelerator.device_count())]
+
+    def device(self, name: str | None) -> Any:
+        torch = self.module
+        if name is None:
+            default = torch.get_default_device()
+        else:
+            try:
+                default = torch.device(name)
+            except RuntimeError:
+                raise self.no_device(name) from None
+        if default.type != "cpu" and default.index is None:
+            default = torch.device(default.type, 0)
+        if name is not None and str(default) not in ["cpu", *self._accelerators()]:
+            raise self.no_device(name)
+        return default
+
+    def device_of(self, x: Any) -> str:
+        return str(x.device)
+
+    def from_host(self, x: np.ndarray[Any, Any], device: Any = None) -> Any:
+        return self.module.from_numpy(host_copy(x)).to(self.device(None) if device is None else device)
+
+    def to_host(self, x: Any) -> np.ndarray[Any, Any]:
+        return np.array(x.numpy(force=True), copy=True)
+
+    def index_add(self, x: Any, key: Any, updates: Any) -> Any:
+        torch = self.module
+        out = x.detach().clone(memory_format=torch.contiguous_format)
+        updates = torch.as_tensor(updates, dtype=x.dtype, device=x.device)
+        if is_basic_key(key):
+            out[key] += updates
+        elif isinstance(key, torch.Tensor) and key.dtype != torch.bool:
+            out.index_put_((key.long(),), updates, accumulate=True)
+        else:
+            # index_put_ takes no slices; torch's own indexing of the positions says where each update goes.
+            positions = torch.arange(x.numel(), device=x.device).reshape(x.shape)[key]
+            flat = updates.expand(positions.shape).reshape(-1)
+            out.view(-1).index_add_(0, positions.reshape(-1), flat)
+        return out
+
+    def synchronize(self) -> None:
+        for device in self._accelerators():
+            self.module.accelerator.synchronize(device)
