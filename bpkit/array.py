@@ -1,0 +1,264 @@
+"""The array that a transform shows to the user's function."""
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from bpkit._protocol import Capability
+from bpkit.errors import GradientCutError, GradientCutWarning
+from bpkit.indexing import getitem
+from bpkit.registry import backend_of
+from bpkit.trace import Traced, call
+
+__all__ = ["Array", "raw"]
+
+
+def raw(x: Any) -> Any:
+    """The library's own array under every trace; anything else unchanged."""
+    while isinstance(x, Traced):
+        x = x._value
+    return x
+
+
+def _operator(name: str) -> Callable[["Array", Any], "Array"]:
+    def apply(self: "Array", other: Any) -> "Array":
+        return call(name, self, other)  # type: ignore[no-any-return]
+
+    return apply
+
+
+def _reflected(name: str) -> Callable[["Array", Any], "Array"]:
+    def apply(self: "Array", other: Any) -> "Array":
+        return call(name, other, self)  # type: ignore[no-any-return]
+
+    return apply
+
+
+def _in_place(name: str) -> Callable[["Array", Any], "Array"]:
+    def apply(self: "Array", other: Any) -> "Array":
+        return self._update(name, call(name, self, other))
+
+    return apply
+
+
+class Array(Traced):
+    """A backend array and the trace that watches it, with the interface of the standard's array object.
+
+    Nobody builds one by hand: :func:`bpkit.grad` and the other transforms wrap what comes in and unwrap what goes
+    out. Every operator and method ends in :func:`bpkit.trace.call`.
+    """
+
+    __slots__ = ()
+
+    # NumPy arrays and scalars then leave their operators to ours.
+    __array_ufunc__ = None
+    __hash__ = None  # type: ignore[assignment]
+
+    # What it is.
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of every axis."""
+        shape: tuple[int, ...] = self._value.shape
+        return shape
+
+    @property
+    def dtype(self) -> Any:
+        """The library's dtype object."""
+        return self._value.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self._value.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        size = 1
+        for length in self._value.shape:
+            size *= length
+        return size
+
+    @property
+    def device(self) -> Any:
+        """The library's device object."""
+        return raw(self).device
+
+    @property
+    def T(self) -> "Array":  # noqa: N802
+        """The transpose of a matrix."""
+        if self.ndim != 2:
+            raise ValueError(f"x.T transposes a matrix, and x has shape {self.shape}; use x.mT or permute_dims")
+        return self.mT
+
+    @property
+    def mT(self) -> "Array":  # noqa: N802
+        """The last two axes exchanged."""
+        return call("matrix_transpose", self)  # type: ignore[no-any-return]
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        from bpkit.namespace.xp import namespace_of  # the layer above, which is written with this class
+
+        return namespace_of(backend_of(raw(self)))
+
+    def __repr__(self) -> str:
+        return f"Array({raw(self)!r}, traced by {self._trace.transform}, level {self._trace.level})"
+
+    def __format__(self, spec: str) -> str:
+        return format(raw(self), spec) if spec else repr(self)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a 0-d array")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator["Array"]:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d array")
+        return (self[i] for i in range(self.shape[0]))
+
+    # Values for Python's control flow.
+
+    def __bool__(self) -> bool:
+        return bool(raw(self))
+
+    def __int__(self) -> int:
+        return int(raw(self))
+
+    def __index__(self) -> int:
+        index: int = raw(self).__index__()
+        return index
+
+    def __float__(self) -> float:
+        self._note_cut("float")
+        return float(raw(self))
+
+    def __complex__(self) -> complex:
+        self._note_cut("complex")
+        return complex(raw(self))
+
+    def _note_cut(self, conversion: str) -> None:
+        """Remember where a value left the trace: it warns, and fails the transform if nothing else depends on it."""
+        cut, x = False, self
+        frame = sys._getframe(2)
+        place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        while isinstance(x, Traced):
+            if x._link is not None:
+                x._trace.cuts.append(f"{conversion}() at {place}")
+                cut = True
+            x = x._value
+        if cut:
+            warnings.warn(
+                f"{conversion}() of a value that is being differentiated: no gradient flows through the result. "
+                f"If that is meant, write {conversion}(bpkit.stop_gradient(x))",
+                GradientCutWarning,
+                stacklevel=3,
+            )
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        self._refuse("numpy.asarray(x)")
+
+    def __dlpack__(self, **kwargs: Any) -> NoReturn:
+        self._refuse("DLPack export")
+
+    def __dlpack_device__(self) -> NoReturn:
+        self._refuse("DLPack export")
+
+    def _refuse(self, conversion: str) -> NoReturn:
+        raise GradientCutError(
+            f"{conversion} of a value traced by {self._trace.transform} would lose its gradient. Use the functions of "
+            f"bpkit.xp (or x.__array_namespace__()) instead; they work on traced and plain arrays alike"
+        )
+
+    # Indexing.
+
+    def __getitem__(self, key: Any) -> "Array":
+        return getitem(self, key)  # type: ignore[no-any-return]
+
+    def __setitem__(self, key: Any, value: Any) -> NoReturn:
+        raise GradientCutError(
+            f"x[...] = value on a value traced by {self._trace.transform}: assignment cannot be followed yet. "
+            f"Write xp.where(mask, value, x), or build the array with xp.concat or xp.stack"
+        )
+
+    # Operators.
+
+    def __pos__(self) -> "Array":
+        return call("positive", self)  # type: ignore[no-any-return]
+
+    def __neg__(self) -> "Array":
+        return call("negative", self)  # type: ignore[no-any-return]
+
+    def __abs__(self) -> "Array":
+        return call("abs", self)  # type: ignore[no-any-return]
+
+    def __invert__(self) -> "Array":
+        return call("bitwise_invert", self)  # type: ignore[no-any-return]
+
+    __add__ = _operator("add")
+    __sub__ = _operator("subtract")
+    __mul__ = _operator("multiply")
+    __truediv__ = _operator("divide")
+    __floordiv__ = _operator("floor_divide")
+    __mod__ = _operator("remainder")
+    __pow__ = _operator("pow")
+    __matmul__ = _operator("matmul")
+    __and__ = _operator("bitwise_and")
+    __or__ = _operator("bitwise_or")
+    __xor__ = _operator("bitwise_xor")
+    __lshift__ = _operator("bitwise_left_shift")
+    __rshift__ = _operator("bitwise_right_shift")
+
+    __radd__ = _reflected("add")
+    __rsub__ = _reflected("subtract")
+    __rmul__ = _reflected("multiply")
+    __rtruediv__ = _reflected("divide")
+    __rfloordiv__ = _reflected("floor_divide")
+    __rmod__ = _reflected("remainder")
+    __rpow__ = _reflected("pow")
+    __rmatmul__ = _reflected("matmul")
+    __rand__ = _reflected("bitwise_and")
+    __ror__ = _reflected("bitwise_or")
+    __rxor__ = _reflected("bitwise_xor")
+    __rlshift__ = _reflected("bitwise_left_shift")
+    __rrshift__ = _reflected("bitwise_right_shift")
+
+    __iadd__ = _in_place("add")
+    __isub__ = _in_place("subtract")
+    __imul__ = _in_place("multiply")
+    __itruediv__ = _in_place("divide")
+    __ifloordiv__ = _in_place("floor_divide")
+    __imod__ = _in_place("remainder")
+    __ipow__ = _in_place("pow")
+    __imatmul__ = _in_place("matmul")
+    __iand__ = _in_place("bitwise_and")
+    __ior__ = _in_place("bitwise_or")
+    __ixor__ = _in_place("bitwise_xor")
+    __ilshift__ = _in_place("bitwise_left_shift")
+    __irshift__ = _in_place("bitwise_right_shift")
+
+    __eq__ = _operator("equal")  # type: ignore[assignment]
+    __ne__ = _operator("not_equal")  # type: ignore[assignment]
+    __lt__ = _operator("less")
+    __le__ = _operator("less_equal")
+    __gt__ = _operator("greater")
+    __ge__ = _operator("greater_equal")
+
+    def _update(self, name: str, result: "Array") -> "Array":
+        """What ``x += y`` leaves in x: this very object where the library's arrays can change, a new one where not."""
+        if Capability.IN_PLACE not in backend_of(raw(self)).capabilities:
+            return result
+        if self._shared:
+            raise GradientCutError(
+                f"in-place {name}: x is a view of another array, or another array is a view of it, and a change seen "
+                f"through both cannot be followed. Write x = x + y (with a new result) instead of x += y"
+            )
+        if result.shape != self.shape or result.dtype != self.dtype:
+            raise ValueError(
+                f"in-place {name}: the result has shape {result.shape} and dtype {result.dtype}, "
+                f"which do not fit into x with shape {self.shape} and dtype {self.dtype}"
+            )
+        self._value, self._trace, self._link = result._value, result._trace, result._link
+        return self

@@ -1,0 +1,109 @@
+"""Reverse mode: record the graph on the way forward, then carry cotangents back through it."""
+
+from collections.abc import Iterable
+from heapq import heappop, heappush
+from typing import Any
+
+from bpkit.array import Array
+from bpkit.graph import Node
+from bpkit.rules.registry import rule_of
+from bpkit.trace import VIEWS, Trace, Traced, call, share
+
+__all__ = ["ReverseTrace", "pull_back"]
+
+
+class ReverseTrace(Trace):
+    """Links every value that depends on an input to a node of the graph."""
+
+    __slots__ = ()
+
+    transform = "grad, value_and_grad or vjp"
+
+    def input(self, value: Any) -> Array:
+        """Watch a value as an input: a node without parents."""
+        return Array(value, self, Node("input", value, []))
+
+    def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
+        if not self.live:
+            self.refuse(name)
+        values, parents, depends = [], [], False
+        for x in operands:
+            if isinstance(x, Traced) and x._trace is self:
+                values.append(x._value)
+                parents.append(x._link)
+                depends = depends or x._link is not None
+            else:
+                values.append(x)
+                parents.append(None)
+        out = call(name, *values, **static)
+        if type(out) is tuple:
+            return tuple([Array(part, self, None) for part in out])
+        node = None
+        if depends:
+            rule = rule_of(name)
+            edges = rule.edges(parents, values, out, static) if rule is not None else None
+            if edges:
+                node = Node(name, out, edges)
+        result = Array(out, self, node)
+        if name in VIEWS:
+            share(result, operands)
+        return result
+
+
+def pull_back(seeds: Iterable[tuple[Node, Any]], release: bool) -> dict[Node, Any]:
+    """Carry cotangents from the outputs of a graph to its inputs.
+
+    Parameters
+    ----------
+    seeds : iterable of (Node, cotangent)
+    release : bool
+        Whether to let go of what each node kept as soon as it has been used; the graph can then be walked only once.
+
+    Returns
+    -------
+    dict
+        The cotangent of every input that the seeds depend on.
+    """
+    pending: dict[int, tuple[Node, Any]] = {}
+    # Parents are older than their children, so the youngest node has all of its cotangent: a heap of clock readings
+    # walks the graph in topological order without visiting it first.
+    queue: list[int] = []
+    for node, g in seeds:
+        _accumulate(pending, queue, node, g)
+    inputs: dict[Node, Any] = {}
+    while queue:
+        node, g = pending.pop(-heappop(queue))
+        edges = node.edges
+        if not edges:
+            inputs[node] = g
+            continue
+        if release:
+            node.edges = []
+        for parent, pull, saved in edges:
+            _accumulate(pending, queue, parent, pull(g, *saved))
+    return inputs
+
+
+def _accumulate(pending: dict[int, tuple[Node, Any]], queue: list[int], node: Node, g: Any) -> None:
+    if g.shape != node.shape:
+        g = _sum_to(g, node.shape)
+    if g.dtype != node.dtype:
+        g = call("cotangent_as", g, dtype=node.dtype)
+    index = node.index
+    if index in pending:
+        g = pending[index][1] + g
+    else:
+        heappush(queue, -index)
+    pending[index] = node, g
+
+
+def _sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum over the axes along which broadcasting repeated an operand of this shape."""
+    extra = len(g.shape) - len(shape)
+    stretched = [
+        extra + i
+        for i, (have, want) in enumerate(zip(g.shape[extra:], shape, strict=True))
+        if want == 1 and have != 1
+    ]
+    g = call("sum", g, axis=(*range(extra), *stretched), dtype=None, keepdims=False)
+    return g if g.shape == shape else call("reshape", g, shape=shape, copy=None)

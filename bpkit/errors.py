@@ -1,0 +1,125 @@
+"""Every exception and warning that bpkit raises on purpose.
+
+::
+
+    BpkitError
+    ├── BackendError
+    │   ├── UnknownBackendError        (ValueError)   a name that no backend has
+    │   ├── BackendNotInstalledError   (ImportError)  its library is missing
+    │   ├── DeviceNotFoundError        (ValueError)   the library is here, the device is not
+    │   └── MixedBackendsError         (TypeError)    arrays of two libraries in one call
+    ├── TraceError
+    │   ├── LeakedArrayError           (RuntimeError) a traced value used after its transform ended
+    │   ├── GradientCutError           (TypeError)    a conversion that would lose the gradient
+    │   └── NotDifferentiableError     (TypeError)    no derivative exists, or none is known
+    ├── ArgumentError                  (TypeError)    an argument of a transform has the wrong kind
+    ├── ShapeError                     (ValueError)   shapes that do not fit
+    ├── DataError                      (ValueError)
+    │   ├── CorruptDataError                          a data file is truncated, swapped or damaged
+    │   └── MissingDataError           (FileNotFoundError) it is not here and cannot be fetched
+    └── RunError
+        ├── CorruptRunError            (ValueError)   a run folder is incomplete or damaged
+        └── SaveError                  (OSError)      writing failed; what was there before is intact
+
+    GradientCutWarning                 (UserWarning)  a traced value was turned into a Python float
+
+Each also derives from the builtin in parentheses, so callers can catch what they already know.
+"""
+
+__all__ = [
+    "ArgumentError",
+    "BackendError",
+    "BackendNotInstalledError",
+    "BpkitError",
+    "CorruptDataError",
+    "CorruptRunError",
+    "DataError",
+    "DeviceNotFoundError",
+    "GradientCutError",
+    "GradientCutWarning",
+    "LeakedArrayError",
+    "MissingDataError",
+    "MixedBackendsError",
+    "NotDifferentiableError",
+    "RunError",
+    "SaveError",
+    "ShapeError",
+    "TraceError",
+    "UnknownBackendError",
+]
+
+
+class BpkitError(Exception):
+    """Base of every exception that bpkit raises on purpose."""
+
+
+class BackendError(BpkitError):
+    """An array library cannot be used as asked."""
+
+
+class UnknownBackendError(BackendError, ValueError):
+    """No backend has this name."""
+
+
+class BackendNotInstalledError(BackendError, ImportError):
+    """The backend is known, but its library is not installed."""
+
+
+class DeviceNotFoundError(BackendError, ValueError):
+    """The library is installed, but it has no such device."""
+
+
+class MixedBackendsError(BackendError, TypeError):
+    """Arrays of two different libraries met in one call."""
+
+
+class TraceError(BpkitError):
+    """A traced value was used in a way that would make its derivative wrong."""
+
+
+class LeakedArrayError(TraceError, RuntimeError):
+    """A traced value was used after the transform that made it had ended."""
+
+
+class GradientCutError(TraceError, TypeError):
+    """A conversion of a traced value would silently lose its gradient."""
+
+
+class NotDifferentiableError(TraceError, TypeError):
+    """A function on the path has no derivative rule."""
+
+
+class ArgumentError(BpkitError, TypeError):
+    """An argument of a transform has the wrong kind, dtype or structure."""
+
+
+class ShapeError(BpkitError, ValueError):
+    """Shapes do not fit together."""
+
+
+class DataError(BpkitError, ValueError):
+    """Training data cannot be used."""
+
+
+class CorruptDataError(DataError):
+    """A data file is truncated, swapped with another or damaged."""
+
+
+class MissingDataError(DataError, FileNotFoundError):
+    """A data file is not on this machine and could not be fetched."""
+
+
+class RunError(BpkitError):
+    """A run folder cannot be used."""
+
+
+class CorruptRunError(RunError, ValueError):
+    """A run folder is incomplete or damaged."""
+
+
+class SaveError(RunError, OSError):
+    """Writing a run failed; what was saved before is intact."""
+
+
+class GradientCutWarning(UserWarning):
+    """A traced value was turned into a Python number, which has no gradient."""

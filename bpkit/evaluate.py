@@ -1,0 +1,71 @@
+"""What a function name means when none of its operands is traced: the library's own function.
+
+:func:`evaluate` finds the library that owns the operands and runs, in this order, the backend's kernel of that
+name, the definition registered here, or the function of that name in the library's array-API namespace.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from bpkit._protocol import Backend
+from bpkit.registry import by_type, common_backend, current
+
+__all__ = ["definition", "evaluate"]
+
+Definition = Callable[..., Any]
+
+_definitions: dict[str, Definition] = {}
+_functions: dict[Backend, dict[str, Callable[..., Any]]] = {}
+
+
+def definition(name: str) -> Callable[[Definition], Definition]:
+    """Register what `name` means in standard functions, as ``f(xp, *operands, **static)``.
+
+    Needed where the standard's signature is not the engine's (operands positional, the rest by keyword) or where
+    the standard has no such function; `xp` is the library's own namespace.
+    """
+
+    def register(function: Definition) -> Definition:
+        if name in _definitions:
+            raise ValueError(f"{name!r} already has a definition")
+        _definitions[name] = function
+        return function
+
+    return register
+
+
+def evaluate(name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
+    """Run `name` on raw arrays of one library and Python scalars.
+
+    Raises
+    ------
+    MixedBackendsError
+        If the operands belong to two libraries.
+    """
+    backend = None
+    for x in operands:
+        owner = by_type[type(x)]
+        if owner is not backend and owner is not None:
+            if backend is not None:
+                common_backend(operands, name)
+            backend = owner
+    if backend is None:
+        backend = current().backend
+    try:
+        function = _functions[backend][name]
+    except KeyError:
+        function = _resolve(backend, name)
+    return function(*operands, **static)
+
+
+def _resolve(backend: Backend, name: str) -> Callable[..., Any]:
+    function = backend.kernels.get(name)
+    if function is None and name in _definitions:
+        function = partial(_definitions[name], backend.xp)
+    if function is None:
+        function = backend.xp
+        for part in name.split("."):
+            function = getattr(function, part)
+    _functions.setdefault(backend, {})[name] = function
+    return function

@@ -1,0 +1,55 @@
+"""The record that reverse mode keeps: one node for each function applied to a value that needs a gradient."""
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any, NamedTuple
+
+__all__ = ["Edge", "Node"]
+
+_clock = count()
+
+
+class Edge(NamedTuple):
+    """The way back from a node to one of the operands it came from.
+
+    Attributes
+    ----------
+    parent : Node
+        Where that operand came from.
+    pull : callable
+        ``(g, *saved) -> cotangent of the operand``; the engine sums it over broadcast axes afterwards.
+    saved : tuple
+        What `pull` needs of the operands and of the result; nothing else is kept alive.
+    """
+
+    parent: "Node"
+    pull: Callable[..., Any]
+    saved: tuple[Any, ...]
+
+
+class Node:
+    """One value in the graph.
+
+    Attributes
+    ----------
+    name : str
+        The function that made it; ``"input"`` for an input of the transform.
+    index : int
+        Rises with time, so that parents have smaller ones: the topological order.
+    shape, dtype
+        Those of the value, which its cotangent must have too.
+    edges : sequence of Edge
+        Empty for an input.
+    """
+
+    __slots__ = ("dtype", "edges", "index", "name", "shape")
+
+    def __init__(self, name: str, value: Any, edges: list[Edge]) -> None:
+        self.name = name
+        self.index = next(_clock)
+        self.shape = value.shape
+        self.dtype = value.dtype
+        self.edges = edges
+
+    def __repr__(self) -> str:
+        return f"<{self.name} #{self.index} {self.dtype}{list(self.shape)}>"

@@ -1,0 +1,6 @@
+"""Functions that take a function and return what its derivative says: the public face of the engine."""
+
+from bpkit.transforms.gradient import grad, stop_gradient, value_and_grad
+from bpkit.transforms.products import jvp, vjp
+
+__all__ = ["grad", "jvp", "stop_gradient", "value_and_grad", "vjp"]

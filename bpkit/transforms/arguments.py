@@ -1,0 +1,163 @@
+"""What every transform does with its arguments: wrap what comes in, check it, unwrap what goes out."""
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+from bpkit import tree
+from bpkit._protocol import Backend
+from bpkit.array import Array, raw
+from bpkit.errors import ArgumentError, GradientCutError
+from bpkit.registry import backend_of, by_type, common_backend
+from bpkit.trace import Trace, Traced, call
+
+__all__ = [
+    "as_inputs",
+    "check_cuts",
+    "check_tangent",
+    "describe",
+    "is_array",
+    "name_of",
+    "own",
+    "unwrap",
+    "wrap_constants",
+    "zeros_like",
+]
+
+
+def name_of(fun: Callable[..., Any]) -> str:
+    """What to call the user's function in an error."""
+    return getattr(fun, "__qualname__", None) or repr(fun)
+
+
+def describe(x: Any) -> str:
+    """A value as an error shows it: dtype and shape of an array, else its type and value."""
+    return f"{x.dtype} array of shape {x.shape}" if is_array(x) else f"{type(x).__name__} {x!r}"
+
+
+def is_array(x: Any) -> bool:
+    """Whether `x` is a traced array or one of a library that some backend owns."""
+    if isinstance(x, Traced):
+        return True
+    try:
+        return by_type[type(x)] is not None
+    except TypeError:
+        return False
+
+
+@lru_cache(maxsize=256)
+def _is_inexact(backend: Backend, dtype: Any) -> bool:
+    inexact: bool = backend.xp.isdtype(dtype, ("real floating", "complex floating"))
+    return inexact
+
+
+@lru_cache(maxsize=256)
+def _is_real(backend: Backend, dtype: Any) -> bool:
+    real: bool = backend.xp.isdtype(dtype, "real floating")
+    return real
+
+
+def is_real_scalar(x: Any) -> bool:
+    """Whether `x` is a 0-d array of a real floating dtype."""
+    return is_array(x) and x.shape == () and _is_real(backend_of(raw(x)), x.dtype)
+
+
+def as_inputs(called: str, argument: str, value: Any, everything: Any) -> tuple[list[Any], tree.Structure]:
+    """The leaves of an argument that is differentiated, each a floating array.
+
+    Parameters
+    ----------
+    called : str
+        The transform and the function, for errors.
+    argument : str
+        The name of the argument, for errors.
+    value : pytree
+        Arrays, and Python floats, which become 0-d arrays of the library of the other arguments.
+    everything : pytree
+        All arguments, to find that library.
+
+    Raises
+    ------
+    ArgumentError
+        If a leaf is not a floating array; the message names it.
+    """
+    leaves, structure = tree.flatten(value)
+    for i, leaf in enumerate(leaves):
+        if isinstance(leaf, float | complex) and not is_array(leaf):
+            arrays = [raw(x) for x in tree.leaves(everything) if is_array(x)]
+            leaves[i] = common_backend(arrays).xp.asarray(leaf)
+        elif not is_array(leaf) or not _is_inexact(backend_of(raw(leaf)), leaf.dtype):
+            raise ArgumentError(
+                f"{called}: {argument}{tree.paths(value)[i]} is asked for a gradient, which only floating arrays have; "
+                f"it is {_kind(leaf)}. Convert it (xp.astype(x, xp.float64)), choose other argnums, or make it static"
+            )
+    return leaves, structure
+
+
+def _kind(leaf: Any) -> str:
+    if isinstance(leaf, bool | int):
+        return f"the Python {type(leaf).__name__} {leaf}"
+    return f"of {describe(leaf)}" if not is_array(leaf) else f"a {describe(leaf)}"
+
+
+def wrap_constants(trace: Trace, value: Any) -> Any:
+    """Wrap the arrays of an argument that is not differentiated, so that all arguments are of one namespace."""
+    if is_array(value):
+        return Array(value, trace, None)
+    leaves, structure = tree.flatten(value)
+    return tree.unflatten(structure, [Array(x, trace, None) if is_array(x) else x for x in leaves])
+
+
+def unwrap(trace: Trace, value: Any) -> Any:
+    """The tree that the user's function returned, as it would be without this trace."""
+    if isinstance(value, Traced):
+        return value._value if value._trace is trace else value
+    return tree.map(lambda x: x._value if isinstance(x, Traced) and x._trace is trace else x, value)
+
+
+def zeros_like(x: Any) -> Any:
+    """A zero gradient or tangent."""
+    return call("zeros_like", x, dtype=None, device=None)
+
+
+def own(gradients: Iterable[Any], taken: Iterable[Any] = ()) -> list[Any]:
+    """Make sure that no gradient shares memory with another, or with an array in `taken`, so each may be written to."""
+    seen = {id(x) for x in taken}
+    owned = []
+    for g in gradients:
+        if not isinstance(g, Traced):
+            backend = backend_of(g)
+            if id(g) in seen or backend.is_view(g):
+                g = backend.xp.asarray(g, copy=True)
+        seen.add(id(g))
+        owned.append(g)
+    return owned
+
+
+def check_tangent(called: str, what: str, tangent: Any, primal: Any) -> Any:
+    """A tangent or cotangent as an array of its primal's shape and dtype.
+
+    Raises
+    ------
+    ArgumentError
+        If it has another shape or dtype.
+    """
+    if isinstance(tangent, int | float | complex) and not is_array(tangent) and primal.shape == ():
+        return call("full_like", primal, fill_value=tangent, dtype=None, device=None)
+    if not is_array(tangent) or tangent.shape != primal.shape or tangent.dtype != primal.dtype:
+        raise ArgumentError(
+            f"{called}: {what} must be a {describe(primal)}, like its primal; it is {_kind(tangent)}"
+        )
+    return tangent
+
+
+def check_cuts(called: str, trace: Trace, outputs: Iterable[Any]) -> None:
+    """Refuse a result that depends on nothing because a conversion to a Python float cut it off."""
+    if trace.cuts and not any(
+        isinstance(x, Traced) and x._trace is trace and x._link is not None for x in outputs
+    ):
+        raise GradientCutError(
+            f"{called}: the result does not depend on the inputs, because their values left through "
+            f"{'; '.join(dict.fromkeys(trace.cuts))}. Keep arrays as arrays there; if no gradient is meant to flow, "
+            f"write bpkit.stop_gradient(x)"
+        )

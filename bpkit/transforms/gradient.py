@@ -1,0 +1,191 @@
+"""The gradient of a scalar function, by one pass forward and one pass back."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from bpkit import tree
+from bpkit.array import raw
+from bpkit.backward import ReverseTrace, pull_back
+from bpkit.errors import ArgumentError
+from bpkit.registry import backend_of
+from bpkit.trace import Traced, call
+from bpkit.transforms.arguments import (
+    as_inputs,
+    check_cuts,
+    describe,
+    is_array,
+    is_real_scalar,
+    name_of,
+    own,
+    unwrap,
+    wrap_constants,
+    zeros_like,
+)
+
+__all__ = ["grad", "stop_gradient", "value_and_grad"]
+
+
+def value_and_grad(
+    fun: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """Make a function that returns the value of `fun` and its gradient.
+
+    Parameters
+    ----------
+    fun : callable
+        Returns a 0-d array of a real floating dtype: the loss; with `has_aux`, a pair of that and any tree.
+    argnums : int or tuple of int
+        Which positional arguments to differentiate with respect to; each may be a tree of floating arrays.
+    has_aux : bool
+        Whether `fun` returns ``(loss, aux)``.
+
+    Returns
+    -------
+    callable
+        Takes what `fun` takes; returns ``(value, gradient)``, or ``((value, aux), gradient)``. A gradient has the
+        structure of its argument and each array the shape, dtype, device and library of the one it belongs to;
+        with a tuple of `argnums` it is a tuple of such gradients.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument asked for has integers or no arrays, or the loss is not a real scalar.
+    GradientCutError
+        If the loss lost its dependence on the inputs through a conversion to a Python float.
+
+    References
+    ----------
+    D. E. Rumelhart, G. E. Hinton, R. J. Williams, "Learning representations by back-propagating errors",
+    Nature 323 (1986), 533-536.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bpkit import xp
+    >>> value, gradient = value_and_grad(lambda x: xp.sum(x**2))(np.asarray([1.0, 2.0]))
+    >>> print(value, gradient)
+    5.0 [2. 4.]
+    """
+    several = isinstance(argnums, tuple)
+    wanted = argnums if isinstance(argnums, tuple) else (argnums,)
+    called = f"grad of {name_of(fun)}"
+
+    @wraps(fun)
+    def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
+        positions = _positions(called, wanted, len(args))
+        trace = ReverseTrace()
+        inputs = [as_inputs(called, f"argument {i}", args[i], (args, kwargs)) for i in positions]
+        with trace:
+            watched = [[trace.input(leaf) for leaf in leaves] for leaves, _ in inputs]
+            traced = [None if i in positions else wrap_constants(trace, x) for i, x in enumerate(args)]
+            for i, (_, structure), leaves in zip(positions, inputs, watched, strict=True):
+                traced[i] = tree.unflatten(structure, leaves)
+            nodes = [[leaf._link for leaf in leaves] for leaves in watched]
+            out = fun(*traced, **{name: wrap_constants(trace, x) for name, x in kwargs.items()})
+        loss, aux = _split_aux(called, out) if has_aux else (out, None)
+        check_cuts(called, trace, [loss])
+        value = _check_loss(called, unwrap(trace, loss))
+        aux = unwrap(trace, aux)
+        node = loss._link if isinstance(loss, Traced) and loss._trace is trace else None
+        del traced, watched, out, loss
+        gradients = _gradients(value, node, nodes, [leaves for leaves, _ in inputs])
+        trees = [tree.unflatten(structure, g) for (_, structure), g in zip(inputs, gradients, strict=True)]
+        return (value, aux) if has_aux else value, tuple(trees) if several else trees[0]
+
+    return value_and_gradient
+
+
+def _gradients(value: Any, node: Any, nodes: list[list[Any]], primals: list[list[Any]]) -> list[list[Any]]:
+    """The gradient of every input leaf; zeros where the loss does not depend on it."""
+    if node is None:
+        return [[zeros_like(x) for x in leaves] for leaves in primals]
+    one = call("ones_like", value, dtype=None, device=None)
+    with backend_of(raw(value)).quiet():
+        cotangents = pull_back([(node, one)], release=True)
+    flat = [
+        cotangents[n] if n in cotangents else zeros_like(x)
+        for ns, xs in zip(nodes, primals, strict=True)
+        for n, x in zip(ns, xs, strict=True)
+    ]
+    owned = iter(own(flat))
+    return [[next(owned) for _ in leaves] for leaves in primals]
+
+
+def grad(
+    fun: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """Make a function that returns the gradient of `fun`.
+
+    Parameters, errors and source are those of :func:`value_and_grad`.
+
+    Returns
+    -------
+    callable
+        Takes what `fun` takes; returns the gradient, or ``(gradient, aux)`` with `has_aux`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bpkit import xp
+    >>> print(grad(lambda w, x: xp.sum(xp.tanh(w * x)))(np.asarray([0.0, 1.0]), 2.0))
+    [2.         0.14130165]
+
+    Gradients of gradients, and of any argument:
+
+    >>> grad(grad(lambda x: x**3))(2.0)
+    array(12.)
+    >>> grad(lambda x, y: x * y, argnums=(0, 1))(2.0, 3.0)
+    (array(3.), array(2.))
+    """
+    both = value_and_grad(fun, argnums, has_aux)
+
+    @wraps(fun)
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        value, gradients = both(*args, **kwargs)
+        return (gradients, value[1]) if has_aux else gradients
+
+    return gradient
+
+
+def stop_gradient(x: Any) -> Any:
+    """The same values, through which no derivative flows.
+
+    Parameters
+    ----------
+    x : pytree
+        Arrays, traced or not; other leaves are returned unchanged.
+
+    Examples
+    --------
+    >>> grad(lambda x: x * stop_gradient(x))(3.0)
+    array(3.)
+    """
+    return tree.map(lambda leaf: call("stop_gradient", leaf) if is_array(leaf) else leaf, x)
+
+
+def _positions(called: str, argnums: tuple[int, ...], count: int) -> list[int]:
+    positions = [i + count if i < 0 else i for i in argnums]
+    if any(not 0 <= i < count for i in positions) or len(set(positions)) != len(positions):
+        raise ArgumentError(
+            f"{called}: argnums={argnums} must name different positional arguments, and the call has {count}; "
+            f"arguments passed by keyword cannot be differentiated, pass them by position"
+        )
+    return positions
+
+
+def _split_aux(called: str, out: Any) -> tuple[Any, Any]:
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise ArgumentError(f"{called}: with has_aux=True it must return (loss, aux); it returned {type(out).__name__}")
+    return out
+
+
+def _check_loss(called: str, value: Any) -> Any:
+    if isinstance(value, float) or is_real_scalar(value):
+        return value
+    advice = "reduce it to one number with xp.sum or xp.mean"
+    if is_array(value) and value.shape == ():
+        advice = "take xp.real, xp.imag or xp.abs of a complex loss, and use a floating dtype"
+    elif not is_array(value):
+        advice = "return an array computed from the arguments"
+    raise ArgumentError(f"{called}: the result must be a real floating scalar; it is a {describe(value)}: {advice}")

@@ -1,0 +1,93 @@
+"""Pytrees: nested containers of arrays, on top of optree.
+
+Lists, tuples, named tuples and dicts are containers, and so is every :class:`bpkit.nn.Module`; anything else
+is a leaf. ``None`` is an empty container, as in JAX.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import optree
+
+__all__ = ["NAMESPACE", "Structure", "flatten", "leaves", "map", "paths", "register", "structure", "unflatten"]
+
+NAMESPACE = "bpkit"
+Structure = optree.PyTreeSpec
+
+
+def flatten(tree: Any) -> tuple[list[Any], Structure]:
+    """Split a tree into its leaves and the structure that held them.
+
+    Examples
+    --------
+    >>> leaves, structure = flatten({"b": 2, "a": [1]})
+    >>> leaves
+    [1, 2]
+    >>> unflatten(structure, leaves)
+    {'b': 2, 'a': [1]}
+    """
+    found, spec = optree.tree_flatten(tree, namespace=NAMESPACE)
+    return found, spec
+
+
+def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
+    """Put leaves back into a structure; the inverse of :func:`flatten`."""
+    return optree.tree_unflatten(structure, leaves)
+
+
+def leaves(tree: Any) -> list[Any]:
+    """Every leaf, in the order of :func:`flatten`."""
+    return optree.tree_leaves(tree, namespace=NAMESPACE)
+
+
+def structure(tree: Any) -> Structure:
+    """The tree without its leaves; two trees match when their structures are equal."""
+    return optree.tree_structure(tree, namespace=NAMESPACE)
+
+
+def map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
+    """Apply a function leaf by leaf to one tree, or to several of the same structure.
+
+    Raises
+    ------
+    ValueError
+        If the structures differ.
+
+    Examples
+    --------
+    >>> map(lambda x, y: x + y, {"w": 1}, {"w": 10})
+    {'w': 11}
+    """
+    return optree.tree_map(function, tree, *rest, namespace=NAMESPACE)
+
+
+def paths(tree: Any) -> list[str]:
+    """Where each leaf stands, written as Python would reach it.
+
+    Examples
+    --------
+    >>> paths({"layers": [1, 2]})
+    ["['layers'][0]", "['layers'][1]"]
+    """
+    return [a.codify("") for a in optree.tree_accessors(tree, namespace=NAMESPACE)]
+
+
+def register(
+    cls: type,
+    flatten: Callable[[Any], tuple[Iterable[Any], Any, Iterable[Any]]],
+    unflatten: Callable[[Any, Iterable[Any]], Any],
+    path_entry: type[optree.PyTreeEntry] = optree.GetAttrEntry,
+) -> None:
+    """Make instances of a class containers.
+
+    Parameters
+    ----------
+    cls : type
+    flatten : callable
+        ``instance -> (children, static, names)``; `static` must be hashable.
+    unflatten : callable
+        ``(static, children) -> instance``; must not check the children, which need not be arrays.
+    path_entry : type
+        How a child is reached, for :func:`paths`.
+    """
+    optree.register_pytree_node(cls, flatten, unflatten, path_entry_type=path_entry, namespace=NAMESPACE)
