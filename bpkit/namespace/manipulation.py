@@ -1,0 +1,456 @@
+"""Changing the shape and the order of elements; every function here is linear.
+
+Chapter "Manipulation Functions" of the standard:
+https://data-apis.org/array-api/2025.12/API_specification/manipulation_functions.html
+"""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+
+from bpkit._protocol import RawArray
+from bpkit.errors import ShapeError
+from bpkit.evaluate import definition
+from bpkit.trace import call
+
+__all__ = [
+    "broadcast_arrays",
+    "broadcast_to",
+    "concat",
+    "expand_dims",
+    "flip",
+    "moveaxis",
+    "permute_dims",
+    "repeat",
+    "reshape",
+    "roll",
+    "squeeze",
+    "stack",
+    "tile",
+    "unstack",
+]
+
+
+def broadcast_arrays(*arrays: RawArray) -> tuple[RawArray, ...]:
+    """All arrays in the shape they have together.
+
+    Parameters
+    ----------
+    *arrays : array of any shape and dtype
+
+    Returns
+    -------
+    tuple of arrays, each of its own dtype and all of one shape
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> x, y = xp.broadcast_arrays(xp.asarray([[1], [2]]), xp.asarray([3, 4]))
+    >>> y
+    array([[3, 4],
+           [3, 4]])
+    """
+    shape = np.broadcast_shapes(*(x.shape for x in arrays))
+    return tuple(x if x.shape == shape else broadcast_to(x, shape) for x in arrays)
+
+
+def broadcast_to(x: RawArray, /, shape: tuple[int, ...]) -> RawArray:
+    """`x` repeated along new axes and axes of length 1.
+
+    Derivative: the cotangent summed over the axes that were repeated.
+
+    Parameters
+    ----------
+    x : array of any shape and dtype
+    shape : tuple of int
+        A shape that `x` broadcasts to.
+
+    Returns
+    -------
+    array of shape `shape` and `x`'s dtype
+        In some libraries a read-only view.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.broadcast_to(xp.asarray([1, 2]), (2, 2))
+    array([[1, 2],
+           [1, 2]])
+    """
+    return call("broadcast_to", x, shape=shape)
+
+
+def concat(arrays: Sequence[RawArray], /, *, axis: int | None = 0) -> RawArray:
+    """Arrays joined along an axis they have.
+
+    Parameters
+    ----------
+    arrays : sequence of arrays
+        Of equal shape except along `axis`.
+    axis : int, optional
+        None flattens each first.
+
+    Returns
+    -------
+    array of the promoted dtype
+
+    Raises
+    ------
+    ShapeError
+        If there is no array.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.concat([xp.asarray([1.0, 2.0]), xp.asarray([3.0])])
+    array([1., 2., 3.])
+    """
+    if len(arrays) == 0:
+        raise ShapeError("concat: needs at least one array, got an empty sequence")
+    return call("concat", *arrays, axis=axis)
+
+
+@definition("concat")
+def _concat(xp: Any, *arrays: RawArray, axis: int | None) -> RawArray:
+    return xp.concat(arrays, axis=axis)
+
+
+def expand_dims(x: RawArray, /, axis: int) -> RawArray:
+    """`x` with a new axis of length 1.
+
+    Parameters
+    ----------
+    x : array of any shape and dtype
+    axis : int
+        Where the new axis stands in the result.
+
+    Returns
+    -------
+    array of `x`'s dtype with one axis more
+
+    Raises
+    ------
+    IndexError
+        If the result has no such axis.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.expand_dims(xp.asarray([1, 2]), 1)
+    array([[1],
+           [2]])
+    """
+    place = normalize_axis_index(axis, x.ndim + 1, "expand_dims")
+    return reshape(x, (*x.shape[:place], 1, *x.shape[place:]))
+
+
+def flip(x: RawArray, /, *, axis: int | tuple[int, ...] | None = None) -> RawArray:
+    """`x` with the order of elements turned along axes.
+
+    Parameters
+    ----------
+    x : array of any shape and dtype
+    axis : int or tuple of int, optional
+        None turns all axes.
+
+    Returns
+    -------
+    array of `x`'s shape and dtype
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.flip(xp.asarray([1, 2, 3]))
+    array([3, 2, 1])
+    """
+    return call("flip", x, axis=axis)
+
+
+def moveaxis(x: RawArray, source: int | tuple[int, ...], destination: int | tuple[int, ...], /) -> RawArray:
+    """`x` with some axes moved and the others in their order.
+
+    Parameters
+    ----------
+    x : array of any shape and dtype
+    source, destination : int or tuple of int
+        Where the axes stand in `x`, and where in the result.
+
+    Returns
+    -------
+    array of `x`'s dtype
+
+    Raises
+    ------
+    IndexError
+        If an axis does not exist.
+    ShapeError
+        If there are more sources than destinations, or fewer.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.moveaxis(xp.zeros((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
+    sources = normalize_axis_tuple(source, x.ndim, "source")
+    destinations = normalize_axis_tuple(destination, x.ndim, "destination")
+    if len(sources) != len(destinations):
+        raise ShapeError(
+            f"moveaxis: source={source} and destination={destination} must name equally many axes"
+        )
+    order = [i for i in range(x.ndim) if i not in sources]
+    for place, axis in sorted(zip(destinations, sources, strict=True)):
+        order.insert(place, axis)
+    return permute_dims(x, tuple(order))
+
+
+def permute_dims(x: RawArray, /, axes: tuple[int, ...]) -> RawArray:
+    """`x` with its axes in another order.
+
+    Derivative: the cotangent with its axes put back.
+
+    Parameters
+    ----------
+    x : array of any shape and dtype
+    axes : tuple of int
+        Every axis of `x` once, in the new order.
+
+    Returns
+    -------
+    array of `x`'s dtype
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.permute_dims(xp.zeros((2, 3, 4)), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
+    return call("permute_dims", x, axes=axes)
+
+
+def repeat(x: RawArray, repeats: int, /, *, axis: int | None = None) -> RawArray:
+    """`x` with each element repeated along an axis.
+
+    Parameters
+    ----------
+    x : array of any shape and dtype
+    repeats : int
+        How often, equally for all elements; the standard's array of repeats is not supported.
+    axis : int, optional
+        None flattens `x` first.
+
+    Returns
+    -------
+    array of `x`'s dtype
+
+    Raises
+    ------
+    TypeError
+        If `repeats` is an array.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.repeat(xp.asarray([1, 2]), 3)
+    array([1, 1, 1, 2, 2, 2])
+    """
+    try:
+        times = repeats.__index__() if not hasattr(repeats, "shape") else None
+    except AttributeError:
+        times = None
+    if times is None:
+        raise TypeError(
+            f"repeat: repeats must be a Python int, one for all elements, got {type(repeats).__name__}; "
+            "for one count per element use take(x, indices, axis=axis)"
+        )
+    if times < 0:
+        raise ShapeError(f"repeat: repeats must not be negative, got {times}")
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    place = normalize_axis_index(axis, x.ndim, "repeat")
+    before, length, after = tuple(x.shape[:place]), x.shape[place], tuple(x.shape[place + 1 :])
+    column = reshape(x, (*before, length, 1, *after))
+    return reshape(broadcast_to(column, (*before, length, times, *after)), (*before, length * times, *after))
+
+
+def reshape(x: RawArray, /, shape: tuple[int, ...], *, copy: bool | None = None) -> RawArray:
+    """The elements of `x`, last axis fastest, in another shape.
+
+    Parameters
+    ----------
+    x : array of any shape and dtype
+    shape : tuple of int
+        One length may be -1 and follows from the others.
+    copy : bool, optional
+        True copies always, False never; None copies if it has to.
+
+    Returns
+    -------
+    array of shape `shape` and `x`'s dtype
+
+    Raises
+    ------
+    ValueError
+        If the shape has another number of elements, or `copy` is False and a copy is needed (the exception is
+        the library's).
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.reshape(xp.asarray([1, 2, 3, 4]), (2, -1))
+    array([[1, 2],
+           [3, 4]])
+    """
+    return call("reshape", x, shape=shape, copy=copy)
+
+
+def roll(
+    x: RawArray, /, shift: int | tuple[int, ...], *, axis: int | tuple[int, ...] | None = None
+) -> RawArray:
+    """`x` with its elements moved along axes; those pushed out come in at the other end.
+
+    Derivative: the cotangent moved back.
+
+    Parameters
+    ----------
+    x : array of any shape and dtype
+    shift : int or tuple of int
+        By how many places, one for each axis.
+    axis : int or tuple of int, optional
+        None moves along the flattened array.
+
+    Returns
+    -------
+    array of `x`'s shape and dtype
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.roll(xp.asarray([1, 2, 3]), 1)
+    array([3, 1, 2])
+    """
+    return call("roll", x, shift=shift, axis=axis)
+
+
+def squeeze(x: RawArray, /, axis: int | tuple[int, ...]) -> RawArray:
+    """`x` without some of its axes of length 1.
+
+    Parameters
+    ----------
+    x : array of any shape and dtype
+    axis : int or tuple of int
+        Axes of length 1.
+
+    Returns
+    -------
+    array of `x`'s dtype
+
+    Raises
+    ------
+    ShapeError
+        If an axis is longer than 1.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.squeeze(xp.asarray([[1], [2]]), 1)
+    array([1, 2])
+    """
+    gone = normalize_axis_tuple(axis, x.ndim, "axis")
+    for i in gone:
+        if x.shape[i] != 1:
+            raise ShapeError(
+                f"squeeze: axis {i} of shape {tuple(x.shape)} has length {x.shape[i]}; only axes of length 1 "
+                "can go"
+            )
+    return reshape(x, tuple(length for i, length in enumerate(x.shape) if i not in gone))
+
+
+def stack(arrays: Sequence[RawArray], /, *, axis: int = 0) -> RawArray:
+    """Arrays of one shape joined along a new axis.
+
+    Parameters
+    ----------
+    arrays : sequence of arrays
+    axis : int
+        Where the new axis stands in the result.
+
+    Returns
+    -------
+    array of the promoted dtype
+
+    Raises
+    ------
+    ShapeError
+        If there is no array.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.stack([xp.asarray([1, 2]), xp.asarray([3, 4])], axis=1)
+    array([[1, 3],
+           [2, 4]])
+    """
+    if len(arrays) == 0:
+        raise ShapeError("stack: needs at least one array, got an empty sequence")
+    place = normalize_axis_index(axis, arrays[0].ndim + 1, "stack")
+    return concat([expand_dims(x, place) for x in arrays], axis=place)
+
+
+def tile(x: RawArray, repetitions: tuple[int, ...], /) -> RawArray:
+    """Copies of `x` laid side by side.
+
+    Parameters
+    ----------
+    x : array of any shape and dtype
+    repetitions : tuple of int
+        Copies along each axis; the shorter of it and `x`'s shape gets ones in front.
+
+    Returns
+    -------
+    array of `x`'s dtype
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.tile(xp.asarray([1, 2]), (2, 2))
+    array([[1, 2, 1, 2],
+           [1, 2, 1, 2]])
+    """
+    shape = (1,) * (len(repetitions) - x.ndim) + tuple(x.shape)
+    times = (1,) * (x.ndim - len(repetitions)) + tuple(repetitions)
+    apart = [n for length in shape for n in (1, length)]
+    repeated = [n for pair in zip(times, shape, strict=True) for n in pair]
+    together = tuple(prod(pair) for pair in zip(times, shape, strict=True))
+    return reshape(broadcast_to(reshape(x, tuple(apart)), tuple(repeated)), together)
+
+
+def unstack(x: RawArray, /, *, axis: int = 0) -> tuple[RawArray, ...]:
+    """The slices of `x` along one axis.
+
+    Parameters
+    ----------
+    x : array of any dtype, at least one axis
+    axis : int
+
+    Returns
+    -------
+    tuple of arrays without `axis`
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.unstack(xp.asarray([[1, 2], [3, 4]]), axis=1)
+    (array([1, 3]), array([2, 4]))
+    """
+    place = normalize_axis_index(axis, x.ndim, "unstack")
+    before = (slice(None),) * place
+    return tuple(x[(*before, i, ...)] for i in range(x.shape[place]))

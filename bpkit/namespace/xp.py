@@ -1,0 +1,131 @@
+"""The namespace as an object: what ``x.__array_namespace__()`` returns, and what ``bpkit.xp`` is.
+
+Code written for the standard takes a namespace as a module-like value, keeps it in dictionaries, compares it
+by identity or name, and asks it for functions, dtypes and constants. So there is one object per backend and
+one that follows the current selection.
+"""
+
+import difflib
+import functools
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from bpkit import namespace, registry
+from bpkit._protocol import Backend
+from bpkit.namespace import dtypes
+from bpkit.namespace import linalg as linalg_functions
+
+__all__ = ["Namespace", "namespace_of", "xp"]
+
+API_VERSION = "2025.12"
+CREATION = ("arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros")
+"""The functions that have no array argument to tell them the library."""
+
+
+class Namespace(ModuleType):
+    """The standard's functions, differentiable, with the dtypes of one library.
+
+    Parameters
+    ----------
+    name : str
+        Of the module.
+    backend : Backend, optional
+        Where its creation functions make arrays, whatever the current selection; None follows the selection.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.__name__, xp.__array_api_version__
+    ('bpkit.xp', '2025.12')
+    >>> namespace_of(registry.get_backend("numpy")).__name__
+    'bpkit.xp.numpy'
+    """
+
+    __array_api_version__ = API_VERSION
+
+    def __init__(self, name: str, backend: Backend | None = None) -> None:
+        super().__init__(name, f"The array-API namespace of {'bpkit' if backend is None else backend.name}.")
+        self._backend = backend
+        for exported in namespace.__all__:
+            value = getattr(namespace, exported)
+            if backend is not None and exported in CREATION:
+                value = _on(backend, value)
+            setattr(self, exported, value)
+        self.linalg = ModuleType(f"{name}.linalg", linalg_functions.__doc__)
+        for exported in linalg_functions.__all__:
+            setattr(self.linalg, exported, getattr(linalg_functions, exported))
+
+    def __array_namespace_info__(self) -> Any:
+        """What the library says about its devices and dtypes."""
+        return self._library().xp.__array_namespace_info__()
+
+    def _library(self) -> Backend:
+        return registry.current().backend if self._backend is None else self._backend
+
+    def __getattr__(self, name: str) -> Any:
+        if name in dtypes.NAMES:
+            library = self._library().xp
+            if hasattr(library, name):
+                return getattr(library, name)
+        if name.startswith("__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        close = difflib.get_close_matches(name, dir(self))
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise AttributeError(
+            f"{self.__name__}.{name} is not in bpkit's namespace, version {API_VERSION} of the array-API "
+            f"standard{hint}"
+        )
+
+    def __dir__(self) -> list[str]:
+        library = self._library().xp
+        here = [name for name in dtypes.NAMES if hasattr(library, name)]
+        return sorted(
+            [*namespace.__all__, *here, "linalg", "__array_api_version__", "__array_namespace_info__"]
+        )
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _restore, (None if self._backend is None else self._backend.name,)
+
+
+def _on(backend: Backend, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A creation function that makes its arrays with one backend."""
+
+    @functools.wraps(function)
+    def created(*args: Any, **kwargs: Any) -> Any:
+        if registry.current().backend is backend:
+            return function(*args, **kwargs)
+        with registry.use_backend(backend.name):
+            return function(*args, **kwargs)
+
+    return created
+
+
+@functools.cache
+def namespace_of(backend: Backend) -> Namespace:
+    """The one namespace of a backend, made on first use.
+
+    Parameters
+    ----------
+    backend : Backend
+
+    Returns
+    -------
+    Namespace
+        Its creation functions use this backend, whatever is selected.
+
+    Examples
+    --------
+    >>> numpy = registry.get_backend("numpy")
+    >>> namespace_of(numpy) is namespace_of(numpy)
+    True
+    """
+    return Namespace(f"bpkit.xp.{backend.name}", backend)
+
+
+def _restore(name: str | None) -> Namespace:
+    return xp if name is None else namespace_of(registry.get_backend(name))
+
+
+xp = Namespace("bpkit.xp")
+"""The namespace whose creation functions and dtypes follow the current selection."""
