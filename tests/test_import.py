@@ -1,0 +1,49 @@
+"""What ``import bpkit`` loads, and what it costs."""
+
+import subprocess
+import sys
+
+LIMIT_MS = 100
+RUNS = 9
+
+ALLOWED = {"bpkit", "numpy", "optree", "typing_extensions"}
+"""Top-level packages that ``import bpkit`` may load; NumPy's and optree's own dependencies included."""
+
+LOADED = """
+import sys
+before = set(sys.modules)
+import numpy, bpkit
+print(*sorted(set(sys.modules) - before))
+"""
+
+COST = """
+import time
+import numpy
+start = time.perf_counter()
+import bpkit
+print(time.perf_counter() - start)
+"""
+
+
+def python(script: str) -> str:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_loads_no_array_library_but_numpy_and_nothing_heavy() -> None:
+    modules = python(LOADED).split()
+    assert "bpkit" in modules
+    foreign = {
+        name
+        for name in modules
+        if (top := name.partition(".")[0]) not in ALLOWED | sys.stdlib_module_names
+        and not top.startswith("__editable__")
+    }
+    assert not foreign
+
+
+def test_import_costs_little_over_numpy() -> None:
+    # The best of several runs: whatever else the machine does can only add to it.
+    cost_ms = 1e3 * min(float(python(COST)) for _ in range(RUNS))
+    assert cost_ms <= LIMIT_MS, f"{cost_ms:.0f} ms"
