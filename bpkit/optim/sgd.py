@@ -1,0 +1,133 @@
+"""Stochastic gradient descent."""
+
+import math
+from numbers import Real
+from typing import Any, NamedTuple
+
+from bpkit import namespace as xp
+from bpkit import tree
+from bpkit.errors import ArgumentError
+from bpkit.optim.optimizer import Optimizer, check_structure, refuse_shape
+
+__all__ = ["SGDState", "sgd"]
+
+
+class SGDState(NamedTuple):
+    """What :func:`sgd` remembers between steps.
+
+    Attributes
+    ----------
+    momentum : tree or None
+        The running sum of gradients, with the structure, shapes and dtypes of the parameters; None without
+        momentum.
+    """
+
+    momentum: Any
+
+
+def sgd(
+    learning_rate: float, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False
+) -> Optimizer:
+    """Gradient descent on mini-batches, with the meaning of ``torch.optim.SGD``.
+
+    With gradient g, parameter p and buffer b, which starts at zero, one step is ::
+
+        g = g + weight_decay * p
+        b = momentum * b + g
+        p = p - learning_rate * (g + momentum * b if nesterov else b)
+
+    Parameters
+    ----------
+    learning_rate : float
+        Step size, finite, not negative.
+    momentum : float
+        How much of the buffer stays, finite, not negative; 0 keeps no buffer.
+    weight_decay : float
+        Strength of the L2 penalty ``weight_decay / 2 * sum(p**2)``, finite, not negative.
+    nesterov : bool
+        Look ahead by one step of the momentum, which must be positive.
+
+    Returns
+    -------
+    Optimizer
+        With state :class:`SGDState`.
+
+    Raises
+    ------
+    ArgumentError
+        If a setting is not such a number; by `init`, if a parameter is not an array; by `update`, if the
+        structure of the gradients or of the state is not that of the parameters, with the first place where
+        it differs.
+    ShapeError
+        By `update`, if a gradient has another shape than its parameter.
+
+    References
+    ----------
+    M. Nielsen, Neural Networks and Deep Learning (2015), chapter 1, equations 20 and 21; chapter 3, equations
+    107 and 108, for the momentum.
+    I. Sutskever, J. Martens, G. Dahl and G. Hinton, "On the importance of initialization and momentum in deep
+    learning", ICML 2013, for Nesterov's form.
+
+    Examples
+    --------
+    >>> import bpkit
+    >>> from bpkit import optim, xp
+    >>> optimizer = optim.sgd(learning_rate=0.25)
+    >>> x = xp.asarray([4.0, -2.0])
+    >>> state = optimizer.init(x)
+    >>> for _ in range(3):
+    ...     g = bpkit.grad(lambda x: xp.sum(x * x))(x)
+    ...     x, state = optimizer.update(g, state, x)
+    >>> x
+    array([ 0.5 , -0.25])
+    """
+    # A NumPy scalar would promote float32 parameters to float64; Python's own numbers are weak.
+    rate = _setting("learning_rate", learning_rate)
+    decay = _setting("weight_decay", weight_decay)
+    friction = _setting("momentum", momentum)
+    if nesterov and friction == 0.0:
+        raise ArgumentError("sgd(nesterov=True) needs a momentum: sgd(..., momentum=0.9, nesterov=True)")
+
+    def init(params: Any) -> SGDState:
+        for path, p in zip(tree.paths(params), tree.leaves(params), strict=True):
+            if not hasattr(p, "shape"):
+                raise ArgumentError(
+                    f"sgd.init: params{path} is a {type(p).__name__}; a parameter must be an array: "
+                    f"bpkit.xp.asarray({p!r})"
+                )
+        return SGDState(tree.map(xp.zeros_like, params) if friction else None)
+
+    def update(grads: Any, state: SGDState, params: Any) -> tuple[Any, SGDState]:
+        old, structure = tree.flatten(params)
+        slopes, found = tree.flatten(grads)
+        check_structure("sgd.update", "grads", found, structure, _FROM_GRAD)
+        buffers: list[Any] = []
+        if friction:
+            buffers, found = tree.flatten(state.momentum)
+            check_structure("sgd.update", "state.momentum", found, structure, _FROM_INIT)
+        new = []
+        for i, (p, g) in enumerate(zip(old, slopes, strict=True)):
+            if g.shape != p.shape:
+                refuse_shape("sgd.update", params, i, g, p)
+            if g.dtype != p.dtype:
+                g = xp.astype(g, p.dtype)
+            if decay:
+                g = g + decay * p
+            if friction:
+                buffers[i] = b = friction * buffers[i] + g
+                g = g + friction * b if nesterov else b
+            new.append(p - rate * g)
+        kept = SGDState(tree.unflatten(structure, buffers)) if friction else state
+        return tree.unflatten(structure, new), kept
+
+    return Optimizer(init, update)
+
+
+_FROM_GRAD = "take grads from bpkit.grad of a function of these params"
+_FROM_INIT = "make the state with init(params)"
+
+
+def _setting(name: str, value: Any) -> float:
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0.0 <= float(value) < math.inf:
+        raise ArgumentError(f"sgd({name}={value!r}): {name} must be a finite number and not negative")
+    return float(value)

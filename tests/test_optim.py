@@ -1,0 +1,234 @@
+"""The optimisers: their trajectories against PyTorch's, purity, dtypes and refusals."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bpkit
+from bpkit import namespace as xp
+from bpkit import nn, optim, tree
+from bpkit.errors import ArgumentError, ShapeError
+from bpkit.registry import backend_of
+
+OPTIONS = [
+    {},
+    {"momentum": 0.9},
+    {"weight_decay": 0.1},
+    {"momentum": 0.5, "weight_decay": 0.01},
+    {"momentum": 0.9, "nesterov": True},
+    {"momentum": 0.9, "weight_decay": 0.1, "nesterov": True},
+]
+
+
+def on_host(x: Any) -> Any:
+    return backend_of(x).to_host(x)
+
+
+def random_tree(seed: int, dtype: str = "float64") -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    shapes = {"w": (3, 2), "b": (3,), "scale": ()}
+    return {name: xp.asarray(np.asarray(rng.normal(size=shape), dtype)) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.usefixtures("backend")
+def test_sgd_takes_the_steps_of_torch(options: dict[str, Any]) -> None:
+    torch = pytest.importorskip("torch")
+    params = random_tree(0)
+    theirs = [torch.tensor(on_host(p), requires_grad=True) for p in tree.leaves(params)]
+    reference = torch.optim.SGD(theirs, lr=0.1, **options)
+    optimizer = optim.sgd(0.1, **options)
+    state = optimizer.init(params)
+    for step in range(1, 101):
+        grads = random_tree(step)
+        for p, g in zip(theirs, tree.leaves(grads), strict=True):
+            p.grad = torch.tensor(on_host(g))
+        reference.step()
+        params, state = optimizer.update(grads, state, params)
+    for ours, p in zip(tree.leaves(params), theirs, strict=True):
+        np.testing.assert_allclose(on_host(ours), p.detach().numpy(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.usefixtures("backend")
+def test_sgd_follows_its_three_lines(options: dict[str, Any]) -> None:
+    mu, decay, nesterov = (options.get(k, 0.0) for k in ("momentum", "weight_decay", "nesterov"))
+    params = random_tree(0)
+    expected = {name: on_host(p) for name, p in params.items()}
+    buffers = {name: np.zeros_like(p) for name, p in expected.items()}
+    optimizer = optim.sgd(0.1, **options)
+    state = optimizer.init(params)
+    for step in range(1, 6):
+        grads = random_tree(step)
+        for name, p in expected.items():
+            g = on_host(grads[name]) + decay * p
+            buffers[name] = mu * buffers[name] + g
+            expected[name] = p - 0.1 * (g + mu * buffers[name] if nesterov else buffers[name])
+        params, state = optimizer.update(grads, state, params)
+    for name, p in params.items():
+        np.testing.assert_allclose(on_host(p), expected[name], rtol=1e-13)
+    if mu:
+        np.testing.assert_allclose(on_host(state.momentum["w"]), buffers["w"], rtol=1e-13)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.usefixtures("backend")
+def test_float32_stays_float32(options: dict[str, Any]) -> None:
+    wide = {name: np.float64(value) if name != "nesterov" else value for name, value in options.items()}
+    optimizer = optim.sgd(np.float64(0.1), **wide)
+    params = random_tree(0, "float32")
+    state = optimizer.init(params)
+    for step in range(1, 3):
+        params, state = optimizer.update(random_tree(step, "float32"), state, params)
+    float32 = xp.dtype_of("float32", like=params["w"])
+    assert all(x.dtype == float32 for x in tree.leaves((params, state)))
+
+
+@pytest.mark.usefixtures("backend")
+def test_gradients_of_another_dtype_do_not_change_the_parameters() -> None:
+    optimizer = optim.sgd(0.1, momentum=0.9)
+    params = random_tree(0, "float32")
+    params, state = optimizer.update(random_tree(1, "float64"), optimizer.init(params), params)
+    float32 = xp.dtype_of("float32", like=params["w"])
+    assert all(x.dtype == float32 for x in tree.leaves((params, state)))
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.usefixtures("backend")
+def test_update_is_pure(options: dict[str, Any]) -> None:
+    optimizer = optim.sgd(0.1, **options)
+    params, grads = random_tree(0), random_tree(1)
+    params, state = optimizer.update(grads, optimizer.init(params), params)
+    before = [on_host(x).copy() for x in tree.leaves((grads, state, params))]
+    first = optimizer.update(grads, state, params)
+    second = optimizer.update(grads, state, params)
+    for x, y in zip(before, tree.leaves((grads, state, params)), strict=True):
+        np.testing.assert_array_equal(x, on_host(y))
+    for x, y in zip(tree.leaves(first), tree.leaves(second), strict=True):
+        np.testing.assert_array_equal(on_host(x), on_host(y))
+
+
+@pytest.mark.usefixtures("backend")
+def test_sgd_trains_a_model_and_keeps_its_structure() -> None:
+    key, data = bpkit.random.split(bpkit.random.key(1))
+    model = nn.Sequential(nn.Dense(3, 2, key=key, dtype="float64"), nn.tanh)
+    x = bpkit.random.normal(data, (20, 3), "float64")
+    target = xp.tanh(x[:, :2] - x[:, 1:])
+
+    def loss(model: nn.Sequential) -> Any:
+        return bpkit.losses.quadratic(model(x), target)
+
+    optimizer = optim.sgd(0.5, momentum=0.9)
+    state = optimizer.init(model)
+    structure, first = tree.structure(model), float(loss(model))
+    for _ in range(50):
+        model, state = optimizer.update(bpkit.grad(loss)(model), state, model)
+    assert tree.structure(model) == structure == tree.structure(state.momentum)
+    assert float(loss(model)) < 1e-3 * first
+
+
+def test_without_momentum_the_state_holds_no_array() -> None:
+    assert optim.sgd(0.1).init({"w": np.ones(2)}) == optim.SGDState(None)
+
+
+def test_none_is_an_empty_place() -> None:
+    optimizer = optim.sgd(0.5, momentum=0.9)
+    params = {"w": np.ones(2), "b": None}
+    new, state = optimizer.update({"w": np.ones(2), "b": None}, optimizer.init(params), params)
+    assert new["b"] is None
+    assert state.momentum["b"] is None
+    np.testing.assert_array_equal(new["w"], [0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learning_rate": -0.1},
+        {"learning_rate": float("nan")},
+        {"learning_rate": float("inf")},
+        {"learning_rate": "0.1"},
+        {"learning_rate": None},
+        {"learning_rate": True},
+        {"learning_rate": np.ones(2)},
+        {"learning_rate": 0.1, "momentum": -0.5},
+        {"learning_rate": 0.1, "weight_decay": float("nan")},
+    ],
+    ids=str,
+)
+def test_settings_are_finite_numbers_and_not_negative(settings: dict[str, Any]) -> None:
+    name = list(settings)[-1]
+    with pytest.raises(
+        ArgumentError, match=rf"sgd\({name}=.*{name} must be a finite number and not negative"
+    ):
+        optim.sgd(**settings)
+
+
+def test_a_learning_rate_of_zero_changes_nothing() -> None:
+    optimizer = optim.sgd(0)
+    params, _ = optimizer.update([np.ones(2)], optimizer.init([np.ones(2)]), [np.ones(2)])
+    np.testing.assert_array_equal(params[0], np.ones(2))
+
+
+def test_nesterov_needs_momentum() -> None:
+    with pytest.raises(ArgumentError, match=r"needs a momentum: sgd\(\.\.\., momentum=0\.9, nesterov=True\)"):
+        optim.sgd(0.1, nesterov=True)
+
+
+@pytest.mark.parametrize(
+    ("grads", "where"),
+    [
+        (
+            {"layers": [np.ones(2), np.ones(2)], "b": None},
+            r"grads\['b'\] is None where params\['b'\] is an array",
+        ),
+        ({"layers": [np.ones(2)], "b": np.ones(1)}, r"grads\['layers'\] is a list with entries \[0\] where"),
+        ({"layers": (np.ones(2), np.ones(2)), "b": np.ones(1)}, r"grads\['layers'\] is a tuple"),
+        ({"layers": [np.ones(2), {"w": np.ones(2)}], "b": np.ones(1)}, r"grads\['layers'\]\[1\] is a dict"),
+        (
+            {"layers": [np.ones(2), np.ones(2)]},
+            r"grads is a dict with entries \['layers'\] where params is a",
+        ),
+        (np.ones(2), r"grads is an array where params is a dict"),
+    ],
+)
+def test_grads_of_another_structure_are_refused_by_place(grads: Any, where: str) -> None:
+    params = {"layers": [np.ones(2), np.ones(2)], "b": np.ones(1)}
+    optimizer = optim.sgd(0.1)
+    with pytest.raises(ArgumentError, match=where):
+        optimizer.update(grads, optimizer.init(params), params)
+
+
+def test_grads_of_another_model_are_refused() -> None:
+    class Layer(nn.Module):
+        w: Any
+        size: int = nn.static()
+
+    params = {"layer": Layer(np.ones(2), 2)}
+    with pytest.raises(
+        ArgumentError, match=r"grads\['layer'\] is .*\(3,\).* where params\['layer'\] is .*\(2,\)"
+    ):
+        optim.sgd(0.1).update({"layer": Layer(np.ones(2), 3)}, optim.SGDState(None), params)
+
+
+def test_a_state_of_other_params_is_refused() -> None:
+    optimizer = optim.sgd(0.1, momentum=0.9)
+    state = optimizer.init([np.ones(2)])
+    with pytest.raises(
+        ArgumentError, match=r"state\.momentum is a list .* make the state with init\(params\)"
+    ):
+        optimizer.update([np.ones(2), np.ones(1)], state, [np.ones(2), np.ones(1)])
+
+
+def test_a_gradient_of_another_shape_is_refused_by_place() -> None:
+    optimizer = optim.sgd(0.1)
+    params = {"w": np.ones(3), "v": np.ones(2)}
+    with pytest.raises(
+        ShapeError, match=r"grads\['w'\] has shape \(2, 3\), but params\['w'\] has shape \(3,\)"
+    ):
+        optimizer.update({"w": np.ones((2, 3)), "v": np.ones(2)}, optimizer.init(params), params)
+
+
+def test_parameters_must_be_arrays() -> None:
+    with pytest.raises(ArgumentError, match=r"params\['w'\] is a float; a parameter must be an array"):
+        optim.sgd(0.1).init({"w": 1.0})
