@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,10 +43,12 @@ class LibraryBackend:
     """The name under which the library is imported."""
     namespace: ClassVar[str]
     """The module that is its array-API namespace."""
-    kernels: Mapping[str, Callable[..., Any]] = MappingProxyType({})
-
     advice: ClassVar[str] = ""
     """What the install command needs to be told about it, if anything."""
+
+    @property
+    def kernels(self) -> Mapping[str, Callable[..., Any]]:
+        return {}
 
     @functools.cached_property
     def module(self) -> Any:
@@ -101,6 +103,12 @@ class LibraryBackend:
         """The error for a device name that is not among :meth:`devices`."""
         here = ", ".join(repr(device) for device in self.devices())
         return DeviceNotFoundError(f"backend {self.name!r} has no device {name!r} here; it has {here}")
+
+    def is_view(self, x: Any) -> bool:
+        return False
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        return nullcontext()
 
     def synchronize(self) -> None:
         """Nothing is queued: this library has finished when a function returns."""

@@ -66,6 +66,9 @@ class CupyBackend(LibraryBackend):
     def to_host(self, x: Any) -> np.ndarray[Any, Any]:
         return np.array(self.module.asnumpy(x), copy=True)
 
+    def is_view(self, x: Any) -> bool:
+        return x.base is not None
+
     def index_add(self, x: Any, key: Any, updates: Any) -> Any:
         with x.device:
             out = x.copy()

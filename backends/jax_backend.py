@@ -1,6 +1,7 @@
 """JAX: CPU, CUDA and TPU, with 64-bit types only where its x64 mode is on."""
 
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from ._common import ALL_CAPABILITIES, LibraryBackend, host_copy
 
 __all__ = ["JaxBackend"]
 
-_NARROW = ALL_CAPABILITIES - {Capability.FLOAT64}
+_WIDE = ALL_CAPABILITIES - {Capability.IN_PLACE}
+_NARROW = _WIDE - {Capability.FLOAT64}
 
 
 class JaxBackend(LibraryBackend):
@@ -23,8 +25,12 @@ class JaxBackend(LibraryBackend):
     namespace = "jax.numpy"
 
     @property
+    def kernels(self) -> Mapping[str, Callable[..., Any]]:
+        return {"searchsorted": self._searchsorted}
+
+    @property
     def capabilities(self) -> frozenset[Capability]:
-        return ALL_CAPABILITIES if self.module.config.jax_enable_x64 else _NARROW
+        return _WIDE if self.module.config.jax_enable_x64 else _NARROW
 
     def owns(self, cls: type) -> bool:
         jax = self.imported
@@ -72,6 +78,12 @@ class JaxBackend(LibraryBackend):
 
     def index_add(self, x: Any, key: Any, updates: Any) -> Any:
         return x.at[key].add(self.xp.asarray(updates, dtype=x.dtype))
+
+    def _searchsorted(self, x1: Any, x2: Any, sorter: Any = None, *, side: str = "left") -> Any:
+        # The standard wants the default index dtype, and JAX gives int32 even in x64 mode:
+        # https://github.com/jax-ml/jax/issues/11375
+        found = self.xp.searchsorted(x1, x2, side=side, sorter=sorter)
+        return found.astype(self.module.dtypes.canonicalize_dtype(np.int64))
 
     def synchronize(self) -> None:
         jax = self.module

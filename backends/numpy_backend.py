@@ -1,5 +1,7 @@
 """NumPy, the backend that is always there."""
 
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,10 @@ class NumpyBackend(LibraryBackend):
     distribution = "numpy"
     library = "numpy"
     namespace = "array_api_compat.numpy"
+
+    @property
+    def kernels(self) -> Mapping[str, Callable[..., Any]]:
+        return {"annihilating_product": _annihilating_product}
 
     def owns(self, cls: type) -> bool:
         if not issubclass(cls, np.ndarray | np.generic):
@@ -46,6 +52,12 @@ class NumpyBackend(LibraryBackend):
     def to_host(self, x: Any) -> np.ndarray[Any, Any]:
         return np.array(x, copy=True)
 
+    def is_view(self, x: Any) -> bool:
+        return x.base is not None
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        return np.errstate(all="ignore")
+
     def index_add(self, x: Any, key: Any, updates: Any) -> Any:
         out = np.array(x, copy=True)
         if is_basic_key(key):
@@ -53,3 +65,11 @@ class NumpyBackend(LibraryBackend):
         else:
             np.add.at(out, key, updates)
         return out
+
+
+def _annihilating_product(factor: Any, derivative: Any) -> Any:
+    # vdot is one pass without a temporary array, and its result is finite only if all elements are.
+    if not hasattr(derivative, "shape") or np.isfinite(np.vdot(derivative, derivative)):
+        return factor * derivative
+    idle = (factor == 0) & ~np.isfinite(derivative)
+    return factor * np.where(idle, np.zeros_like(derivative), derivative)

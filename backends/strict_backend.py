@@ -1,6 +1,7 @@
 """array-api-strict: the standard and nothing else, the reference that tests run against."""
 
 import sys
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,12 @@ class StrictBackend(LibraryBackend):
 
     def to_host(self, x: Any) -> np.ndarray[Any, Any]:
         return np.array(np.from_dlpack(x), copy=True)
+
+    def is_view(self, x: Any) -> bool:
+        return x._array.base is not None
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        return np.errstate(all="ignore")
 
     def index_add(self, x: Any, key: Any, updates: Any) -> Any:
         parts = key if isinstance(key, tuple) else (key,)

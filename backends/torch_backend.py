@@ -1,5 +1,6 @@
 """PyTorch: CPU and whatever accelerator it was built for."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ class TorchBackend(LibraryBackend):
     distribution = "torch"
     library = "torch"
     namespace = "array_api_compat.torch"
+
+    @property
+    def kernels(self) -> Mapping[str, Callable[..., Any]]:
+        return {"pow": self._pow}
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -66,6 +71,10 @@ class TorchBackend(LibraryBackend):
     def to_host(self, x: Any) -> np.ndarray[Any, Any]:
         return np.array(x.numpy(force=True), copy=True)
 
+    def is_view(self, x: Any) -> bool:
+        view: bool = x._is_view()
+        return view
+
     def index_add(self, x: Any, key: Any, updates: Any) -> Any:
         torch = self.module
         out = x.detach().clone(memory_format=torch.contiguous_format)
@@ -80,6 +89,13 @@ class TorchBackend(LibraryBackend):
             flat = updates.expand(positions.shape).reshape(-1)
             out.view(-1).index_add_(0, positions.reshape(-1), flat)
         return out
+
+    def _pow(self, x1: Any, x2: Any) -> Any:
+        # With these exponents torch takes square roots, which keep the sign of -0.0, so that the derivative of
+        # sqrt there would be -inf: https://github.com/pytorch/pytorch/issues/127163
+        if isinstance(x2, float) and x2 in (0.5, -0.5):
+            x1 = x1 + 0.0
+        return self.xp.pow(x1, x2)
 
     def synchronize(self) -> None:
         for device in self._accelerators():

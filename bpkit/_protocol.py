@@ -5,6 +5,7 @@ backend; they use the array-API namespace :attr:`Backend.xp` through :func:`bpki
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
@@ -25,6 +26,8 @@ class Capability(Enum):
     """Has complex dtypes."""
     UINT32_ARITHMETIC = "uint32 arithmetic"
     """Adds, shifts and xors uint32 arrays, wrapping at 2**32."""
+    IN_PLACE = "in-place operators"
+    """``x += y`` changes the array itself, also for those who hold it under another name."""
     BOOLEAN_INDEXING = "boolean indexing"
     """Selects with a boolean mask, so that shapes depend on values."""
     DATA_DEPENDENT_SHAPES = "data-dependent shapes"
@@ -41,18 +44,21 @@ class Backend(Protocol):
         The name users type, for instance ``"torch"``.
     distribution : str
         What pip installs to get the library, for instance ``"torch"``.
-    kernels : Mapping[str, Callable]
-        Functions that replace the namespace's own under the engine's call convention (operands positional,
-        the rest by keyword), for names where the library differs from the standard or has a faster one.
     """
 
     name: str
     distribution: str
-    kernels: Mapping[str, Callable[..., Any]]
 
     @property
     def xp(self) -> Any:
         """The library's array-API namespace, imported on first use."""
+
+    @property
+    def kernels(self) -> Mapping[str, Callable[..., Any]]:
+        """Functions that replace the namespace's own, where the library differs from the standard or is faster.
+
+        They follow the engine's call convention: operands positional, the rest by keyword.
+        """
 
     @property
     def version(self) -> str:
@@ -112,6 +118,12 @@ class Backend(Protocol):
 
     def to_host(self, x: RawArray) -> np.ndarray[Any, Any]:
         """Copy an array to a writable NumPy array, keeping its dtype."""
+
+    def is_view(self, x: RawArray) -> bool:
+        """Whether writing to `x` can change another array, because it shares memory with one."""
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """A context without floating-point warnings: the infinities of a derivative are answers, not accidents."""
 
     def index_add(self, x: RawArray, key: Any, updates: RawArray) -> RawArray:
         """A copy of `x` with `updates` added at ``x[key]``; repeated indices accumulate."""

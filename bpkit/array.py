@@ -8,17 +8,11 @@ from typing import Any, NoReturn
 from bpkit._protocol import Capability
 from bpkit.errors import GradientCutError, GradientCutWarning
 from bpkit.indexing import getitem
+from bpkit.kinds import raw
 from bpkit.registry import backend_of
 from bpkit.trace import Traced, call
 
-__all__ = ["Array", "raw"]
-
-
-def raw(x: Any) -> Any:
-    """The library's own array under every trace; anything else unchanged."""
-    while isinstance(x, Traced):
-        x = x._value
-    return x
+__all__ = ["Array"]
 
 
 def _operator(name: str) -> Callable[["Array", Any], "Array"]:

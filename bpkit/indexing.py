@@ -6,40 +6,46 @@ from bpkit.evaluate import definition
 from bpkit.registry import backend_of
 from bpkit.trace import Traced, call
 
-__all__ = ["getitem", "scatter_add"]
+__all__ = ["fill", "getitem", "scatter_add"]
 
-_ARRAY = object()
+_ARRAY = "an array"
 """Stands for an array in a key whose arrays are passed as operands."""
 
 
 def getitem(x: Any, key: Any) -> Any:
     """``x[key]`` for integers, slices, ellipsis, None, boolean masks and integer arrays."""
-    parts = key if isinstance(key, tuple) else (key,)
-    arrays = [part for part in parts if _is_array(part)]
-    places = tuple([_ARRAY if _is_array(part) else part for part in parts])
+    places, arrays = _split(key)
     return call("getitem", x, *arrays, key=places)
 
 
-def scatter_add(g: Any, *indices: Any, key: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
-    """Zeros of `shape` with `g` added at `key`; repeated indices accumulate. The transpose of :func:`getitem`."""
-    return call("scatter_add", g, *indices, key=key, shape=shape)
+def scatter_add(updates: Any, key: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of `shape` with `updates` added at `key`; repeated indices accumulate. The transpose of :func:`getitem`."""
+    places, arrays = _split(key)
+    return call("scatter_add", updates, *arrays, key=places, shape=shape)
+
+
+def _split(key: Any) -> tuple[tuple[Any, ...], list[Any]]:
+    parts = key if isinstance(key, tuple) else (key,)
+    arrays = [part for part in parts if _is_array(part)]
+    return tuple([_ARRAY if _is_array(part) else part for part in parts]), arrays
+
+
+def fill(places: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The key again, from its fixed parts and its arrays."""
+    waiting = iter(arrays)
+    return tuple([next(waiting) if part is _ARRAY else part for part in places])
 
 
 def _is_array(part: Any) -> bool:
     return isinstance(part, Traced) or hasattr(part, "shape")
 
 
-def _fill(key: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
-    waiting = iter(arrays)
-    return tuple([next(waiting) if part is _ARRAY else part for part in key])
-
-
 @definition("getitem")
 def _getitem(xp: Any, x: Any, *indices: Any, key: tuple[Any, ...]) -> Any:
-    return x[_fill(key, indices)]
+    return x[fill(key, indices)]
 
 
 @definition("scatter_add")
-def _scatter_add(xp: Any, g: Any, *indices: Any, key: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
-    zeros = xp.zeros(shape, dtype=g.dtype, device=g.device)
-    return backend_of(g).index_add(zeros, _fill(key, indices), g)
+def _scatter_add(xp: Any, updates: Any, *indices: Any, key: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
+    zeros = xp.zeros(shape, dtype=updates.dtype, device=updates.device)
+    return backend_of(updates).index_add(zeros, fill(key, indices), updates)

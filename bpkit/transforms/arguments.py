@@ -1,13 +1,12 @@
 """What every transform does with its arguments: wrap what comes in, check it, unwrap what goes out."""
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Any
 
 from bpkit import tree
-from bpkit._protocol import Backend
-from bpkit.array import Array, raw
+from bpkit.array import Array
 from bpkit.errors import ArgumentError, GradientCutError
+from bpkit.kinds import is_inexact, is_real, raw
 from bpkit.registry import backend_of, by_type, common_backend
 from bpkit.trace import Trace, Traced, call
 
@@ -17,6 +16,7 @@ __all__ = [
     "check_tangent",
     "describe",
     "is_array",
+    "is_real_scalar",
     "name_of",
     "own",
     "unwrap",
@@ -45,21 +45,9 @@ def is_array(x: Any) -> bool:
         return False
 
 
-@lru_cache(maxsize=256)
-def _is_inexact(backend: Backend, dtype: Any) -> bool:
-    inexact: bool = backend.xp.isdtype(dtype, ("real floating", "complex floating"))
-    return inexact
-
-
-@lru_cache(maxsize=256)
-def _is_real(backend: Backend, dtype: Any) -> bool:
-    real: bool = backend.xp.isdtype(dtype, "real floating")
-    return real
-
-
 def is_real_scalar(x: Any) -> bool:
     """Whether `x` is a 0-d array of a real floating dtype."""
-    return is_array(x) and x.shape == () and _is_real(backend_of(raw(x)), x.dtype)
+    return is_array(x) and x.shape == () and is_real(x)
 
 
 def as_inputs(called: str, argument: str, value: Any, everything: Any) -> tuple[list[Any], tree.Structure]:
@@ -86,7 +74,7 @@ def as_inputs(called: str, argument: str, value: Any, everything: Any) -> tuple[
         if isinstance(leaf, float | complex) and not is_array(leaf):
             arrays = [raw(x) for x in tree.leaves(everything) if is_array(x)]
             leaves[i] = common_backend(arrays).xp.asarray(leaf)
-        elif not is_array(leaf) or not _is_inexact(backend_of(raw(leaf)), leaf.dtype):
+        elif not is_array(leaf) or not is_inexact(leaf):
             raise ArgumentError(
                 f"{called}: {argument}{tree.paths(value)[i]} is asked for a gradient, which only floating arrays have; "
                 f"it is {_kind(leaf)}. Convert it (xp.astype(x, xp.float64)), choose other argnums, or make it static"

@@ -5,9 +5,9 @@ from functools import wraps
 from typing import Any
 
 from bpkit import tree
-from bpkit.array import raw
 from bpkit.backward import ReverseTrace, pull_back
 from bpkit.errors import ArgumentError
+from bpkit.kinds import raw
 from bpkit.registry import backend_of
 from bpkit.trace import Traced, call
 from bpkit.transforms.arguments import (

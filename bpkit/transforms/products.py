@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bpkit import tree
-from bpkit.array import Array, raw
+from bpkit.array import Array
 from bpkit.backward import ReverseTrace, pull_back
 from bpkit.errors import ArgumentError
 from bpkit.forward import ForwardTrace
+from bpkit.kinds import raw
 from bpkit.registry import backend_of
 from bpkit.trace import Trace, Traced
 from bpkit.transforms.arguments import (

@@ -1,0 +1,5 @@
+"""Derivative rules, one file per chapter of the standard; importing this package registers all of them."""
+
+from bpkit.rules import elementwise, reductions, shapes
+
+__all__ = ["elementwise", "reductions", "shapes"]

@@ -1,0 +1,205 @@
+"""Derivatives of the element-wise functions.
+
+The partials of most are in any table (Abramowitz and Stegun, *Handbook of Mathematical Functions*, chapters 4 and 6);
+a comment says where a convention had to be chosen.
+"""
+
+import math
+from typing import Any
+
+from bpkit import namespace as xp
+from bpkit.kinds import is_complex
+from bpkit.rules.product import finite_where_zero
+from bpkit.rules.registry import custom, elementwise, linear, no_gradient
+from bpkit.trace import call
+
+# Arithmetic.
+
+
+def _reciprocal(x2: Any) -> Any:
+    """1 / x2, also for a Python scalar 0, which Python itself would refuse."""
+    if isinstance(x2, int | float | complex):
+        return 1 / x2 if x2 else math.inf
+    return xp.reciprocal(x2)
+
+
+def _power_by_base(x1: Any, x2: Any) -> Any:
+    if isinstance(x2, int | float):
+        if x2 == 2:
+            return 2 * x1
+        return x2 * x1 ** (x2 - 1) if x2 else xp.zeros_like(x1)
+    # x1**0 is constant, but the formula has 0 * x1**-1, which is NaN at 0.
+    constant = x2 == 0
+    return xp.where(constant, xp.zeros_like(x2), x2 * x1 ** xp.where(constant, xp.ones_like(x2), x2 - 1))
+
+
+def _power_by_exponent(x1: Any, x2: Any, out: Any) -> Any:
+    if isinstance(x1, int | float | complex):
+        x1 = xp.full_like(out, x1)
+    # 0**x2 is 0 for every x2 > 0, and log 0 must not make its slope NaN. The jump at x2 = 0 has slope 0, as in PyTorch.
+    flat = x1 == 0 if is_complex(out) else xp.logical_and(x1 == 0, x2 >= 0)
+    return out * xp.log(xp.where(flat, xp.ones_like(x1), x1))
+
+
+elementwise("add", x1=1, x2=1)
+elementwise("subtract", x1=1, x2=-1)
+elementwise("multiply", singular=True, x1=lambda x2: x2, x2=lambda x1: x1)
+elementwise("divide", singular=True, x1=_reciprocal, x2=lambda x2, out: -out / x2)
+elementwise("remainder", singular=True, x1=1, x2=lambda x1, x2: -xp.floor_divide(x1, x2))
+elementwise("pow", singular=True, x1=_power_by_base, x2=_power_by_exponent)
+elementwise("negative", x=-1)
+elementwise("positive", x=1)
+elementwise("square", x=lambda x: 2 * x)
+elementwise("sqrt", singular=True, x=lambda out: 0.5 / out)
+elementwise("reciprocal", singular=True, x=lambda out: -out * out)
+elementwise("annihilating_product", singular=True, factor=finite_where_zero, derivative=lambda factor: factor)
+
+# Exponentials, logarithms and the logistic function.
+
+
+def _logaddexp_share(x1: Any, x2: Any, out: Any) -> Any:
+    # inf - inf is NaN where both operands are the same infinity; they share evenly there.
+    tied = xp.logical_and(xp.equal(x1, x2), xp.isinf(out))
+    return xp.expit(xp.where(tied, xp.zeros_like(out), x1 - x2))
+
+
+elementwise("exp", singular=True, x=lambda out: out)
+elementwise("expm1", singular=True, x=lambda out: out + 1)
+elementwise("log", singular=True, x=lambda x: xp.reciprocal(x))
+elementwise("log1p", singular=True, x=lambda x: xp.reciprocal(1 + x))
+elementwise("log2", singular=True, x=lambda x: (1 / math.log(2)) / x)
+elementwise("log10", singular=True, x=lambda x: (1 / math.log(10)) / x)
+elementwise(
+    "logaddexp",
+    x1=_logaddexp_share,
+    x2=lambda x1, x2, out: _logaddexp_share(x2, x1, out),
+)
+elementwise("expit", x=lambda out: out * (1 - out))
+elementwise("log_expit", x=lambda x: xp.expit(-x))
+
+# Trigonometric and hyperbolic functions.
+
+elementwise("sin", x=lambda x: xp.cos(x))
+elementwise("cos", x=lambda x: -xp.sin(x))
+elementwise("tan", x=lambda out: 1 + out * out)
+elementwise("asin", singular=True, x=lambda x: xp.reciprocal(xp.sqrt(1 - x * x)))
+elementwise("acos", singular=True, x=lambda x: -xp.reciprocal(xp.sqrt(1 - x * x)))
+elementwise("atan", singular=True, x=lambda x: xp.reciprocal(1 + x * x))
+elementwise("sinh", singular=True, x=lambda x: xp.cosh(x))
+elementwise("cosh", singular=True, x=lambda x: xp.sinh(x))
+elementwise("tanh", x=lambda out: 1 - out * out)
+elementwise("asinh", singular=True, x=lambda x: xp.reciprocal(xp.sqrt(1 + x * x)))
+# As a product of roots, which has the branch cuts of acosh itself for complex x.
+elementwise("acosh", singular=True, x=lambda x: xp.reciprocal(xp.sqrt(x - 1) * xp.sqrt(x + 1)))
+elementwise("atanh", singular=True, x=lambda x: xp.reciprocal(1 - x * x))
+elementwise(
+    "atan2",
+    singular=True,
+    x1=lambda x1, x2: x2 / (x1 * x1 + x2 * x2),
+    x2=lambda x1, x2: -x1 / (x1 * x1 + x2 * x2),
+)
+
+
+def _direction(x: Any, out: Any) -> Any:
+    """x / hypot(x, y); at the origin, where every direction is as good, the subgradient 0."""
+    origin = out == 0
+    return xp.where(origin, xp.zeros_like(out), x / xp.where(origin, xp.ones_like(out), out))
+
+
+elementwise("hypot", x1=lambda x1, out: _direction(x1, out), x2=lambda x2, out: _direction(x2, out))
+
+# Piecewise functions: ties are split evenly, relu'(0) = 0.
+
+
+def _step(x1: Any, x2: Any, out: Any) -> Any:
+    """1 where x1 > x2, 1/2 where they are equal, 0 elsewhere, in the dtype of `out`."""
+    above = xp.astype(xp.greater(x1, x2), out.dtype)
+    return 0.5 * (above + xp.astype(xp.greater_equal(x1, x2), out.dtype))
+
+
+def _below_max(x: Any, bound: Any, out: Any) -> Any:
+    return 1 if bound is None else _step(bound, x, out)
+
+
+def _above_min(x: Any, bound: Any, out: Any) -> Any:
+    return 1 if bound is None else _step(x, bound, out)
+
+
+def _raised(x: Any, bound: Any) -> Any:
+    return x if bound is None else xp.maximum(x, bound)
+
+
+elementwise("maximum", x1=_step, x2=lambda x1, x2, out: _step(x2, x1, out))
+elementwise("minimum", x1=lambda x1, x2, out: _step(x2, x1, out), x2=_step)
+# clip is minimum(maximum(x, min), max).
+elementwise(
+    "clip",
+    x=lambda x, min, max, out: _above_min(x, min, out) * _below_max(_raised(x, min), max, out),
+    min=lambda x, min, max, out: _step(min, x, out) * _below_max(_raised(x, min), max, out),
+    max=lambda x, min, max, out: _step(_raised(x, min), max, out),
+)
+elementwise("relu", x=lambda out: xp.astype(out > 0, out.dtype))
+elementwise("copysign", x1=lambda x1, out: xp.copysign(xp.ones_like(out), x1) * xp.copysign(xp.ones_like(out), out), x2=None)
+elementwise("nextafter", x1=1, x2=None)
+linear(
+    "where",
+    "condition",
+    "x1",
+    "x2",
+    jointly=True,
+    x1=lambda g, condition: xp.where(condition, g, xp.zeros_like(g)),
+    x2=lambda g, condition: xp.where(condition, xp.zeros_like(g), g),
+)
+
+# Functions of complex numbers that are not holomorphic. A cotangent pairs with a tangent as Re(g * t), JAX's convention,
+# under which grad of a real loss L is dL/dx - i dL/dy.
+
+
+def _sign_or_conj(x: Any) -> Any:
+    return xp.conj(xp.sign(x)) if is_complex(x) else xp.sign(x)
+
+
+def _sign_pull(g: Any, x: Any, out: Any) -> Any:
+    if not is_complex(x):
+        return xp.zeros_like(g)
+    return 1j * _over(xp.imag(g * out), xp.abs(x), x) * xp.conj(out)
+
+
+def _sign_jvp(t: Any, x: Any, out: Any) -> Any:
+    if not is_complex(x):
+        return xp.zeros_like(t)
+    return 1j * _over(xp.imag(xp.conj(out) * t), xp.abs(x), x) * out
+
+
+def _over(numerator: Any, modulus: Any, like: Any) -> Any:
+    """A real quotient as a complex number; 0 at the origin."""
+    origin = modulus == 0
+    quotient = numerator / xp.where(origin, xp.ones_like(modulus), modulus)
+    return xp.astype(xp.where(origin, xp.zeros_like(quotient), quotient), like.dtype)
+
+
+custom(
+    "abs",
+    x=lambda g, x: g * _sign_or_conj(x),
+    jvp=lambda t, x: xp.real(t * _sign_or_conj(x)) if is_complex(x) else t * xp.sign(x),
+)
+custom("sign", x=_sign_pull, jvp=_sign_jvp)
+linear("conj", x=lambda g: xp.conj(g))
+linear("real", x=lambda g: g)
+linear("imag", x=lambda g, x: -1j * xp.astype(g, x.dtype))
+
+# Functions whose results are integers or booleans, or constant between jumps.
+
+no_gradient("bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor")
+no_gradient("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+no_gradient("isfinite", "isinf", "isnan", "signbit", "logical_and", "logical_not", "logical_or", "logical_xor")
+no_gradient("ceil", "floor", "floor_divide", "round", "trunc")
+no_gradient("stop_gradient")
+
+
+def cotangent_as(g: Any, dtype: Any) -> Any:
+    """A cotangent or tangent in the dtype of the value it belongs to; a real value takes the real part."""
+    return call("cotangent_as", g, dtype=dtype)
+
+
+linear("cotangent_as", x=lambda g: g)

@@ -1,0 +1,145 @@
+"""Derivatives of sums, means, extremes and products along axes, and of the matrix product."""
+
+from typing import Any
+
+from bpkit import namespace as xp
+from bpkit.rules.registry import custom, linear, no_gradient
+
+Axis = int | tuple[int, ...] | None
+
+
+def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple([a % ndim for a in (axis if isinstance(axis, tuple) else (axis,))])
+
+
+def _restored(g: Any, x_shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
+    """A reduced array with its reduced axes back, of length 1."""
+    if keepdims or not x_shape:
+        return g
+    axes = _axes(axis, len(x_shape))
+    return xp.reshape(g, tuple([1 if k in axes else length for k, length in enumerate(x_shape)]))
+
+
+def _spread(g: Any, x_shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
+    """The transpose of a sum: each element of `g` at every place it was summed from."""
+    return xp.broadcast_to(_restored(g, x_shape, axis, keepdims), x_shape)
+
+
+def _count(x_shape: tuple[int, ...], axis: Axis) -> int:
+    count = 1
+    for k in _axes(axis, len(x_shape)):
+        count *= x_shape[k]
+    return count
+
+
+linear("sum", x=_spread)
+linear(
+    "mean",
+    x=lambda g, x_shape, axis, keepdims: _spread(g, x_shape, axis, keepdims) / _count(x_shape, axis),
+)
+
+
+def _var_slope(x: Any, axis: Axis, correction: float) -> Any:
+    return (x - xp.mean(x, axis=axis, keepdims=True)) * (2 / (_count(x.shape, axis) - correction))
+
+
+custom(
+    "var",
+    x=lambda g, x, axis, correction, keepdims: (
+        _restored(g, x.shape, axis, keepdims) * _var_slope(x, axis, correction)
+    ),
+    jvp=lambda t, x, axis, correction, keepdims: xp.sum(
+        t * _var_slope(x, axis, correction), axis=axis, keepdims=keepdims
+    ),
+)
+
+
+def _winners(x: Any, out: Any, axis: Axis, keepdims: bool) -> Any:
+    """The share of every element in the extreme: 1 over the number of ties, 0 for those below."""
+    tied = xp.astype(xp.equal(x, _restored(out, x.shape, axis, keepdims)), x.dtype)
+    return tied / xp.sum(tied, axis=axis, keepdims=True)
+
+
+for _name in ("max", "min"):
+    custom(
+        _name,
+        x=lambda g, x, out, axis, keepdims: (
+            _restored(g, x.shape, axis, keepdims) * _winners(x, out, axis, keepdims)
+        ),
+        jvp=lambda t, x, out, axis, keepdims: xp.sum(
+            t * _winners(x, out, axis, keepdims), axis=axis, keepdims=keepdims
+        ),
+    )
+
+
+def _others(x: Any) -> Any:
+    """For every element along the last axis, the product of all the others.
+
+    By halves instead of dividing, so that zeros need no special case at any order: neighbours are multiplied, the
+    halved problem is solved, and each neighbour gets the solution times the other neighbour.
+    """
+    length = x.shape[-1]
+    if length <= 1:
+        return xp.ones_like(x)
+    if length % 2:
+        x = xp.concat([x, xp.ones_like(x[..., :1])], axis=-1)
+    even, odd = x[..., 0::2], x[..., 1::2]
+    rest = _others(even * odd)
+    return xp.reshape(xp.stack([rest * odd, rest * even], axis=-1), x.shape)[..., :length]
+
+
+def _prod_slope(x: Any, axis: Axis) -> Any:
+    """The product of all other elements that are reduced together with each."""
+    reduced = _axes(axis, len(x.shape))
+    order = (*[k for k in range(len(x.shape)) if k not in reduced], *reduced)
+    moved = xp.permute_dims(x, order)
+    kept = moved.shape[: len(order) - len(reduced)]
+    flat = xp.reshape(moved, (*kept, _count(x.shape, axis)))
+    back = [order.index(k) for k in range(len(order))]
+    return xp.permute_dims(xp.reshape(_others(flat), moved.shape), tuple(back))
+
+
+custom(
+    "prod",
+    x=lambda g, x, axis, keepdims: _restored(g, x.shape, axis, keepdims) * _prod_slope(x, axis),
+    jvp=lambda t, x, axis, keepdims, dtype: xp.sum(
+        t * _prod_slope(x, axis), axis=axis, keepdims=keepdims, dtype=dtype
+    ),
+)
+
+
+def _cumulative_sum_transpose(g: Any, axis: int | None, include_initial: bool) -> Any:
+    axis = (axis or 0) % len(g.shape)
+    if include_initial:
+        g = g[(*(slice(None),) * axis, slice(1, None))]
+    return xp.flip(xp.cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis)
+
+
+linear("cumulative_sum", x=_cumulative_sum_transpose)
+no_gradient("all", "any")
+
+# The matrix product: for matrices, g @ x2.mT and x1.mT @ g; a vector is a matrix of one row or column.
+
+
+def _matmul_by_left(g: Any, x1_shape: tuple[int, ...], x2: Any) -> Any:
+    if len(x2.shape) == 1:
+        return g[..., None] * x2
+    if len(x1_shape) == 1:
+        return xp.matmul(x2, g[..., None])[..., 0]
+    return xp.matmul(g, xp.matrix_transpose(x2))
+
+
+def _matmul_by_right(g: Any, x1: Any, x2_shape: tuple[int, ...]) -> Any:
+    if len(x1.shape) == 1:
+        return x1 * g if len(x2_shape) == 1 else x1[:, None] * g[..., None, :]
+    if len(x2_shape) == 1:
+        return xp.matmul(xp.matrix_transpose(x1), g[..., None])[..., 0]
+    if len(x2_shape) == 2 and len(x1.shape) > 2:
+        # One product over all the batches, instead of one for each and a sum.
+        x1, g = (xp.reshape(a, (-1, a.shape[-1])) for a in (x1, g))
+    return xp.matmul(xp.matrix_transpose(x1), g)
+
+
+linear("matmul", x1=_matmul_by_left, x2=_matmul_by_right)

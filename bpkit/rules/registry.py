@@ -1,0 +1,303 @@
+"""The four kinds of derivative rule.
+
+A rule names each operand it differentiates with respect to and gives a function of what it needs, **by the names
+of that function's parameters**: an operand (``x``, ``x1``), the result (``out``), a static argument (``axis``),
+``<operand>_shape``, or, for transposes, the cotangent ``g``. So a rule reads like a table of derivatives, and what it
+does not name is not kept in memory::
+
+    elementwise("sin", x=lambda x: xp.cos(x))
+    elementwise("tanh", x=lambda out: 1 - out * out)
+    linear("reshape", x=lambda g, x_shape: xp.reshape(g, x_shape))
+
+The engine sums over broadcast axes, restores dtypes and adds up fan-out; rules do none of that. Rules use bpkit's own
+functions, so that every derivative can be differentiated again.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from operator import mul
+from typing import Any, Literal
+
+from bpkit.errors import NotDifferentiableError
+from bpkit.graph import Edge, Node
+from bpkit.rules.product import annihilating_product
+from bpkit.trace import call
+
+__all__ = ["RULES", "Rule", "custom", "elementwise", "linear", "no_gradient", "rule_of"]
+
+RULES: dict[str, "Rule | None"] = {}
+"""The rule of every function by name; None where it has no gradient, by declaration."""
+
+Partial = Callable[..., Any]
+
+
+class Rule(ABC):
+    """How one function is differentiated, in both modes.
+
+    Attributes
+    ----------
+    name : str
+    operands : tuple of str
+        Names of the positional operands, in order; a single name with a star means any number of them.
+    """
+
+    def __init__(self, name: str, operands: tuple[str, ...]) -> None:
+        self.name = name
+        self.operands = operands
+
+    @abstractmethod
+    def edges(
+        self, parents: list[Node | None], values: list[Any], out: Any, static: dict[str, Any]
+    ) -> list[Edge]:
+        """The way back to each operand that has a parent."""
+
+    @abstractmethod
+    def tangent(self, tangents: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
+        """The tangent of `out`; a tangent of None is zero, and at least one is not."""
+
+
+def rule_of(name: str) -> Rule | None:
+    """The rule of a function; None where it is declared to have no gradient.
+
+    Raises
+    ------
+    NotDifferentiableError
+        If the function has neither.
+    """
+    try:
+        return RULES[name]
+    except KeyError:
+        raise NotDifferentiableError(
+            f"{name} has no derivative rule, and a value that needs a gradient was passed to it. If no gradient "
+            f"should flow here, pass bpkit.stop_gradient(x)"
+        ) from None
+
+
+def _needs(function: Partial) -> tuple[str, ...]:
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount]
+
+
+def _register(rule: Rule) -> None:
+    if rule.name in RULES:
+        raise ValueError(f"{rule.name!r} already has a rule")
+    RULES[rule.name] = rule
+
+
+class _Elementwise(Rule):
+    """out[i] depends on element i of each operand only, so its derivative is one array per operand."""
+
+    def __init__(self, name: str, singular: bool, partials: dict[str, Partial | float | None]) -> None:
+        super().__init__(name, tuple(partials))
+        self.product = annihilating_product if singular else mul
+        sources = {operand: i for i, operand in enumerate(partials)} | {"out": len(partials)}
+        # For each operand: a constant derivative, or its function and where in (*values, out) its arguments stand.
+        self.constants = [None if callable(p) else p for p in partials.values()]
+        self.functions = [p if callable(p) else None for p in partials.values()]
+        self.picks = [tuple(sources[n] for n in _needs(p)) if callable(p) else () for p in partials.values()]
+        self.pulls = [self._pull(p) for p in partials.values()]
+
+    def _pull(self, partial: Partial | float | None) -> Callable[..., Any]:
+        if callable(partial):
+            product = self.product
+            return lambda g, *saved: product(g, partial(*saved))
+        if partial == 1:
+            return lambda g: g
+        if partial == -1:
+            return lambda g: -g
+        return lambda g: g * partial
+
+    def edges(
+        self, parents: list[Node | None], values: list[Any], out: Any, static: dict[str, Any]
+    ) -> list[Edge]:
+        context = (*values, out)
+        return [
+            Edge(parent, self.pulls[i], tuple([context[k] for k in self.picks[i]]))
+            for i, parent in enumerate(parents)
+            if parent is not None and (self.functions[i] is not None or self.constants[i] is not None)
+        ]
+
+    def tangent(self, tangents: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
+        context = (*values, out)
+        total = None
+        for i, t in enumerate(tangents):
+            if t is None or (self.functions[i] is None and self.constants[i] is None):
+                continue
+            part = self.pulls[i](t, *[context[k] for k in self.picks[i]])
+            total = part if total is None else total + part
+        return total
+
+
+class _Structured(Rule):
+    """Rules whose pulls are written out: linear maps and custom rules."""
+
+    def __init__(self, name: str, operands: tuple[str, ...], pulls: dict[str, Callable[..., Any]]) -> None:
+        super().__init__(name, operands)
+        self.variadic = operands[-1].startswith("*")
+        self.pulls = pulls
+        self.needs = {operand: _needs(pull)[1:] for operand, pull in pulls.items()}
+
+    def named(self, values: list[Any]) -> dict[str, Any]:
+        """Operands by name; those of a variadic rule together as one tuple under its name."""
+        if not self.variadic:
+            return dict(zip(self.operands, values, strict=True))
+        fixed = len(self.operands) - 1
+        return {**dict(zip(self.operands, values, strict=False)), self.operands[-1][1:]: tuple(values[fixed:])}
+
+    def operand(self, position: int) -> str:
+        return self.operands[position] if position < len(self.operands) - 1 else self.operands[-1].lstrip("*")
+
+    def gather(
+        self, needs: tuple[str, ...], position: int, values: list[Any], out: Any, static: dict[str, Any]
+    ) -> tuple[Any, ...]:
+        """What a function asks for by its parameters' names."""
+        named = self.named(values)
+        found = []
+        for need in needs:
+            if need in named:
+                found.append(named[need])
+            elif need in static:
+                found.append(static[need])
+            elif need == "out":
+                found.append(out)
+            elif need == "position":
+                found.append(position)
+            elif need == "out_shape":
+                found.append(out.shape)
+            elif need.endswith("_shape"):
+                found.append(_shape(named[need.removesuffix("_shape")]))
+            else:
+                raise KeyError(f"the rule of {self.name} asks for {need!r}, which is no operand and no argument")
+        return tuple(found)
+
+    def edges(
+        self, parents: list[Node | None], values: list[Any], out: Any, static: dict[str, Any]
+    ) -> list[Edge]:
+        found = []
+        for i, parent in enumerate(parents):
+            operand = self.operand(i)
+            if parent is not None and operand in self.pulls:
+                saved = self.gather(self.needs[operand], i, values, out, static)
+                found.append(Edge(parent, self.pulls[operand], saved))
+        return found
+
+
+def _shape(value: Any) -> Any:
+    return tuple(x.shape for x in value) if isinstance(value, tuple) else value.shape
+
+
+class _Linear(_Structured):
+    """Linear in each differentiated operand by itself ("each"), or in all of them together ("jointly")."""
+
+    def __init__(
+        self, name: str, operands: tuple[str, ...], jointly: bool, pulls: dict[str, Callable[..., Any]]
+    ) -> None:
+        super().__init__(name, operands, pulls)
+        self.jointly = jointly
+
+    def tangent(self, tangents: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
+        moving = [self.operand(i) in self.pulls for i in range(len(values))]
+        if self.jointly:
+            filled = [
+                (_zero(v) if t is None else t) if m else v
+                for t, v, m in zip(tangents, values, moving, strict=True)
+            ]
+            return call(self.name, *filled, **static)
+        total = None
+        for i, t in enumerate(tangents):
+            if t is None or not moving[i]:
+                continue
+            part = call(self.name, *values[:i], t, *values[i + 1 :], **static)
+            total = part if total is None else total + part
+        return total
+
+
+def _zero(value: Any) -> Any:
+    return call("zeros_like", value, dtype=None, device=None) if hasattr(value, "shape") else 0
+
+
+class _Custom(_Structured):
+    """Both modes written out."""
+
+    def __init__(
+        self,
+        name: str,
+        operands: tuple[str, ...],
+        jvp: Callable[..., Any],
+        pulls: dict[str, Callable[..., Any]],
+    ) -> None:
+        super().__init__(name, operands, pulls)
+        self.jvp = jvp
+        self.jvp_needs = _needs(jvp)[1:]
+
+    def tangent(self, tangents: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
+        moving = [t for i, t in enumerate(tangents) if self.operand(i) in self.pulls]
+        if all(t is None for t in moving):
+            return None
+        return self.jvp(
+            moving[0] if len(moving) == 1 else moving, *self.gather(self.jvp_needs, 0, values, out, static)
+        )
+
+
+def elementwise(
+    name: str, /, *, singular: bool = False, **partials: Partial | Literal[1, -1] | None
+) -> None:
+    """Declare the partial derivative of an element-wise function by each of its operands.
+
+    Parameters
+    ----------
+    name : str
+    singular : bool
+        Whether a partial can be infinite or NaN where the function is finite; a zero cotangent then still gives
+        zero (see :func:`bpkit.rules.product.annihilating_product`).
+    **partials
+        For every operand in order: a function of operands and ``out`` by name, the number 1 or -1, or None for an
+        operand that has no derivative.
+    """
+    _register(_Elementwise(name, singular, dict(partials)))
+
+
+def linear(
+    name: str, /, *operands: str, jointly: bool = False, **transposes: Callable[..., Any]
+) -> None:
+    """Declare the transpose of a function that is linear in the named operands.
+
+    The tangent needs no rule: it is the function itself, applied to one tangent after the other, or, if it is
+    linear `jointly` (``concat``), to all of them at once.
+
+    Parameters
+    ----------
+    name : str
+    *operands : str
+        Names of all operands; may be left out where every operand has a transpose. ``"*arrays"`` stands for any
+        number; its transpose then gets ``position``.
+    jointly : bool
+    **transposes
+        ``operand=lambda g, …: cotangent``.
+    """
+    _register(_Linear(name, operands or tuple(transposes), jointly, transposes))
+
+
+def custom(name: str, /, *operands: str, jvp: Callable[..., Any], **pulls: Callable[..., Any]) -> None:
+    """Declare both modes by hand, where a product of partials misbehaves.
+
+    Parameters
+    ----------
+    name : str
+    *operands : str
+        As in :func:`linear`.
+    jvp : callable
+        ``lambda t, …: tangent of out``; for one differentiated operand `t` is its tangent, for several the list of
+        their tangents (None for zero).
+    **pulls
+        ``operand=lambda g, …: cotangent``.
+    """
+    _register(_Custom(name, operands or tuple(pulls), jvp, pulls))
+
+
+def no_gradient(*names: str) -> None:
+    """Declare functions whose result has no derivative, or a zero one everywhere it exists."""
+    for name in names:
+        if name in RULES:
+            raise ValueError(f"{name!r} already has a rule")
+        RULES[name] = None

@@ -1,0 +1,95 @@
+"""Derivatives of the functions that move, pick, repeat or convert elements: linear, every one."""
+
+from typing import Any
+
+from bpkit import namespace as xp
+from bpkit.indexing import fill, getitem, scatter_add
+from bpkit.rules.registry import custom, linear, no_gradient
+
+
+def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    inverse = [0] * len(axes)
+    for place, axis in enumerate(axes):
+        inverse[axis % len(axes)] = place
+    return tuple(inverse)
+
+
+def _concat_part(g: Any, arrays_shape: tuple[tuple[int, ...], ...], position: int, axis: int | None) -> Any:
+    """The slice of `g` that came from the operand at `position`."""
+    if axis is None:
+        lengths, axis = [_size(shape) for shape in arrays_shape], 0
+    else:
+        lengths = [shape[axis] for shape in arrays_shape]
+    start = sum(lengths[:position])
+    axis %= len(g.shape)
+    part = g[(*(slice(None),) * axis, slice(start, start + lengths[position]))]
+    return xp.reshape(part, arrays_shape[position])
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def _negated(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
+    return tuple([-s for s in shift]) if isinstance(shift, tuple) else -shift
+
+
+linear("reshape", x=lambda g, x_shape: xp.reshape(g, x_shape))
+linear("permute_dims", x=lambda g, axes: xp.permute_dims(g, _inverse(axes)))
+linear("matrix_transpose", x=lambda g: xp.matrix_transpose(g))
+linear("broadcast_to", x=lambda g: g)
+linear("flip", x=lambda g, axis: xp.flip(g, axis=axis))
+linear("roll", x=lambda g, shift, axis: xp.roll(g, _negated(shift), axis=axis))
+linear("concat", "*arrays", jointly=True, arrays=_concat_part)
+linear("tril", x=lambda g, k: xp.tril(g, k=k))
+linear("triu", x=lambda g, k: xp.triu(g, k=k))
+linear("astype", x=lambda g: g)
+
+# Indexing. Where an index repeats, cotangents add up.
+
+
+def _take_transpose(g: Any, x_shape: tuple[int, ...], indices: Any, axis: int | None) -> Any:
+    before = 0 if axis is None else axis % len(x_shape)
+    return scatter_add(g, (*(slice(None),) * before, indices), x_shape)
+
+
+linear("take", "x", "indices", x=_take_transpose)
+linear(
+    "getitem",
+    "x",
+    "*indices",
+    x=lambda g, x_shape, indices, key: scatter_add(g, fill(key, indices), x_shape),
+)
+linear(
+    "scatter_add",
+    "updates",
+    "*indices",
+    updates=lambda g, indices, key: getitem(g, fill(key, indices)),
+)
+
+# Order. sort(x) is x read at its argsort, which stays put under a small change of x.
+
+
+def _along(order: Any, axis: int) -> tuple[Any, ...]:
+    """The key that reads an array at `order` along an axis: that, and every other axis in its own order."""
+    key = []
+    for k, length in enumerate(order.shape):
+        ascending = xp.cumulative_sum(xp.ones_like(order), axis=k) - 1
+        key.append(order if k == axis % len(order.shape) else ascending)
+    return tuple(key)
+
+
+def _order(x: Any, axis: int, descending: bool, stable: bool) -> tuple[Any, ...]:
+    return _along(xp.argsort(x, axis=axis, descending=descending, stable=stable), axis)
+
+
+custom(
+    "sort",
+    x=lambda g, x, x_shape, axis, descending, stable: scatter_add(g, _order(x, axis, descending, stable), x_shape),
+    jvp=lambda t, x, axis, descending, stable: getitem(t, _order(x, axis, descending, stable)),
+)
+no_gradient("argsort", "argmax", "argmin", "nonzero", "searchsorted")
+no_gradient("zeros_like", "ones_like", "empty_like", "full_like")
