@@ -153,7 +153,7 @@ def conj(x: RawArray, /) -> RawArray:
 def copysign(x1: RawArray | float, x2: RawArray | float, /) -> RawArray:
     """Magnitude of `x1` with the sign of `x2`.
 
-    Derivative: for `x1`, 1 where the sign is kept and -1 where it is turned (0 at 0); for `x2`, 0.
+    Derivative: for `x1`, 1 where the sign is kept and -1 where it is turned; for `x2`, 0.
 
     Parameters
     ----------
@@ -354,6 +354,8 @@ def negative(x: RawArray, /) -> RawArray:
 
 def nextafter(x1: RawArray | float, x2: RawArray | float, /) -> RawArray:
     """Next representable number after `x1` in the direction of `x2`.
+
+    Derivative: 1 for `x1` and 0 for `x2`.
 
     Parameters
     ----------

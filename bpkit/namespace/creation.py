@@ -16,7 +16,7 @@ import numpy as np
 from bpkit import registry
 from bpkit._protocol import Backend, RawArray
 from bpkit.array import Array
-from bpkit.namespace.dtypes import astype, backend_for, dtype_for, named_dtype, result_type
+from bpkit.namespace.dtypes import astype, backend_for, dtype_for, name_of, named_dtype, result_type
 from bpkit.namespace.manipulation import broadcast_to, stack
 from bpkit.trace import call
 
@@ -126,7 +126,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
            [3., 4.]], dtype=float32)
     """
     if isinstance(obj, Array):
-        return astype(obj, obj.dtype if dtype is None else dtype, copy=bool(copy), device=device)
+        return _converted(obj, **_like(obj, dtype, device), copy=copy)
     if isinstance(obj, list | tuple) and (traced := [x for x in _members(obj) if isinstance(x, Array)]):
         common = dtype_for(traced[0], dtype) if dtype is not None else result_type(*_members(obj))
         return _stacked(obj, common, traced[0])
@@ -141,8 +141,22 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
             f"asarray: copy=False, but an array of {owner.name} has to be copied to become one of "
             f"{backend.name}; leave copy out, or choose the array's library with bpkit.use_backend"
         )
-    moved = backend.from_host(owner.to_host(obj), place["device"])
-    return moved if place["dtype"] is None else backend.xp.astype(moved, place["dtype"], copy=False)
+    host = owner.to_host(obj)
+    if dtype is not None:
+        host = host.astype(name_of(backend, dtype), copy=False)
+    return backend.from_host(host, place["device"])
+
+
+def _converted(x: Array, dtype: Any, device: Any, copy: bool | None) -> RawArray:
+    """A traced array as asarray returns it: itself, unless something has to change."""
+    wanted = x.dtype if dtype is None else dtype
+    if wanted == x.dtype and device is None and not copy:
+        return x
+    if copy is False:
+        raise ValueError(
+            f"asarray: copy=False, but {x!r} has to be copied to become {wanted}; leave copy out"
+        )
+    return astype(x, wanted, device=device)
 
 
 def _owner(obj: Any) -> Backend | None:

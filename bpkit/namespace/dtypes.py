@@ -26,6 +26,7 @@ __all__ = [
     "finfo",
     "iinfo",
     "isdtype",
+    "name_of",
     "named_dtype",
     "result_type",
 ]
@@ -54,6 +55,22 @@ def named_dtype(backend: Backend, name: str) -> Any:
         there = ", ".join(repr(known) for known in NAMES if hasattr(backend.xp, known))
         raise ValueError(f"dtype {name!r} is not one that {backend.name} has: {there}")
     return getattr(backend.xp, name)
+
+
+def name_of(backend: Backend, dtype: Any) -> str:
+    """The standard's name of a dtype object of a library, or of its name.
+
+    Raises
+    ------
+    ValueError
+        If it is not one of the standard's.
+    """
+    if isinstance(dtype, str):
+        dtype = named_dtype(backend, dtype)
+    for name in NAMES:
+        if getattr(backend.xp, name, None) == dtype:
+            return name
+    raise ValueError(f"dtype {dtype!r} of {backend.name} is none of the standard's: {', '.join(NAMES)}")
 
 
 def dtype_for(x: RawArray, dtype: Any) -> Any:

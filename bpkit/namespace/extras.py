@@ -171,8 +171,8 @@ def _shift(largest: RawArray) -> RawArray:
     # Softmax and log-sum-exp do not depend on what is subtracted inside and put back outside, so it may be
     # taken as a constant: its derivative is zero in exact arithmetic. Clipping keeps x - shift defined where
     # the largest is infinite: the infinite elements stay so, and finite ones vanish beside +inf.
-    limits = finfo(largest.dtype)
-    return clip(stop_gradient(largest), float(limits.min), float(limits.max))
+    limits = finfo(largest)
+    return clip(largest, float(limits.min), float(limits.max))
 
 
 def logsumexp(
@@ -201,10 +201,10 @@ def logsumexp(
     >>> xp.logsumexp(xp.asarray([[1000.0, 1000.0], [0.0, -1000.0]]), axis=1)
     array([1000.69314718,    0.        ])
     """
-    largest = max(x, axis=axis, keepdims=True)
+    largest = max(stop_gradient(x), axis=axis, keepdims=True)
     total = sum(exp(subtract(x, _shift(largest))), axis=axis, keepdims=True)
     # The sum is at least 1, or 0 where every element is -inf, and then the shift says so by itself.
-    result = log(where(equal(total, 0.0), 1.0, total)) + stop_gradient(largest)
+    result = log(where(equal(total, 0.0), 1.0, total)) + largest
     return result if keepdims else reshape(result, _reduced_shape(x.shape, axis))
 
 
@@ -240,7 +240,7 @@ def softmax(x: RawArray, /, *, axis: int = -1) -> RawArray:
     >>> xp.softmax(xp.asarray([1000.0, 1000.0, -1000.0]))
     array([0.5, 0.5, 0. ])
     """
-    terms = exp(subtract(x, _shift(max(x, axis=axis, keepdims=True))))
+    terms = exp(subtract(x, _shift(max(stop_gradient(x), axis=axis, keepdims=True))))
     return terms / sum(terms, axis=axis, keepdims=True)
 
 
@@ -265,7 +265,7 @@ def log_softmax(x: RawArray, /, *, axis: int = -1) -> RawArray:
     >>> xp.log_softmax(xp.asarray([0.0, -1000.0]))
     array([    0., -1000.])
     """
-    shifted = subtract(x, _shift(max(x, axis=axis, keepdims=True)))
+    shifted = subtract(x, _shift(max(stop_gradient(x), axis=axis, keepdims=True)))
     return shifted - log(sum(exp(shifted), axis=axis, keepdims=True))
 
 

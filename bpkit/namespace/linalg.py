@@ -90,7 +90,7 @@ def tensordot(
     Raises
     ------
     ShapeError
-        If the axes of a pair have different lengths.
+        If the axes of a pair have different lengths, or there are not as many axes.
 
     Examples
     --------
@@ -98,6 +98,11 @@ def tensordot(
     >>> xp.tensordot(xp.asarray([[1.0, 2.0], [3.0, 4.0]]), xp.asarray([1.0, 10.0]), axes=1)
     array([21., 43.])
     """
+    if isinstance(axes, int) and not 0 <= axes <= min(x1.ndim, x2.ndim):
+        raise ShapeError(
+            f"tensordot: axes={axes} asks for that many axes of each operand, and their shapes are "
+            f"{tuple(x1.shape)} and {tuple(x2.shape)}"
+        )
     pairs = (range(x1.ndim - axes, x1.ndim), range(axes)) if isinstance(axes, int) else axes
     first = normalize_axis_tuple(pairs[0], x1.ndim, "axes of x1")
     second = normalize_axis_tuple(pairs[1], x2.ndim, "axes of x2")

@@ -4,6 +4,7 @@ Chapter "Manipulation Functions" of the standard:
 https://data-apis.org/array-api/2025.12/API_specification/manipulation_functions.html
 """
 
+import operator
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -254,7 +255,7 @@ def repeat(x: RawArray, repeats: int, /, *, axis: int | None = None) -> RawArray
     Raises
     ------
     TypeError
-        If `repeats` is an array.
+        If `repeats` is no single int.
 
     Examples
     --------
@@ -263,14 +264,12 @@ def repeat(x: RawArray, repeats: int, /, *, axis: int | None = None) -> RawArray
     array([1, 1, 1, 2, 2, 2])
     """
     try:
-        times = repeats.__index__() if not hasattr(repeats, "shape") else None
-    except AttributeError:
-        times = None
-    if times is None:
+        times = operator.index(repeats)
+    except TypeError:
         raise TypeError(
-            f"repeat: repeats must be a Python int, one for all elements, got {type(repeats).__name__}; "
+            f"repeat: repeats must be an int, one for all elements, got {repeats!r}; "
             "for one count per element use take(x, indices, axis=axis)"
-        )
+        ) from None
     if times < 0:
         raise ShapeError(f"repeat: repeats must not be negative, got {times}")
     if axis is None:

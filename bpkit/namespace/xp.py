@@ -101,7 +101,9 @@ def _on(backend: Backend, function: Callable[..., Any]) -> Callable[..., Any]:
     return created
 
 
-@functools.cache
+_bound: dict[str, Namespace] = {}
+
+
 def namespace_of(backend: Backend) -> Namespace:
     """The one namespace of a backend, made on first use.
 
@@ -120,7 +122,10 @@ def namespace_of(backend: Backend) -> Namespace:
     >>> namespace_of(numpy) is namespace_of(numpy)
     True
     """
-    return Namespace(f"bpkit.xp.{backend.name}", backend)
+    try:
+        return _bound[backend.name]
+    except KeyError:
+        return _bound.setdefault(backend.name, Namespace(f"bpkit.xp.{backend.name}", backend))
 
 
 def _restore(name: str | None) -> Namespace:
