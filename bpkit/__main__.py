@@ -1,0 +1,7 @@
+"""``python -m bpkit``."""
+
+import sys
+
+from bpkit.cli import main
+
+sys.exit(main())

@@ -1,0 +1,78 @@
+"""The command ``bpkit``."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from bpkit.cli.parser import OPTIONS, UsageError, make_parser
+from bpkit.errors import BpkitError, SaveError
+from bpkit.training import DivergedError, SettingsError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The words after ``bpkit``. Default: those of this process.
+
+    Returns
+    -------
+    int
+        The exit code: 0; 1 if it failed while running; 2 if the command line, or what it names, cannot be
+        used; 130 after Ctrl-C and 143 after SIGTERM.
+
+    Examples
+    --------
+    >>> main(["--version"])
+    bpkit 0.1.0
+    0
+    """
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+        return code
+    except SettingsError as error:
+        option = OPTIONS.get(error.field, error.field)
+        return _fail(2, f"{option} is {_written(error.got)}; expected {error.expected}")
+    except (DivergedError, SaveError) as error:
+        return _fail(1, str(error))
+    except (UsageError, BpkitError) as error:
+        return _fail(2, str(error))
+    except KeyboardInterrupt:
+        return _fail(130, "interrupted")
+    except BrokenPipeError:
+        # The reader has gone. Python would fail once more when it flushes stdout at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        parser = make_parser()
+        options = parser.parse_args(argv)
+    except SystemExit as done:  # argparse has printed the help or the version
+        return int(done.code or 0)
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    from bpkit.cli import commands
+
+    run: Mapping[str, Callable[..., int]] = {
+        "train": commands.train,
+        "eval": commands.evaluate_run,
+        "backends": commands.backends,
+    }
+    return run[options.command](options)
+
+
+def _written(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _fail(code: int, sentence: str) -> int:
+    sys.stderr.write(f"bpkit: {' '.join(sentence.split())}\n")
+    return code

@@ -1,0 +1,220 @@
+"""The command line's words: commands, options and the help that teaches them."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from bpkit import __version__
+from bpkit.training import PRESETS
+from bpkit.training.settings import CHOICES
+
+__all__ = ["OPTIONS", "UsageError", "make_parser"]
+
+OPTIONS: Mapping[str, str] = {
+    "dataset": "dataset",
+    "preset": "--preset",
+    "hidden": "--hidden",
+    "activation": "--activation",
+    "init": "--init",
+    "cost": "--cost",
+    "optimizer": "--optimizer",
+    "learning_rate": "--lr",
+    "momentum": "--momentum",
+    "weight_decay": "--weight-decay",
+    "batch_size": "--batch-size",
+    "epochs": "--epochs",
+    "seed": "--seed",
+    "dtype": "--dtype",
+}
+"""What a field of :class:`bpkit.training.Settings` is called on the command line."""
+
+
+class UsageError(Exception):
+    """The command line cannot be understood."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see: {self.prog} --help")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of ``bpkit``; it raises :class:`UsageError` instead of leaving the program."""
+    parser: argparse.ArgumentParser = _command(
+        _Parser,
+        prog="bpkit",
+        description="Read handwritten digits by backpropagation, on NumPy, JAX, PyTorch or CuPy.",
+        epilog="""\
+examples:
+  bpkit train                          learn the digits that come with bpkit, in seconds
+  bpkit train mnist --preset nielsen   the first network of Nielsen's book
+  bpkit train --backend jax            the same on another array library
+  bpkit eval runs/NAME                 measure a trained network again
+  bpkit COMMAND --help                 all options of a command
+""",
+    )
+    parser.add_argument("--version", action="version", version=f"bpkit {__version__}")
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command", parser_class=_Parser
+    )
+    _add_train(commands)
+    _add_eval(commands)
+    _add_backends(commands)
+    return parser
+
+
+def _command(make: Any, *arguments: Any, **options: Any) -> Any:
+    return make(
+        *arguments, **options, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def _add_train(commands: Any) -> None:
+    parser = _command(
+        commands.add_parser,
+        "train",
+        help="train a network and save it in a run folder",
+        description=(
+            "Train a network by stochastic gradient descent and save it in a run folder after every epoch.\n"
+            "Ctrl-C saves and stops; --resume goes on to the same bits."
+        ),
+        epilog=f"""\
+presets:
+{_preset_table()}
+
+examples:
+  bpkit train
+  bpkit train --hidden 100,30 --lr 0.05 --epochs 20 --seed 7
+  bpkit train mnist --preset nielsen --data ~/mnist
+  bpkit train mnist --backend torch:cuda --out runs/gpu
+  bpkit train --resume runs/gpu --epochs 60
+  bpkit train --json | tail -n 1 | python -m json.tool
+""",
+    )
+    parser.add_argument("dataset", nargs="?", help=f"{' or '.join(CHOICES['dataset'])} (default: digits)")
+
+    network = parser.add_argument_group("the network and how it learns; the preset decides what is not given")
+    network.add_argument("--preset", metavar="NAME", help=f"{' or '.join(PRESETS)} (default: default)")
+    network.add_argument(
+        "--hidden",
+        metavar="N[,N...]",
+        type=_sizes,
+        action="extend",
+        help="neurons of the hidden layers; may be repeated; 'none' for no hidden layer",
+    )
+    for name, text in (
+        ("activation", "of the hidden layers"),
+        ("init", "how the first weights are drawn"),
+        ("cost", "what is made small"),
+        ("optimizer", "how it is made small"),
+    ):
+        network.add_argument(f"--{name}", metavar="NAME", help=f"{text}: {', '.join(CHOICES[name])}")
+    network.add_argument("--lr", metavar="RATE", type=_number, dest="learning_rate", help="learning rate")
+    network.add_argument("--momentum", metavar="X", type=_number, help="from 0 to below 1")
+    network.add_argument("--weight-decay", metavar="X", type=_number, help="strength of the L2 penalty")
+    network.add_argument("--batch-size", metavar="N", type=_whole, help="images per gradient step")
+    network.add_argument("--epochs", metavar="N", type=_whole, help="passes through the training images")
+    network.add_argument(
+        "--seed", metavar="N", type=_whole, help="decides first weights and order of the images (default: 0)"
+    )
+    network.add_argument("--dtype", metavar="NAME", help=f"{' or '.join(CHOICES['dtype'])}, of the weights")
+
+    where = parser.add_argument_group("where")
+    _add_where(where)
+    where.add_argument(
+        "--out", metavar="DIR", help="new folder for the run (default: runs/DATASET-PRESET-TIME)"
+    )
+    where.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="go on with the run in this folder; --epochs gives it more, its other settings stay",
+    )
+    _add_output(parser)
+
+
+def _add_eval(commands: Any) -> None:
+    parser = _command(
+        commands.add_parser,
+        "eval",
+        help="measure a saved network again",
+        description="Read a run folder, check every byte of it, and measure its network's accuracy again.",
+        epilog="""\
+examples:
+  bpkit eval runs/NAME
+  bpkit eval runs/NAME --backend torch --json
+""",
+    )
+    parser.add_argument("run", metavar="RUN", help="the run folder, as bpkit train printed it")
+    _add_where(parser)
+    _add_output(parser)
+
+
+def _add_backends(commands: Any) -> None:
+    parser = _command(
+        commands.add_parser,
+        "backends",
+        help="show which array libraries can be used here",
+        description=(
+            "Show which array libraries can be used here, with their devices and dtypes, and how to install\n"
+            "the others. Choose one with --backend NAME[:DEVICE] or the environment variable BPKIT_BACKEND."
+        ),
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON list")
+
+
+def _add_where(parser: Any) -> None:
+    parser.add_argument(
+        "--backend",
+        metavar="NAME[:DEVICE]",
+        help="array library and device, such as jax or torch:cuda:1 (default: BPKIT_BACKEND, or numpy)",
+    )
+    parser.add_argument("--data", metavar="DIR", help="folder with the four files of MNIST, plain or .gz")
+
+
+def _add_output(parser: Any) -> None:
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--json", action="store_true", help="print the result as one JSON object, nothing else"
+    )
+    output.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _preset_table() -> str:
+    columns: dict[str, Mapping[str, Any]] = {}
+    for name, sets in PRESETS.items():
+        alike = all(values == sets["digits"] for values in sets.values())
+        columns |= {name: sets["digits"]} if alike else {f"{name}, {data}": sets[data] for data in sets}
+    rows = [["", *columns]]
+    for field, option in OPTIONS.items():
+        if field in PRESETS["default"]["digits"]:
+            rows.append([option, *(_shown(values[field]) for values in columns.values())])
+    return "\n".join("  " + "".join(f"{cell:17}" for cell in row).rstrip() for row in rows)
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def _sizes(text: str) -> list[int]:
+    if text == "none":
+        return []
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of whole numbers such as 100,30, nor 'none'"
+        ) from None

@@ -1,0 +1,49 @@
+"""Training: the loop, the settings it is run with, and the folder it leaves behind.
+
+:func:`train` is the plain loop over any model, cost and optimizer. A :class:`Session` runs it with the
+:class:`Settings` of a :func:`preset` and saves after every epoch into a :class:`Run` folder.
+"""
+
+from bpkit.training.build import build_cost, build_model, build_optimizer, order_key, start
+from bpkit.training.loop import (
+    DivergedError,
+    Epoch,
+    PlacedDataset,
+    PlacedSplit,
+    State,
+    Step,
+    evaluate,
+    place,
+    train,
+)
+from bpkit.training.presets import PRESETS, preset
+from bpkit.training.run import Run, Saved, locked
+from bpkit.training.session import Session, load_dataset, restore
+from bpkit.training.settings import Settings, SettingsError
+
+__all__ = [
+    "PRESETS",
+    "DivergedError",
+    "Epoch",
+    "PlacedDataset",
+    "PlacedSplit",
+    "Run",
+    "Saved",
+    "Session",
+    "Settings",
+    "SettingsError",
+    "State",
+    "Step",
+    "build_cost",
+    "build_model",
+    "build_optimizer",
+    "evaluate",
+    "load_dataset",
+    "locked",
+    "order_key",
+    "place",
+    "preset",
+    "restore",
+    "start",
+    "train",
+]

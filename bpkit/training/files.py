@@ -1,0 +1,77 @@
+"""Files that are whole or absent, whatever happens while they are written."""
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = ["TEMPORARY_SUFFIX", "remove", "sha256", "sync_folder", "write"]
+
+TEMPORARY_SUFFIX = ".tmp"
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file by new content, or leave everything as it was.
+
+    The content goes to a temporary file in the same folder, is flushed to the disk and renamed over `path`,
+    so that no moment and no power cut shows half a file.
+
+    Parameters
+    ----------
+    path : Path
+    content : bytes
+
+    Raises
+    ------
+    OSError
+        What the operating system says; `path` is as before and the temporary file is gone.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write(folder / "state.json", b"{}")
+    >>> [file.name for file in folder.iterdir()]
+    ['state.json']
+    """
+    temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(temporary, path)
+    except BaseException:
+        remove(temporary)
+        raise
+
+
+def remove(path: Path) -> None:
+    """Delete a file if it is there and can be deleted."""
+    with suppress(OSError):
+        os.unlink(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder as lasting as its files; Windows does so by itself.
+
+    Raises
+    ------
+    OSError
+    """
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256(content: bytes) -> str:
+    """The SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()

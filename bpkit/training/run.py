@@ -1,0 +1,376 @@
+"""The run folder: what a training leaves behind, and what it is continued from.
+
+::
+
+    settings.json           how the run was started; written once
+    weights-7.safetensors   weights, state of the optimizer, losses of a begun epoch; of the 7th save
+    metrics.jsonl           one line per finished epoch
+    state.json              where the run stands, and the SHA-256 of the other three; written last
+
+Everything goes to the disk under a temporary name and is renamed, ``state.json`` after the files it names,
+and the weights of the save before are deleted after that. So a process that is killed between any two
+operations leaves a folder whose ``state.json`` fits its files: the old ones or the new ones.
+``metrics.jsonl`` only grows at its end; ``state.json`` knows how much of it belongs to the save, and what lies
+beyond is ignored.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bpkit import __version__
+from bpkit.errors import CorruptRunError, RunError, SaveError
+from bpkit.training import files
+from bpkit.training.settings import Settings, SettingsError
+
+__all__ = ["FORMAT", "Run", "Saved", "locked"]
+
+FORMAT = 1
+"""Version of the folder's layout; a folder with a higher one is refused."""
+
+SETTINGS, STATE, METRICS = "settings.json", "state.json", "metrics.jsonl"
+
+Metrics = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Where a training stood when it was saved, in the machine's memory.
+
+    Attributes
+    ----------
+    arrays : dict of str to numpy.ndarray
+        Weights, optimizer state and losses by name.
+    metrics : tuple of dict
+        One for each finished epoch.
+    step : int
+        Gradient steps done in the epoch after those.
+    seconds : float
+        Time they took.
+    epochs : int
+        How many epochs the run is to have.
+    backend, device : str
+        Where it was trained.
+    """
+
+    arrays: Mapping[str, np.ndarray[Any, Any]]
+    metrics: tuple[Metrics, ...]
+    step: int
+    seconds: float
+    epochs: int
+    backend: str
+    device: str
+
+    @property
+    def epoch(self) -> int:
+        """Finished epochs."""
+        return len(self.metrics)
+
+
+class Run:
+    """A run folder.
+
+    Made by :meth:`create` and :meth:`open`.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    settings : Settings
+    data : str or None
+        The folder the data came from, if one was named.
+    saved : Saved
+        The last save.
+    """
+
+    def __init__(self, path: Path, settings: Settings, data: str | None, saved: Saved, number: int) -> None:
+        self.path = path
+        self.settings = settings
+        self.data = data
+        self.saved = saved
+        self._number = number
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @classmethod
+    def create(
+        cls, path: str | os.PathLike[str], settings: Settings, saved: Saved, data: str | None = None
+    ) -> "Run":
+        """Start a run in a new or empty folder.
+
+        Parameters
+        ----------
+        path : path
+        settings : Settings
+        saved : Saved
+            The first save.
+        data : str, optional
+            The folder the data comes from, to find it again.
+
+        Returns
+        -------
+        Run
+
+        Raises
+        ------
+        RunError
+            If there is something at `path` already.
+        SaveError
+            If the folder cannot be written; nothing of it is left.
+        """
+        folder = Path(path)
+        existed = folder.exists()
+        if existed and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(
+                f"{folder} is already there and not empty, and nothing is overwritten: choose another folder "
+                "(--out), or go on with the run in it (--resume)"
+            )
+        run = cls(folder, settings, data, saved, 0)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            files.write(folder / SETTINGS, run._settings_file())
+            run._replace(saved)
+        except BaseException as error:
+            files.remove(folder / SETTINGS)
+            files.remove(folder / METRICS)
+            if not existed:
+                with suppress(OSError):
+                    folder.rmdir()
+            if isinstance(error, OSError):
+                advice = "nothing was saved; free some space, or choose another folder (--out)"
+                raise _save_error(folder, error, advice) from error
+            raise
+        return run
+
+    def _settings_file(self) -> bytes:
+        return _dump(
+            {"format": FORMAT, "bpkit": __version__, "settings": self.settings.to_json(), "data": self.data}
+        )
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "Run":
+        """Read a run folder and check every byte of it.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        Run
+            With its last save.
+
+        Raises
+        ------
+        RunError
+            If there is no run folder at `path`.
+        CorruptRunError
+            If it is incomplete, damaged, or written by a later version of bpkit.
+        """
+        folder = Path(path)
+        if not folder.is_dir():
+            what = "is a file; name the run folder that holds it" if folder.exists() else "does not exist"
+            raise RunError(f"{folder} {what}; `bpkit train` prints the folder of each run")
+        if not (folder / SETTINGS).exists() and not (folder / STATE).exists():
+            raise RunError(
+                f"{folder} is not a run folder (it has no {SETTINGS}); "
+                "`bpkit train` prints the folder of each run"
+            )
+        while True:
+            manifest = _read(folder / STATE)
+            try:
+                return cls._open(folder, manifest)
+            except CorruptRunError:
+                # The training that owns the folder may have saved, and deleted what `manifest` names.
+                if _read(folder / STATE) == manifest:
+                    raise
+
+    @classmethod
+    def _open(cls, folder: Path, manifest: bytes) -> "Run":
+        state = _parse(folder / STATE, manifest)
+        checksum = state.pop("sha256", None)
+        if checksum != files.sha256(_dump(state)) or _dump({**state, "sha256": checksum}) != manifest:
+            raise _corrupt(folder / STATE, "does not have the checksum it was written with")
+        content = _read(folder / SETTINGS)
+        _check(folder / SETTINGS, content, state["settings"])
+        started = _parse(folder / SETTINGS, content)
+        lines = _read(folder / METRICS)[: state["metrics"]["bytes"]]
+        _check(folder / METRICS, lines, state["metrics"])
+        weights = folder / state["weights"]["file"]
+        content = _read(weights)
+        _check(weights, content, state["weights"])
+        try:
+            settings = Settings.from_json(started["settings"])
+        except SettingsError as error:
+            raise _corrupt(folder / SETTINGS, f"does not suit bpkit {__version__} ({error})") from error
+        saved = Saved(
+            arrays=_arrays(weights, content),
+            metrics=tuple(json.loads(line) for line in lines.splitlines()),
+            step=state["step"],
+            seconds=state["seconds"],
+            epochs=state["epochs"],
+            backend=state["backend"],
+            device=state["device"],
+        )
+        return cls(folder, settings, started["data"], saved, state["save"])
+
+    def save(self, saved: Saved) -> None:
+        """Replace the folder's last save.
+
+        Parameters
+        ----------
+        saved : Saved
+
+        Raises
+        ------
+        SaveError
+            If the disk is full or cannot be written. The last save is intact and no temporary file is left.
+        """
+        try:
+            self._replace(saved)
+        except OSError as error:
+            where = f"epoch {self.saved.epoch}" + (f", step {self.saved.step}" if self.saved.step else "")
+            advice = (
+                f"the save of {where} is intact; when that is solved, go on with: "
+                f"bpkit train --resume {self.path}"
+            )
+            raise _save_error(self.path, error, advice) from error
+
+    def _replace(self, saved: Saved) -> None:
+        number = self._number + 1
+        weights = self.path / f"weights-{number}.safetensors"
+        lines = b"".join(_dump(line, indent=None) for line in saved.metrics)
+        content = _serialize(saved.arrays)
+        state = {
+            "format": FORMAT,
+            "save": number,
+            "epoch": saved.epoch,
+            "step": saved.step,
+            "seconds": saved.seconds,
+            "epochs": saved.epochs,
+            "backend": saved.backend,
+            "device": saved.device,
+            "settings": {"sha256": files.sha256(self._settings_file())},
+            "metrics": {"bytes": len(lines), "sha256": files.sha256(lines)},
+            "weights": {"file": weights.name, "sha256": files.sha256(content)},
+        }
+        try:
+            files.write(weights, content)
+            files.write(self.path / METRICS, lines)
+            files.sync_folder(self.path)
+            files.write(self.path / STATE, _dump({**state, "sha256": files.sha256(_dump(state))}))
+        except BaseException:
+            files.remove(weights)
+            raise
+        self.saved, self._number = saved, number
+        files.sync_folder(self.path)
+        self._tidy(weights)
+
+    def _tidy(self, keep: Path) -> None:
+        """Delete what older saves, and processes that were killed, have left."""
+        for pattern in ("weights-*.safetensors", f".*{files.TEMPORARY_SUFFIX}"):
+            for file in self.path.glob(pattern):
+                if file != keep:
+                    files.remove(file)
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other processes from training in a run folder within a ``with`` block, where the system can.
+
+    Raises
+    ------
+    RunError
+        If another process is training in it.
+    """
+    try:
+        import fcntl
+
+        handle = os.open(path, os.O_RDONLY)
+    except (ImportError, OSError):  # Windows; or no folder, and reading it says so
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(f"{path} is being trained by another process; wait for it or stop it") from error
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+def _dump(value: object, indent: int | None = 1) -> bytes:
+    return (json.dumps(value, indent=indent, allow_nan=False) + "\n").encode("ascii")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise _corrupt(path, "is missing") from error
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _parse(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except ValueError as error:
+        raise _corrupt(path, f"is no JSON ({error})") from error
+    version = value.get("format") if isinstance(value, dict) else None
+    if version == FORMAT:
+        return dict(value)
+    if isinstance(version, int) and version > FORMAT:
+        raise CorruptRunError(
+            f"{path} has format version {version}, but bpkit {__version__} reads version {FORMAT} and older: "
+            "update bpkit"
+        )
+    raise _corrupt(path, "is JSON, but not what bpkit writes there")
+
+
+def _check(path: Path, content: bytes, record: Mapping[str, Any]) -> None:
+    if files.sha256(content) != record["sha256"]:
+        raise _corrupt(
+            path, f"was cut, changed or damaged since it was saved (SHA-256 is not that in {STATE})"
+        )
+
+
+def _corrupt(path: Path, problem: str) -> CorruptRunError:
+    return CorruptRunError(f"{path} {problem}; restore the folder from a copy, or train again into a new one")
+
+
+def _serialize(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
+    from safetensors.numpy import save
+
+    # safetensors writes the memory of an array, so it must be in C order
+    content: bytes = save({name: np.asarray(x, order="C") for name, x in arrays.items()})
+    return content
+
+
+def _arrays(path: Path, content: bytes) -> dict[str, np.ndarray[Any, Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        arrays: dict[str, np.ndarray[Any, Any]] = load(content)
+    except SafetensorError as error:
+        raise _corrupt(path, f"is no safetensors file ({error})") from error
+    return arrays
+
+
+def _save_error(path: Path, error: OSError, advice: str) -> SaveError:
+    reasons = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+    reason = reasons.get(error.errno or 0) or error.strerror or str(error)
+    failure = SaveError(f"{path} could not be saved: {reason}; {advice}")
+    failure.errno = error.errno
+    return failure

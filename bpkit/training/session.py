@@ -1,0 +1,260 @@
+"""A training and its run folder: start, go on, save."""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from bpkit import registry, tree
+from bpkit.data import Dataset, digits, mnist
+from bpkit.errors import CorruptRunError, DataError
+from bpkit.training.build import build_cost, build_optimizer, order_key, start
+from bpkit.training.loop import Epoch, PlacedDataset, State, Step, place, train
+from bpkit.training.run import Run, Saved
+from bpkit.training.settings import Settings, SettingsError
+
+__all__ = ["Session", "load_dataset", "restore"]
+
+
+def load_dataset(settings: Settings, folder: str | os.PathLike[str] | None = None) -> Dataset:
+    """The data set of a run.
+
+    Parameters
+    ----------
+    settings : Settings
+    folder : path, optional
+        Where the files of MNIST are; without it they are looked for, see :func:`bpkit.data.mnist`.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        If a file is missing or damaged, or a folder is given for digits, which are inside the package.
+    """
+    if settings.dataset == "mnist":
+        return mnist(folder)
+    if folder is not None:
+        raise DataError(f"{settings.dataset} comes with bpkit, not from a folder; leave --data out")
+    return digits()
+
+
+def restore(run: Run) -> State:
+    """The state that a run was saved with, on the current backend.
+
+    Parameters
+    ----------
+    run : Run
+        Saved on whatever backend.
+
+    Returns
+    -------
+    State
+
+    Raises
+    ------
+    CorruptRunError
+        If names, shapes or dtypes of the saved arrays are not those of the model in the run's settings.
+    """
+    fresh, saved = start(run.settings), run.saved
+    state = State(
+        model=_unpack("model", fresh.model, run),
+        optimizer_state=_unpack("optimizer", fresh.optimizer_state, run),
+        metrics=[Epoch(**epoch) for epoch in saved.metrics],
+        step=saved.step,
+        losses=saved.arrays["losses"].tolist(),
+        seconds=saved.seconds,
+    )
+    expected = {"losses", *_names("model", state.model), *_names("optimizer", state.optimizer_state)}
+    if extra := sorted(saved.arrays.keys() - expected):
+        raise CorruptRunError(f"{run.path}: the saved {extra[0]} belongs to no part of the model; {_ADVICE}")
+    return state
+
+
+class Session:
+    """A training that is saved in a run folder after every epoch.
+
+    Made by :meth:`start` and :meth:`resume`, on the current backend.
+
+    Attributes
+    ----------
+    run : Run
+    state : State
+        Where the training stands.
+    data : PlacedDataset
+        What it learns from, on the device.
+    epochs : int
+        How many epochs the run shall have in the end.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from bpkit.training import preset
+    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "run"
+    >>> session = Session.start(preset("digits", epochs=2), folder)
+    >>> [event.test_accuracy > 0.85 for event in session.events() if isinstance(event, Epoch)]
+    [True, True]
+    >>> session = Session.resume(Run.open(folder), epochs=3)
+    >>> [event.epoch for event in session.events() if isinstance(event, Epoch)]
+    [3]
+    """
+
+    def __init__(self, run: Run, state: State, data: PlacedDataset, epochs: int) -> None:
+        self.run = run
+        self.state = state
+        self.data = data
+        self.epochs = epochs
+
+    @classmethod
+    def start(
+        cls, settings: Settings, folder: str | os.PathLike[str], data: str | os.PathLike[str] | None = None
+    ) -> "Session":
+        """Begin a run in a new folder.
+
+        Parameters
+        ----------
+        settings : Settings
+        folder : path
+            A new or empty folder.
+        data : path, optional
+            The folder with the data.
+
+        Returns
+        -------
+        Session
+
+        Raises
+        ------
+        BpkitError
+            If the data is missing, the backend lacks the dtype, or the folder is taken or cannot be written.
+        """
+        placed = place(load_dataset(settings, data), settings.dtype)
+        state = start(settings)
+        origin = None if data is None else os.path.abspath(data)
+        run = Run.create(folder, settings, _snapshot(state, settings.epochs), origin)
+        return cls(run, state, placed, settings.epochs)
+
+    @classmethod
+    def resume(
+        cls, run: Run, data: str | os.PathLike[str] | None = None, epochs: int | None = None
+    ) -> "Session":
+        """Go on with a run; on the backend that saved it, to the same bits as if it had not been interrupted.
+
+        Parameters
+        ----------
+        run : Run
+        data : path, optional
+            The folder with the data. Default: where it was.
+        epochs : int, optional
+            How many epochs the run shall have in the end. Default: as many as it was to have.
+
+        Returns
+        -------
+        Session
+
+        Raises
+        ------
+        BpkitError
+            If the data is missing, the backend lacks the dtype, `epochs` is below what the run already has,
+            or the run is damaged.
+        """
+        epochs = run.saved.epochs if epochs is None else epochs
+        if epochs < run.saved.epoch or (epochs == run.saved.epoch and run.saved.step):
+            raise SettingsError("epochs", epochs, f"more than {run.saved.epoch}, which the run already has")
+        placed = place(load_dataset(run.settings, run.data if data is None else data), run.settings.dtype)
+        return cls(run, restore(run), placed, epochs)
+
+    def events(self) -> Iterator[Step | Epoch]:
+        """Train, and save after every epoch, before its event is seen.
+
+        Yields
+        ------
+        Step or Epoch
+
+        Raises
+        ------
+        DivergedError
+            If the loss or a weight is no longer finite; the last save stays.
+        SaveError
+            If a save fails; the last save stays.
+        """
+        settings = self.run.settings
+        for event in train(
+            self.state,
+            self.data,
+            build_cost(settings),
+            build_optimizer(settings),
+            key=order_key(settings),
+            batch_size=settings.batch_size,
+            epochs=self.epochs,
+        ):
+            if isinstance(event, Epoch):
+                self.save()
+            yield event
+
+    def save(self) -> None:
+        """Save where the training stands.
+
+        Raises
+        ------
+        DivergedError
+            If a loss since the last save is not finite; nothing is saved.
+        SaveError
+            If writing fails; the last save stays.
+        """
+        self.run.save(_snapshot(self.state, self.epochs))
+
+
+def _snapshot(state: State, epochs: int) -> Saved:
+    losses = state.read_losses()
+    weights = tree.leaves(state.model)
+    backend = registry.backend_of(weights[0])
+    return Saved(
+        arrays={
+            **_pack("model", state.model),
+            **_pack("optimizer", state.optimizer_state),
+            "losses": np.asarray(losses, dtype=np.float64),
+        },
+        metrics=tuple(dataclasses.asdict(epoch) for epoch in state.metrics),
+        step=state.step,
+        seconds=state.seconds,
+        epochs=epochs,
+        backend=backend.name,
+        device=backend.device_of(weights[0]),
+    )
+
+
+_ADVICE = "it was made by another version of bpkit: use that one, or train again"
+
+
+def _names(prefix: str, values: Any) -> list[str]:
+    return [prefix + path for path in tree.paths(values)]
+
+
+def _pack(prefix: str, values: Any) -> Mapping[str, np.ndarray[Any, Any]]:
+    leaves = tree.leaves(values)
+    return {
+        name: registry.backend_of(leaf).to_host(leaf)
+        for name, leaf in zip(_names(prefix, values), leaves, strict=True)
+    }
+
+
+def _unpack(prefix: str, template: Any, run: Run) -> Any:
+    """The saved arrays in place of the template's leaves, on the current backend."""
+    backend, device = registry.current()
+    leaves = []
+    for name, old in _pack(prefix, template).items():
+        new = run.saved.arrays.get(name)
+        if new is None:
+            raise CorruptRunError(f"{run.path}: {name} is not among the saved arrays; {_ADVICE}")
+        if (new.shape, new.dtype) != (old.shape, old.dtype):
+            raise CorruptRunError(
+                f"{run.path}: the saved {name} has shape {new.shape} and dtype {new.dtype}, the model of the "
+                f"run's settings {old.shape} and {old.dtype}; {_ADVICE}"
+            )
+        leaves.append(backend.from_host(new, device))
+    return tree.unflatten(tree.structure(template), leaves)

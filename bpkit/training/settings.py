@@ -1,0 +1,153 @@
+"""Everything that decides how a run turns out, except the machine it runs on."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bpkit.errors import BpkitError
+
+__all__ = ["CHOICES", "DATASETS", "Settings", "SettingsError"]
+
+DATASETS: Mapping[str, tuple[int, int]] = {"digits": (64, 10), "mnist": (784, 10)}
+"""Features per image and classes of each data set, so that a model can be built without the data."""
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "dataset": tuple(DATASETS),
+    "activation": ("sigmoid", "tanh", "relu"),
+    "init": ("standard-normal", "scaled-normal", "glorot-uniform", "he-normal"),
+    "cost": ("quadratic", "cross-entropy", "softmax"),
+    "optimizer": ("sgd",),
+    "dtype": ("float32", "float64"),
+}
+"""The values of each setting that is a name."""
+
+
+class SettingsError(BpkitError, ValueError):
+    """A setting has a value that cannot be used.
+
+    Attributes
+    ----------
+    field : str
+        Which setting of :class:`Settings`.
+    got : object
+        Its value.
+    expected : str
+        What it should have been.
+    """
+
+    def __init__(self, field: str, got: object, expected: str) -> None:
+        super().__init__(f"Settings: {field} is {got!r}; expected {expected}")
+        self.field = field
+        self.got = got
+        self.expected = expected
+
+
+def _whole(x: object) -> bool:
+    return isinstance(x, int) and not isinstance(x, bool)
+
+
+def _real(x: object) -> bool:
+    return isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)
+
+
+_CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "preset": (lambda x: isinstance(x, str), "the name of a preset"),
+    "hidden": (
+        lambda x: isinstance(x, tuple) and all(_whole(n) and n > 0 for n in x),
+        "the sizes of the hidden layers, whole numbers above 0",
+    ),
+    "learning_rate": (lambda x: _real(x) and x > 0, "a number above 0"),
+    "momentum": (lambda x: _real(x) and 0 <= x < 1, "a number from 0 to below 1"),
+    "weight_decay": (lambda x: _real(x) and x >= 0, "a number not below 0"),
+    "batch_size": (lambda x: _whole(x) and x > 0, "a whole number above 0"),
+    "epochs": (lambda x: _whole(x) and x > 0, "a whole number above 0"),
+    "seed": (lambda x: _whole(x) and 0 <= x < 2**63, "a whole number from 0 to 2**63 - 1"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of a run; :func:`bpkit.training.preset` has good ones.
+
+    Attributes
+    ----------
+    dataset : {"digits", "mnist"}
+    preset : str
+        Which preset the settings started from; for the record.
+    hidden : tuple of int
+        Neurons of each hidden layer; empty for none.
+    activation : {"sigmoid", "tanh", "relu"}
+        Of the hidden layers. The output's activation belongs to the cost.
+    init : {"standard-normal", "scaled-normal", "glorot-uniform", "he-normal"}
+        How the weights are drawn: see :mod:`bpkit.nn.init`.
+    cost : {"quadratic", "cross-entropy", "softmax"}
+        Quadratic cost of sigmoid outputs, cross-entropy of sigmoid outputs, cross-entropy of a softmax.
+    optimizer : {"sgd"}
+    learning_rate, momentum, weight_decay : float
+        Of the optimizer.
+    batch_size : int
+        Images per gradient step. The last batch of an epoch is smaller if the images do not divide evenly.
+    epochs : int
+        Passes through the training images.
+    seed : int
+        Decides the initial weights and the order of the images, with the same bits on every backend.
+    dtype : {"float32", "float64"}
+        Of weights and images.
+
+    Raises
+    ------
+    SettingsError
+        If a value cannot be used; it names the field and what was expected.
+    """
+
+    dataset: str
+    preset: str
+    hidden: tuple[int, ...]
+    activation: str
+    init: str
+    cost: str
+    optimizer: str
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    batch_size: int
+    epochs: int
+    seed: int
+    dtype: str
+
+    def __post_init__(self) -> None:
+        for field, choices in CHOICES.items():
+            value = getattr(self, field)
+            if value not in choices:
+                raise SettingsError(field, value, f"one of {', '.join(choices)}")
+        for field, (holds, expected) in _CHECKS.items():
+            value = getattr(self, field)
+            if not holds(value):
+                raise SettingsError(field, value, expected)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Neurons of every layer, from the image to the classes, for instance ``(784, 30, 10)``."""
+        features, classes = DATASETS[self.dataset]
+        return (features, *self.hidden, classes)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON has them."""
+        return {**dataclasses.asdict(self), "hidden": list(self.hidden)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Settings":
+        """The inverse of :meth:`to_json`.
+
+        Raises
+        ------
+        SettingsError
+            If a setting is missing, unknown or has a value that cannot be used.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        for name in sorted(names.symmetric_difference(values)):
+            raise SettingsError(name, values.get(name), "a value" if name in names else "no such setting")
+        hidden = values["hidden"]
+        return cls(**{**values, "hidden": tuple(hidden) if isinstance(hidden, list) else hidden})
