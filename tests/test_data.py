@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from bpkit.data import Dataset, Split, digits
 from bpkit.errors import CorruptDataError, DataError, MissingDataError, ShapeError
@@ -18,8 +18,11 @@ from bpkit.errors import CorruptDataError, DataError, MissingDataError, ShapeErr
 digits_module = importlib.import_module("bpkit.data.digits")  # the function has the module's name
 
 
-def test_split_converts_copies_and_locks() -> None:
-    images, labels = np.ones((3, 4)), np.array([0, 1, 2], dtype=np.uint8)
+@pytest.mark.parametrize(
+    "pixel, label", [(np.float32, np.int64), (np.float64, np.uint8), (np.uint8, np.int32)]
+)
+def test_split_converts_copies_and_locks(pixel: DTypeLike, label: DTypeLike) -> None:
+    images, labels = np.ones((3, 4), pixel), np.array([0, 1, 2], label)
     split = Split(images, labels)
     images[0, 0], labels[0] = 7, 7
     assert split.images.dtype == np.float32

@@ -79,6 +79,7 @@ def test_mnist_reads_plain_and_gzipped_files(packed: list[int], folder: Path, sm
         pack(folder / list(small)[index])
     data = mnist(folder)
     assert (data.name, data.classes, data.features) == ("mnist", 10, 20)
+    assert np.shares_memory(data.train.images.base, data.validation.images), "one array, sliced, not copied"
     assert_is(data, small)
     assert_is(mnist(str(folder)), small)
 
@@ -280,7 +281,7 @@ def stall(handler: Handler) -> None:
     handler.end_headers()
     handler.wfile.write(b"\x1f\x8b")
     handler.wfile.flush()
-    handler.server.released.wait(10)
+    handler.server.released.wait(60)
 
 
 def cut(handler: Handler) -> None:
@@ -322,11 +323,24 @@ def test_mnist_says_why_no_mirror_helped(
     monkeypatch.setattr(mnist_module, "TIMEOUT_S", 1.5)
     monkeypatch.setattr(mnist_module, "MIRRORS", (server.mirror("first"),))
     server.answers["/first/train-images-idx3-ubyte.gz"] = answer
+    start = time.monotonic()
     with pytest.raises(
         MissingDataError, match=rf"Tried http://\S*/first/train-images-idx3-ubyte.gz \(.*{reason}"
     ):
         mnist()
+    assert time.monotonic() - start < 15
     assert listing(cache) == []
+
+
+def test_mnist_keeps_what_arrived_when_the_mirrors_run_out(
+    server: Server, small: Folder, cache: Path
+) -> None:
+    *arrived, last = (f"{name}.gz" for name in small)
+    del server.answers[f"/good/{last}"]
+    with pytest.raises(MissingDataError, match=rf"/first/{arrived[0]} .*HTTP status 404.*/good/{last} .*404"):
+        mnist()
+    assert server.requests == [f"/first/{arrived[0]}", *(f"/good/{name}.gz" for name in small)]
+    assert listing(cache) == sorted(arrived)
 
 
 def test_mnist_offline_says_where_it_looked_and_what_to_do(
