@@ -58,7 +58,7 @@ class JaxBackend(LibraryBackend):
         raise self.no_device(name)
 
     def device_of(self, x: Any) -> str:
-        # A traced array has no device yet, and a sharded one several; both answer with the first they can have.
+        # A traced array has no device yet, and a sharded one several; both answer with the first of them.
         if isinstance(x, self.module.core.Tracer):
             return self.devices()[0]
         return min(_device_name(device) for device in x.devices())
@@ -67,9 +67,9 @@ class JaxBackend(LibraryBackend):
         copy = host_copy(x)
         if self.module.dtypes.canonicalize_dtype(copy.dtype) != copy.dtype:
             raise TypeError(
-                f"backend 'jax' has no {copy.dtype.name} while its x64 mode is off. Set JAX_ENABLE_X64=1 (or call "
-                'jax.config.update("jax_enable_x64", True)) before the first array is made, or convert the array '
-                "to a 32-bit dtype yourself"
+                f"backend 'jax' has no {copy.dtype.name} while its x64 mode is off. Set JAX_ENABLE_X64=1, or "
+                'call jax.config.update("jax_enable_x64", True), before the first array is made; or convert '
+                "this one to a 32-bit dtype yourself"
             )
         return self.module.device_put(copy, device)
 

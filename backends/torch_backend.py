@@ -91,8 +91,8 @@ class TorchBackend(LibraryBackend):
         return out
 
     def _pow(self, x1: Any, x2: Any) -> Any:
-        # With these exponents torch takes square roots, which keep the sign of -0.0, so that the derivative of
-        # sqrt there would be -inf: https://github.com/pytorch/pytorch/issues/127163
+        # With these exponents torch takes square roots, which keep the sign of -0.0, so that the derivative
+        # of x**0.5 there would be -inf: https://github.com/pytorch/pytorch/issues/127163
         if isinstance(x2, float) and x2 in (0.5, -0.5):
             x1 = x1 + 0.0
         return self.xp.pow(x1, x2)

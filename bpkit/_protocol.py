@@ -49,13 +49,16 @@ class Backend(Protocol):
     name: str
     distribution: str
 
+    def __hash__(self) -> int:
+        """There is one object per backend, and tables are kept by it."""
+
     @property
     def xp(self) -> Any:
         """The library's array-API namespace, imported on first use."""
 
     @property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
-        """Functions that replace the namespace's own, where the library differs from the standard or is faster.
+        """Functions that replace the namespace's own, where that differs from the standard or is slower.
 
         They follow the engine's call convention: operands positional, the rest by keyword.
         """
@@ -123,7 +126,7 @@ class Backend(Protocol):
         """Whether writing to `x` can change another array, because it shares memory with one."""
 
     def quiet(self) -> AbstractContextManager[Any]:
-        """A context without floating-point warnings: the infinities of a derivative are answers, not accidents."""
+        """A context without floating-point warnings, for derivatives, whose infinities are answers."""
 
     def index_add(self, x: RawArray, key: Any, updates: RawArray) -> RawArray:
         """A copy of `x` with `updates` added at ``x[key]``; repeated indices accumulate."""

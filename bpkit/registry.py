@@ -1,19 +1,15 @@
 """Which array library an array belongs to, and which one new arrays are made with.
 
 A backend is loaded by name on first use, and an array's library is found among those already imported, so
-nothing here imports an array library that the program does not use. Packages add backends of their own through
-the entry-point group ``"bpkit.backends"``: an entry's name is the backend's, and it points at an object that
-satisfies :class:`bpkit._protocol.Backend`, or at a callable without arguments that makes one.
+nothing here imports an array library that the program does not use.
+
+Packages add backends of their own through the entry-point group ``"bpkit.backends"``: an entry's name is the
+backend's, and it points at an object that satisfies :class:`bpkit._protocol.Backend`, or at a callable
+without arguments that makes one.
 """
 
-import difflib
-import functools
-import importlib
-import importlib.metadata
-import inspect
 import os
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import NoneType
@@ -21,14 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bpkit._loading import BUILTIN, ENTRY_POINT_GROUP, find, load, names, reworded
 from bpkit._protocol import Backend
-from bpkit.errors import (
-    BackendError,
-    BackendNotInstalledError,
-    DeviceNotFoundError,
-    MixedBackendsError,
-    UnknownBackendError,
-)
+from bpkit.errors import BackendError, MixedBackendsError
 
 __all__ = [
     "BUILTIN",
@@ -45,20 +36,8 @@ __all__ = [
     "use_backend",
 ]
 
-BUILTIN = {
-    "numpy": "bpkit.backends.numpy_backend:NumpyBackend",
-    "jax": "bpkit.backends.jax_backend:JaxBackend",
-    "torch": "bpkit.backends.torch_backend:TorchBackend",
-    "cupy": "bpkit.backends.cupy_backend:CupyBackend",
-    "array_api_strict": "bpkit.backends.strict_backend:StrictBackend",
-}
-ENTRY_POINT_GROUP = "bpkit.backends"
 ENVIRONMENT_VARIABLE = "BPKIT_BACKEND"
 DEFAULT = "numpy"
-
-_MEMBERS = tuple(
-    sorted({*Backend.__annotations__, *(name for name in vars(Backend) if not name.startswith("_"))})
-)
 
 
 class Selection(NamedTuple):
@@ -104,60 +83,6 @@ class BackendStatus:
     note: str = ""
 
 
-# Loading by name.
-
-
-@functools.cache
-def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
-    """The third-party backends by name, without loading them."""
-    found: dict[str, importlib.metadata.EntryPoint] = {}
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-        if entry.name in BUILTIN or entry.name in found:
-            holder = "is bpkit's own" if entry.name in BUILTIN else f"belongs to {found[entry.name].value}"
-            warnings.warn(
-                f"{_origin(entry)} claims the backend name {entry.name!r}, which {holder}; it is ignored",
-                stacklevel=2,
-            )
-        else:
-            found[entry.name] = entry
-    return found
-
-
-def _origin(entry: importlib.metadata.EntryPoint) -> str:
-    package = "" if entry.dist is None else f" of {entry.dist.name} {entry.dist.version}"
-    return f"entry point {entry.value!r}{package}"
-
-
-@functools.cache
-def _load(name: str) -> Backend:
-    """The backend object of a known name; its library need not be installed."""
-    if name in BUILTIN:
-        module, _, cls = BUILTIN[name].partition(":")
-        backend: Backend = getattr(importlib.import_module(module), cls)()
-        return backend
-    entry = _entry_points()[name]
-    try:
-        loaded = entry.load()
-        made = loaded() if isinstance(loaded, type) or (_missing(loaded) and callable(loaded)) else loaded
-        if missing := _missing(made):
-            raise TypeError(f"{type(made).__name__} lacks {', '.join(missing)} of the Backend protocol")
-        if made.name != name:
-            raise ValueError(f"its backend calls itself {made.name!r}")
-    except Exception as error:
-        raise BackendError(
-            f"backend {name!r}: {_origin(entry)} could not be loaded: {type(error).__name__}: {error}. "
-            "Update or uninstall the package that provides it"
-        ) from error
-    checked: Backend = made
-    return checked
-
-
-def _missing(candidate: Any) -> list[str]:
-    # getattr_static, because asking for the property `xp` would import the library.
-    absent = object()
-    return [name for name in _MEMBERS if inspect.getattr_static(candidate, name, absent) is absent]
-
-
 def get_backend(name: str) -> Backend:
     """The backend with this name, loaded on first use.
 
@@ -187,37 +112,7 @@ def get_backend(name: str) -> Backend:
     >>> get_backend("numpy").devices()
     ('cpu',)
     """
-    return _get(name, f"get_backend({name!r})")
-
-
-def _get(name: str, called: str) -> Backend:
-    if name not in BUILTIN and name not in _entry_points():
-        known = [*BUILTIN, *_entry_points()]
-        close = difflib.get_close_matches(str(name).strip().lower(), known, n=1)
-        raise UnknownBackendError(
-            f"{called}: there is no backend {name!r}. {f'Did you mean {close[0]!r}? ' if close else ''}"
-            f"There are {', '.join(known)}; usable here: {', '.join(_usable())}"
-        )
-    try:
-        backend = _load(name)
-        backend.require()
-    except BackendError as error:
-        raise _reworded(error, f"{called}: {error}. Usable here: {', '.join(_usable())}") from error.__cause__
-    return backend
-
-
-def _reworded(error: BackendError, text: str) -> BackendError:
-    kinds = (UnknownBackendError, BackendNotInstalledError, DeviceNotFoundError)
-    return next((kind for kind in kinds if isinstance(error, kind)), BackendError)(text)
-
-
-def _usable() -> Iterator[str]:
-    for name in [*BUILTIN, *_entry_points()]:
-        try:
-            _load(name).require()
-        except Exception:  # noqa: BLE001, S112  asking for it by name says why
-            continue
-        yield name
+    return find(name, f"get_backend({name!r})")
 
 
 # Finding an array's library.
@@ -242,16 +137,16 @@ by_type: dict[type, Backend | None] = _ByType(dict.fromkeys((bool, int, float, c
 
 def _find_owner(cls: type) -> Backend | None:
     for name in BUILTIN:
-        backend = _load(name)
+        backend = load(name)
         if backend.owns(cls):
             return backend
     if issubclass(cls, bool | int | float | complex):
         return None
     failures = []
     if cls.__module__ != "builtins":
-        for name in _entry_points():
+        for name in [name for name in names() if name not in BUILTIN]:
             try:
-                backend = _load(name)
+                backend = load(name)
             except BackendError as error:
                 failures.append(str(error))
                 continue
@@ -265,7 +160,7 @@ def _not_an_array(cls: type) -> str:
     if issubclass(cls, list | tuple):
         return f"expected an array, got a {written}; make an array of it first: bpkit.xp.asarray(...)"
     return (
-        f"expected an array of one of the libraries {', '.join([*BUILTIN, *_entry_points()])}, got {written}; "
+        f"expected an array of one of the libraries {', '.join(names())}, got {written}; "
         "bpkit.xp.asarray(...) makes an array"
     )
 
@@ -371,14 +266,14 @@ _environment: tuple[str, Selection] | None = None
 
 def _select(spec: str, called: str) -> Selection:
     name, colon, device = spec.partition(":")
-    backend = _get(name, called)
+    backend = find(name, called)
     if not colon:
         backend.xp  # noqa: B018  a library that cannot be imported is reported here, not at the first array
         return Selection(backend)
     try:
         return Selection(backend, backend.device(device))
     except BackendError as error:
-        raise _reworded(error, f"{called}: {error}") from error.__cause__
+        raise reworded(error, f"{called}: {error}") from error.__cause__
 
 
 def current() -> Selection:
@@ -415,7 +310,10 @@ def current() -> Selection:
 
 
 class use_backend:
-    """Make new arrays with this backend, from here on or within a ``with`` block.
+    """Make new arrays with this backend: from here on, or within a ``with`` block.
+
+    A plain call, ``use_backend("torch")``, holds until the next; ``with use_backend("torch"):`` until the
+    block ends, by an exception too, and then restores what was before.
 
     Holds for the current thread (more exactly: the current :mod:`contextvars` context) only. It decides where
     arrays are *made*; an array that is passed in always keeps its own library.
@@ -423,7 +321,7 @@ class use_backend:
     Parameters
     ----------
     spec : str
-        ``"name"`` or ``"name:device"``, for instance ``"torch"``, ``"jax:cpu"``, ``"torch:cuda:1"``, ``"cupy:0"``.
+        ``"name"`` or ``"name:device"``, for instance ``"torch"``, ``"torch:cuda:1"``, ``"cupy:0"``.
 
     Raises
     ------
@@ -432,8 +330,6 @@ class use_backend:
 
     Examples
     --------
-    >>> use_backend("numpy")
-    use_backend('numpy')
     >>> with use_backend("numpy:cpu") as selection:
     ...     selection.device
     'cpu'
@@ -468,12 +364,12 @@ def backend_table() -> list[BackendStatus]:
     >>> [status.usable for status in backend_table() if status.name == "numpy"]
     [True]
     """
-    return [_status(name) for name in [*BUILTIN, *_entry_points()]]
+    return [_status(name) for name in names()]
 
 
 def _status(name: str) -> BackendStatus:
     try:
-        backend = _load(name)
+        backend = load(name)
         backend.require()
         return BackendStatus(name, True, backend.version, backend.devices(), backend.dtypes())
     except Exception as error:  # noqa: BLE001  the table shows what is broken
