@@ -169,7 +169,8 @@ def _check_labels(labels: RawArray, classes: int) -> None:
             f"with bpkit.xp.astype, or give probabilities, one row of {classes} for each example"
         )
     values = raw(labels)
-    wrong = (values < 0) | (values >= classes)
+    # A narrow dtype cannot hold the last class, and JAX would wrap it around.
+    wrong = (values < 0) | (values > min(classes - 1, int(xp.iinfo(values).max)))
     try:
         fine = not xp.any(wrong)
     except TypeError:

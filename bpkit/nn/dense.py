@@ -75,7 +75,7 @@ class Dense(Module):
         for name, size in (("in_features", in_features), ("out_features", out_features)):
             if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
                 raise ArgumentError(f"Dense: {name} must be a positive int, got {size!r}; it counts neurons")
-        weight_key, bias_key = random.split(key, 2)
+        weight_key, bias_key = xp.unstack(random.split(key, 2))
         self.weight = init(weight_key, (out_features, in_features), dtype)
         self.bias = (bias_init or bias_for(init))(bias_key, (out_features,), dtype)
         self.in_features = int(in_features)

@@ -174,8 +174,12 @@ def _register(cls: type[Module]) -> None:
 
 def _complete(module: Module, declared: frozenset[str]) -> dict[str, Any]:
     """The fields where ``__dict__`` holds fewer or more: class-level defaults, cached properties."""
-    name = type(module).__name__
-    undeclared = [key for key in module.__dict__.keys() - declared if not hasattr(type(module), key)]
+    cls = type(module)
+    name = cls.__name__
+    # typing puts __orig_class__ on an instance of a generic class.
+    undeclared = [
+        key for key in module.__dict__.keys() - declared if key != "__orig_class__" and not hasattr(cls, key)
+    ]
     if undeclared:
         key = min(undeclared)
         raise ArgumentError(
