@@ -1,0 +1,616 @@
+"""The namespace: the standard's signatures, the libraries' results, and where new arrays are made."""
+
+import copy
+import inspect
+import math
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import array_api_strict
+import numpy as np
+import pytest
+
+import bpkit
+from bpkit import namespace, registry, xp
+from bpkit._protocol import Capability
+from bpkit.errors import ShapeError
+from bpkit.namespace.xp import Namespace, namespace_of
+
+EXTRAS = {
+    *("dtype_of", "expit", "log_expit", "log_softmax", "logsumexp", "one_hot", "relu"),
+    *("softmax", "softplus", "stop_gradient"),
+}
+NOT_YET = {
+    *("broadcast_shapes", "count_nonzero", "cumulative_prod", "diff", "from_dlpack", "isin", "meshgrid"),
+    *("take_along_axis", "unique_all", "unique_counts", "unique_inverse", "unique_values"),
+}
+FUNCTIONS = sorted(name for name in namespace.__all__ if callable(getattr(namespace, name)))
+STANDARD = sorted(set(FUNCTIONS) - EXTRAS)
+
+X = np.asarray([[0.25, 0.75, 0.5], [0.875, 0.5, 0.375]], dtype=np.float32)
+Y = np.asarray([[0.5, 0.75, 0.125], [0.25, 0.5, 1.0]], dtype=np.float32)
+Z = (X + 1j * Y).astype(np.complex64)
+I = np.asarray([[5, 6, 7], [1, 2, 3]], dtype=np.int32)  # noqa: E741  an integer matrix
+B = X > 0.4
+EPS = float(np.finfo(np.float32).eps)
+
+
+def arrays(*values: Any) -> list[Any]:
+    """NumPy arrays, also those in lists, as arrays of the current backend; all else as it is."""
+    backend = registry.current().backend
+    return [
+        backend.from_host(x) if isinstance(x, np.ndarray) else arrays(*x) if isinstance(x, list) else x
+        for x in values
+    ]
+
+
+def host(x: Any) -> Any:
+    """A result, or a tuple of them, as NumPy arrays."""
+    return tuple(host(part) for part in x) if isinstance(x, tuple) else registry.backend_of(x).to_host(x)
+
+
+# What there is.
+
+
+def test_the_namespace_is_the_standard_without_what_is_not_there_yet() -> None:
+    published = {name for name in array_api_strict.__all__ if hasattr(array_api_strict, name)}
+    strict_only = {
+        *("Device", "ArrayAPIStrictFlags", "get_array_api_strict_flags"),
+        *("set_array_api_strict_flags", "reset_array_api_strict_flags"),
+    }
+    functions = {name for name in published if callable(getattr(array_api_strict, name))} - strict_only
+    functions.discard("__array_namespace_info__")
+    dtypes = set(namespace.dtypes.NAMES)
+    assert functions - dtypes - set(STANDARD) == NOT_YET
+    assert set(STANDARD) <= functions
+    for constant in ("e", "inf", "nan", "newaxis", "pi"):
+        ours, theirs = getattr(namespace, constant), getattr(array_api_strict, constant)
+        assert ours is theirs or ours == theirs or (math.isnan(ours) and math.isnan(theirs))
+
+
+@pytest.mark.parametrize("name", STANDARD)
+def test_signature_is_the_standards(name: str) -> None:
+    def shape(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
+        return [
+            (p.name, p.kind, None if "Undef" in repr(p.default) else p.default)
+            for p in inspect.signature(function).parameters.values()
+        ]
+
+    expected = shape(getattr(array_api_strict, name))
+    assert shape(getattr(namespace, name)) == expected
+    assert shape(getattr(namespace_of(registry.get_backend("numpy")), name)) == expected
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_docstring_has_an_example(name: str) -> None:
+    assert f"xp.{name}(" in (inspect.getdoc(getattr(namespace, name)) or "")
+
+
+# Results are the library's own.
+
+REDUCTIONS = [
+    (name, (X,), {"axis": axis, "keepdims": keepdims})
+    for name in ("max", "mean", "min", "prod", "std", "sum", "var")
+    for axis in (None, 1, -2, (0, 1))
+    for keepdims in (False, True)
+]
+UNARY = [
+    *("abs", "acos", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "exp", "expm1", "floor"),
+    *(
+        "isfinite",
+        "isinf",
+        "isnan",
+        "log",
+        "log10",
+        "log1p",
+        "log2",
+        "matrix_transpose",
+        "negative",
+        "nonzero",
+    ),
+    *(
+        "ones_like",
+        "positive",
+        "reciprocal",
+        "round",
+        "sign",
+        "signbit",
+        "sin",
+        "sinh",
+        "sqrt",
+        "square",
+        "tan",
+    ),
+    *("tanh", "tril", "triu", "trunc", "zeros_like"),
+]
+BINARY = [
+    *("add", "atan2", "copysign", "divide", "equal", "floor_divide", "greater", "greater_equal", "hypot"),
+    *("less", "less_equal", "logaddexp", "maximum", "minimum", "multiply", "nextafter", "not_equal", "pow"),
+    *("remainder", "subtract"),
+]
+CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    *((name, (X,), {}) for name in UNARY),
+    *((name, (X, Y), {}) for name in BINARY),
+    *((name, (Z,), {}) for name in ("abs", "conj", "exp", "imag", "real")),
+    ("acosh", (1 + X,), {}),
+    ("bitwise_invert", (I,), {}),
+    ("logical_not", (B,), {}),
+    *((name, (X, 0.5), {}) for name in ("add", "divide", "logaddexp", "maximum", "pow", "subtract", "less")),
+    *((name, (0.5, X), {}) for name in ("add", "divide", "logaddexp", "minimum", "pow", "subtract", "less")),
+    *((f"bitwise_{name}", (I, 2), {}) for name in ("and", "or", "xor", "left_shift", "right_shift")),
+    *((f"logical_{name}", (B, ~B[:1]), {}) for name in ("and", "or", "xor")),
+    ("clip", (X, 0.125, Y), {}),
+    ("clip", (X, None, 0.6), {}),
+    ("where", (B, X, Y), {}),
+    ("where", (B, X, 0.0), {}),
+    *REDUCTIONS,
+    ("all", (B,), {"axis": 0}),
+    ("any", (B,), {"axis": 1, "keepdims": True}),
+    ("argmax", (X,), {}),
+    ("argmin", (X,), {"axis": 1, "keepdims": True}),
+    ("std", (X,), {"correction": 1.0, "axis": 1}),
+    ("var", (X,), {"correction": 1}),
+    ("cumulative_sum", (X,), {"axis": -1}),
+    ("cumulative_sum", (X[0],), {"include_initial": True}),
+    ("argsort", (X,), {"axis": 0, "descending": True}),
+    ("sort", (X,), {"axis": 0, "descending": True}),
+    ("searchsorted", (X[0][[0, 2, 1]], Y), {"side": "right"}),
+    ("take", (X, np.asarray([2, 0, 2], dtype=np.int32)), {"axis": 1}),
+    ("matmul", (X, Y.T), {}),
+    ("matmul", (X, Y[0]), {}),
+    ("tensordot", (X, Y), {}),
+    ("tensordot", (X, Y.T), {"axes": 1}),
+    ("tensordot", (X, Y), {"axes": 0}),
+    ("tensordot", (X, Y), {"axes": ((0, -1), (0, -1))}),
+    ("tensordot", (X, Y), {"axes": ((1,), (1,))}),
+    ("vecdot", (X, Y), {}),
+    ("vecdot", (X, Y), {"axis": -2}),
+    ("vecdot", (X, Y[0]), {}),
+    ("vecdot", (Z, np.conj(Z)), {}),
+    ("broadcast_arrays", (X, Y[0]), {}),
+    ("broadcast_to", (X, (4, 2, 3)), {}),
+    *(("concat", ([X, Y],), {"axis": axis}) for axis in (None, 0, -1)),
+    *(("expand_dims", (X, axis), {}) for axis in (0, 1, 2, -1, -3)),
+    *(("flip", (X,), {"axis": axis}) for axis in (None, 0, -1, (0, 1))),
+    ("moveaxis", (X[None], 0, -1), {}),
+    ("moveaxis", (X[None], (0, 1), (-1, 0)), {}),
+    ("permute_dims", (X, (1, 0)), {}),
+    *(("repeat", (X, 2), {"axis": axis}) for axis in (None, 0, -1)),
+    ("repeat", (X, 0), {"axis": 1}),
+    ("reshape", (X, (3, -1)), {}),
+    ("reshape", (X, (-1,)), {"copy": True}),
+    ("roll", (X, 1), {}),
+    ("roll", (X, (1, -1)), {"axis": (0, 1)}),
+    ("squeeze", (X[None, :, None], (0, -2)), {}),
+    *(("stack", ([X, Y],), {"axis": axis}) for axis in (0, 1, -1, -3)),
+    *(("tile", (X, times), {}) for times in ((2,), (2, 1, 3), (0, 2), ())),
+    *(("unstack", (X,), {"axis": axis}) for axis in (0, -1)),
+]
+COMPOSITE = {"std", "tensordot", "vecdot"}
+"""Computed otherwise than by the library, so equal to its result up to rounding."""
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("name", "args", "kwargs"), CASES, ids=[f"{name}-{i}" for i, (name, *_) in enumerate(CASES)]
+)
+def test_agrees_with_the_library(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    backend = registry.current().backend
+    if name == "nonzero" and Capability.BOOLEAN_INDEXING not in backend.capabilities:
+        pytest.skip("this library is set up without data-dependent shapes")
+    operands = arrays(*args)
+    ours, theirs = (
+        getattr(namespace, name)(*operands, **kwargs),
+        getattr(backend.xp, name)(*operands, **kwargs),
+    )
+    assert isinstance(ours, tuple) == isinstance(theirs, tuple | list)
+    for one, other in zip(*(r if isinstance(r, tuple | list) else [r] for r in (ours, theirs)), strict=True):
+        assert registry.backend_of(one) is backend
+        assert one.dtype == other.dtype
+        if name in COMPOSITE:
+            np.testing.assert_allclose(host(one), host(other), rtol=4 * EPS)
+        else:
+            np.testing.assert_array_equal(host(one), host(other), strict=True)
+
+
+def test_every_standard_function_with_an_array_argument_is_among_the_cases() -> None:
+    elsewhere = {
+        *(
+            "arange",
+            "asarray",
+            "empty",
+            "empty_like",
+            "eye",
+            "full",
+            "full_like",
+            "linspace",
+            "ones",
+            "zeros",
+        ),
+        *("astype", "can_cast", "finfo", "iinfo", "isdtype", "result_type"),
+    }
+    assert {name for name, *_ in CASES} == set(STANDARD) - elsewhere
+
+
+@pytest.mark.usefixtures("backend")
+def test_searchsorted_with_a_sorter() -> None:
+    x, values, sorter = arrays(
+        np.asarray([0.9, 0.1, 0.5]).astype("f4"), X, np.asarray([1, 2, 0]).astype("i4")
+    )
+    found = namespace.searchsorted(x, values, sorter=namespace.astype(sorter, namespace.argsort(x).dtype))
+    np.testing.assert_array_equal(host(found), np.searchsorted([0.1, 0.5, 0.9], X))
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("name", ["sum", "prod", "cumulative_sum"])
+def test_dtype_of_a_reduction_by_name(name: str) -> None:
+    (x,) = arrays(I[0])
+    result = getattr(namespace, name)(x, dtype="float32")
+    assert host(result).dtype == np.float32
+    np.testing.assert_array_equal(host(result), getattr(np, name)(I[0], dtype=np.float32))
+
+
+# Extras.
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("name", "formula"),
+    [
+        ("expit", lambda x: 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))),
+        ("log_expit", lambda x: -math.log1p(math.exp(-x)) if x > 0 else x - math.log1p(math.exp(x))),
+        ("relu", lambda x: max(x, 0.0)),
+        ("softplus", lambda x: x + math.log1p(math.exp(-x)) if x > 0 else math.log1p(math.exp(x))),
+        ("stop_gradient", lambda x: x),
+    ],
+)
+def test_extras_keep_their_precision_and_dtype_at_the_extremes(
+    name: str, formula: Callable[[float], float]
+) -> None:
+    values = np.asarray([-3e38, -1e4, -90.0, -20.0, -1.0, 0.0, 1e-3, 1.0, 20.0, 90.0, 1e4, 3e38], dtype="f4")
+    (x,) = arrays(values)
+    result = host(getattr(namespace, name)(x))
+    assert result.dtype == np.float32
+    expected = np.asarray([formula(float(v)) for v in values])
+    # Some libraries flush numbers below the smallest normal one to zero.
+    tiny = float(np.finfo(np.float32).smallest_normal)
+    np.testing.assert_allclose(result, expected, rtol=4 * EPS, atol=tiny)
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("name", "limits"),
+    [
+        ("expit", [0.0, 1.0]),
+        ("log_expit", [-math.inf, 0.0]),
+        ("relu", [0.0, math.inf]),
+        ("softplus", [0.0, math.inf]),
+    ],
+)
+def test_extras_at_the_infinities_and_nan(name: str, limits: list[float]) -> None:
+    (x,) = arrays(np.asarray([-math.inf, math.inf, math.nan], dtype="f4"))
+    with np.errstate(invalid="ignore"):  # NumPy's logaddexp warns of a NaN that it was given
+        result = getattr(namespace, name)(x)
+    np.testing.assert_array_equal(host(result), [*limits, math.nan])
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("axis", [None, 0, -1, (0, 1)])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_logsumexp(axis: Any, keepdims: bool) -> None:
+    values = np.asarray([[1e4, 1e4, -1e4], [-2e4, -2e4, 0.0]], dtype="f4")
+    (x,) = arrays(values)
+    largest = np.max(values.astype("f8"), axis=axis, keepdims=True)
+    expected = largest + np.log(np.sum(np.exp(values - largest), axis=axis, keepdims=True))
+    expected = expected if keepdims else np.squeeze(expected, axis=axis)
+    result = host(namespace.logsumexp(x, axis=axis, keepdims=keepdims))
+    assert result.dtype == np.float32
+    assert result.shape == expected.shape
+    np.testing.assert_allclose(result, expected, rtol=4 * EPS)
+
+
+@pytest.mark.usefixtures("backend")
+def test_logsumexp_of_infinities() -> None:
+    inf = math.inf
+    (x,) = arrays(
+        np.asarray([[-inf, -inf], [inf, 1e4], [inf, -inf], [-inf, 3.0], [math.nan, 3.0]], dtype="f4")
+    )
+    np.testing.assert_array_equal(host(namespace.logsumexp(x, axis=1)), [-inf, inf, inf, 3.0, math.nan])
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_softmax_and_its_logarithm(axis: int) -> None:
+    values = np.asarray([[1e4, 1e4 - 1, -1e4], [-2e4, -2e4 + 2, 0.5]], dtype="f4")
+    (x,) = arrays(values)
+    shifted = values.astype("f8") - np.max(values, axis=axis, keepdims=True)
+    total = np.sum(np.exp(shifted), axis=axis, keepdims=True)
+    rtol = 8 * EPS
+    result, logarithm = host(namespace.softmax(x, axis=axis)), host(namespace.log_softmax(x, axis=axis))
+    assert result.dtype == logarithm.dtype == np.float32
+    np.testing.assert_allclose(result, np.exp(shifted) / total, rtol=rtol)
+    np.testing.assert_allclose(logarithm, shifted - np.log(total), rtol=rtol)
+
+
+@pytest.mark.usefixtures("backend")
+def test_one_hot() -> None:
+    (labels,) = arrays(np.asarray([[2, 0], [1, 9]], dtype=np.uint8))
+    last = host(namespace.one_hot(labels, 300, dtype="float32"))
+    assert last.shape == (2, 2, 300)
+    assert last.dtype == np.float32
+    np.testing.assert_array_equal(np.argwhere(last), [[0, 0, 2], [0, 1, 0], [1, 0, 1], [1, 1, 9]])
+    first = namespace.one_hot(labels, 3, axis=0)
+    assert first.dtype == xp.ones(1).dtype
+    np.testing.assert_array_equal(host(first)[:, 1, 1], [0, 0, 0])
+    np.testing.assert_array_equal(host(first), np.moveaxis(last[..., :3], -1, 0))
+
+
+# Derivatives of what is composed of other functions, against central differences.
+
+COMPOSED: dict[str, Callable[[Any], Any]] = {
+    "asarray of a list": lambda x: xp.asarray([[x[0, 0], 2], [x[1, 1] * x[0, 1], Y[0, 0]]]),
+    "broadcast_arrays": lambda x: xp.broadcast_arrays(x[0], Y)[0],
+    "expand_dims": lambda x: xp.expand_dims(x, -1) * Y[..., None],
+    "full": lambda x: xp.full((3,), x[0, 1]),
+    "full_like": lambda x: xp.full_like(x, x[1, 0]) * x,
+    "log_softmax": lambda x: xp.log_softmax(x, axis=0),
+    "logsumexp": lambda x: xp.logsumexp(x, axis=1),
+    "moveaxis": lambda x: xp.moveaxis(x, 0, 1),
+    "one_hot": lambda x: xp.one_hot(xp.argmax(x, axis=1), 3) * x,
+    "repeat": lambda x: xp.repeat(x, 2, axis=1),
+    "softmax": xp.softmax,
+    "softplus": xp.softplus,
+    "squeeze": lambda x: xp.squeeze(x[None], 0),
+    "stack": lambda x: xp.stack([x, xp.asarray(Y, dtype="float64"), x * x], axis=1),
+    "std": lambda x: xp.std(x, axis=1, correction=1),
+    "tensordot": lambda x: xp.tensordot(x, x, axes=((1,), (1,))),
+    "tile": lambda x: xp.tile(x, (2, 1, 2)),
+    "unstack": lambda x: xp.unstack(x, axis=1)[1] * xp.unstack(x, axis=1)[2],
+    "vecdot": lambda x: xp.vecdot(x, x * x, axis=-2),
+}
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_derivative_of_a_composed_function(name: str) -> None:
+    function, x = COMPOSED[name], X.astype(np.float64)
+    weights = np.cos(np.arange(function(x).size)).reshape(function(x).shape)
+
+    def scalar(x: Any) -> Any:
+        return xp.sum(function(x) * weights)
+
+    step = 1e-6 * np.eye(x.size).reshape(x.size, *x.shape)
+    slopes = np.asarray([(scalar(x + h) - scalar(x - h)) / 2e-6 for h in step]).reshape(x.shape)
+    np.testing.assert_allclose(bpkit.grad(scalar)(x), slopes, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("finite", [0.0, -math.inf])
+def test_masked_logsumexp_has_a_finite_gradient(finite: float) -> None:
+    x = np.asarray([-math.inf, finite])
+    gradient = bpkit.grad(xp.logsumexp)(x)
+    np.testing.assert_array_equal(gradient, [0.0, 1.0 if finite == 0.0 else 0.0])
+
+
+# Where new arrays are made.
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        *(("zeros", ((2, 3),)), ("ones", (4,)), ("empty", ((0, 2),)), ("full", ((2,), 7)), ("eye", (2, 3))),
+        *(("arange", (1, 9, 2)), ("linspace", (0.0, 1.0, 5)), ("asarray", ([[1, 2], [3, 4]],))),
+    ],
+)
+@pytest.mark.parametrize("dtype", [None, "float32", "int32"])
+def test_creation_on_the_current_backend(name: str, args: tuple[Any, ...], dtype: str | None) -> None:
+    if name == "linspace" and dtype == "int32":
+        pytest.skip("the standard leaves linspace of integers undefined")
+    backend = registry.current().backend
+    made = getattr(xp, name)(*args, dtype=dtype)
+    assert registry.backend_of(made) is backend
+    native = None if dtype is None else getattr(backend.xp, dtype)
+    expected = getattr(backend.xp, name)(*args, dtype=native)
+    assert made.dtype == expected.dtype
+    np.testing.assert_array_equal(host(made), host(expected), strict=True)
+
+
+@pytest.mark.usefixtures("backend")
+def test_device_by_name_and_by_object() -> None:
+    backend = registry.current().backend
+    name = backend.devices()[0]
+    for device in (name, backend.device(name)):
+        assert backend.device_of(xp.zeros(3, device=device)) == name
+        assert backend.device_of(xp.zeros_like(xp.ones(3), device=device)) == name
+        assert backend.device_of(xp.asarray(X, device=device)) == name
+
+
+@pytest.mark.usefixtures("backend")
+def test_like_functions_follow_their_argument_and_not_the_selection() -> None:
+    backend = registry.current().backend
+    (x,) = arrays(X)
+    with registry.use_backend("numpy"):
+        for made in (
+            xp.zeros_like(x),
+            xp.ones_like(x),
+            xp.empty_like(x),
+            xp.full_like(x, 2.0),
+            xp.astype(x, "int32"),
+            xp.full_like(x, 2, dtype="int32"),
+        ):
+            assert registry.backend_of(made) is backend
+            assert made.shape == (2, 3)
+        assert host(xp.full_like(x, 2, dtype="int32")).dtype == np.int32
+
+
+@pytest.mark.usefixtures("backend")
+def test_asarray_moves_arrays_to_the_current_backend() -> None:
+    backend = registry.current().backend
+    moved = xp.asarray(X)
+    assert registry.backend_of(moved) is backend
+    np.testing.assert_array_equal(host(moved), X, strict=True)
+    # Cast before the move: a library without 64-bit integers takes 64-bit labels as 32-bit ones.
+    labels = xp.asarray(np.asarray([3, 1]), dtype="int32")
+    np.testing.assert_array_equal(host(labels), np.asarray([3, 1], dtype=np.int32), strict=True)
+    with registry.use_backend("numpy"):
+        back = xp.asarray(moved)
+        assert isinstance(back, np.ndarray)
+        np.testing.assert_array_equal(back, X, strict=True)
+
+
+def test_asarray_of_the_current_library_is_the_array_itself() -> None:
+    assert xp.asarray(X) is X
+    copied = xp.asarray(X, copy=True)
+    assert not np.shares_memory(copied, X)
+
+
+def test_asarray_refuses_to_move_without_copying() -> None:
+    x = array_api_strict.asarray(X)
+    with pytest.raises(
+        ValueError, match=r"asarray: copy=False, but an array of array_api_strict has to be copied"
+    ):
+        xp.asarray(x, copy=False)
+
+
+def test_asarray_refuses_what_would_lose_its_mask() -> None:
+    with pytest.raises(TypeError, match="MaskedArray is not supported"):
+        xp.asarray(np.ma.masked_array([1.0, 2.0], mask=[True, False]))
+
+
+def test_asarray_of_a_traced_array_is_itself_until_something_changes() -> None:
+    def check(x: Any) -> Any:
+        assert xp.asarray(x) is x
+        assert xp.asarray(x, copy=True) is not x
+        assert xp.asarray(x, dtype="float64").dtype == np.float64
+        with pytest.raises(ValueError, match="copy=False"):
+            xp.asarray(x, dtype="float64", copy=False)
+        return xp.sum(xp.asarray(x, dtype="float64", copy=True) * 2)
+
+    gradient = bpkit.grad(check)(X)
+    np.testing.assert_array_equal(gradient, np.full_like(X, 2), strict=True)
+
+
+# Dtypes.
+
+
+@pytest.mark.usefixtures("backend")
+def test_dtype_functions() -> None:
+    (x,) = arrays(X)
+    assert xp.isdtype(x.dtype, ("integral", "real floating"))
+    assert xp.isdtype("uint8", "unsigned integer")
+    assert not xp.isdtype(xp.int32, xp.float32)
+    assert xp.can_cast(xp.int8, "int16")
+    assert xp.can_cast(x, xp.float32)
+    assert not xp.can_cast(x, "int32")
+    assert xp.finfo(x).bits == xp.finfo("float32").bits == xp.finfo(x.dtype).bits == 32
+    assert xp.iinfo(xp.int16).max == xp.iinfo("int16").max == 2**15 - 1
+    assert xp.result_type(xp.int8, xp.int16) == xp.result_type("int8", "int16") == xp.int16
+    assert xp.result_type(x, 1.0) == xp.float32
+    assert xp.dtype_of("int32", like=x) == xp.astype(x, "int32").dtype == xp.int32
+    with registry.use_backend("numpy"):
+        assert xp.isdtype(x.dtype, "real floating")
+        assert xp.dtype_of("float32", like=x) == x.dtype
+
+
+def test_dtype_functions_of_a_traced_array() -> None:
+    def check(x: Any) -> Any:
+        assert xp.finfo(x).bits == 32
+        assert xp.can_cast(x, "float64")
+        assert xp.result_type(x, "float64") == xp.dtype_of("float64", like=x) == np.float64
+        return xp.sum(x)
+
+    bpkit.grad(check)(X)
+
+
+def test_an_unknown_dtype_is_refused_with_those_there_are() -> None:
+    with pytest.raises(
+        ValueError, match=r"dtype 'float31' is not one that numpy has: 'bool', 'int8', .*'float64'"
+    ):
+        xp.zeros(3, dtype="float31")
+    with pytest.raises(TypeError, match=r"expected a dtype of numpy.*got <object.*use_backend"):
+        xp.isdtype(object(), "bool")
+
+
+# The namespace as an object.
+
+
+@pytest.mark.usefixtures("backend")
+def test_the_default_namespace_follows_the_selection() -> None:
+    backend = registry.current().backend
+    for name in backend.dtypes():
+        assert getattr(xp, name) is getattr(backend.xp, name)
+    assert xp.float32 == xp.zeros(1, dtype=xp.float32).dtype
+    assert set(xp.__array_namespace_info__().dtypes()) <= set(dir(xp))
+
+
+@pytest.mark.usefixtures("backend")
+def test_a_backends_namespace_stays_with_it() -> None:
+    backend = registry.current().backend
+    own = namespace_of(backend)
+    with registry.use_backend("numpy"):
+        assert registry.backend_of(own.zeros(2)) is backend
+        assert registry.backend_of(own.asarray(X)) is backend
+        assert own.ones(2, dtype="float32").dtype == own.float32
+        assert own.float32 is backend.xp.float32
+        assert registry.current().backend.name == "numpy"
+
+
+def test_namespaces_are_stable_values() -> None:
+    numpy, strict = (namespace_of(registry.get_backend(name)) for name in ("numpy", "array_api_strict"))
+    assert numpy is namespace_of(registry.get_backend("numpy"))
+    assert {numpy: 1, strict: 2, xp: 3}[numpy] == 1
+    assert (numpy.__name__, strict.__name__) == ("bpkit.xp.numpy", "bpkit.xp.array_api_strict")
+    assert numpy.__array_api_version__ == "2025.12"
+    for one in (numpy, xp):
+        assert pickle.loads(pickle.dumps(one)) is copy.deepcopy(one) is one
+        assert inspect.ismodule(one)
+        assert set(namespace.__all__) <= set(dir(one))
+        assert all(hasattr(one, name) for name in dir(one))
+        assert one.linalg.matmul is one.matmul
+
+
+def test_a_traced_array_names_its_librarys_namespace() -> None:
+    seen: list[Namespace] = []
+
+    def function(x: Any) -> Any:
+        seen.append(x.__array_namespace__())
+        return seen[0].sum(x * seen[0].asarray(Y) + seen[0].zeros(3, dtype=x.dtype))
+
+    x = array_api_strict.asarray(X)
+    gradient = bpkit.grad(function)(x)
+    assert seen == [namespace_of(registry.get_backend("array_api_strict"))]
+    np.testing.assert_array_equal(host(gradient), Y)
+
+
+def test_an_unknown_function_is_refused_with_the_nearest() -> None:
+    with pytest.raises(
+        AttributeError, match=r"bpkit\.xp\.arcsin is not in bpkit's namespace.*did you mean asin"
+    ):
+        xp.arcsin  # noqa: B018
+    assert not hasattr(xp, "__wrapped__")
+    assert getattr(xp, "fft", None) is None
+
+
+# Errors.
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: xp.concat([]), ShapeError, "concat: needs at least one array"),
+        (lambda: xp.stack([]), ShapeError, "stack: needs at least one array"),
+        (lambda: xp.squeeze(X, 0), ShapeError, r"squeeze: axis 0 of shape \(2, 3\) has length 2"),
+        (lambda: xp.expand_dims(X, 5), IndexError, "expand_dims: axis 5 is out of bounds"),
+        (lambda: xp.moveaxis(X, 0, (0, 1)), ShapeError, "moveaxis: source=0 and destination"),
+        (lambda: xp.repeat(X, [1, 2]), TypeError, r"repeat: repeats must be an int.*take\("),
+        (lambda: xp.repeat(X, np.asarray([1, 2])), TypeError, r"repeat: repeats must be an int.*take\("),
+        (lambda: xp.repeat(X, -1), ShapeError, "repeat: repeats must not be negative, got -1"),
+        (lambda: xp.tensordot(X, Y.T), ShapeError, "tensordot: axes=2 pairs axes of different lengths"),
+        (lambda: xp.tensordot(X, Y, axes=3), ShapeError, "tensordot: axes=3 asks for that many axes"),
+        (lambda: xp.vecdot(X, Y[:, :2]), ShapeError, "vecdot: x1 of shape .* differ in length along axis -1"),
+        (lambda: xp.vecdot(X, Y[:, :1]), ShapeError, "vecdot: .* does not broadcast"),
+    ],
+)
+def test_errors_say_what_was_wrong(call: Callable[[], Any], error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        call()
