@@ -33,7 +33,7 @@ class NumpyBackend(LibraryBackend):
             )
         if issubclass(cls, np.ma.MaskedArray):
             raise TypeError(
-                "numpy.ma.MaskedArray is not supported, because its mask would be lost; fill it: x.filled(0), "
+                "numpy.ma.MaskedArray is not supported, because its mask would be lost; fill it: x.filled(0) "
                 "or pass the mask as an argument of its own and use where(mask, ...)"
             )
         return True

@@ -39,8 +39,8 @@ def _in_place(name: str) -> Callable[["Array", Any], "Array"]:
 class Array(Traced):
     """A backend array and the trace that watches it, with the interface of the standard's array object.
 
-    Nobody builds one by hand: :func:`bpkit.grad` and the other transforms wrap what comes in and unwrap what goes
-    out. Every operator and method ends in :func:`bpkit.trace.call`.
+    Nobody builds one by hand: :func:`bpkit.grad` and the other transforms wrap what comes in and unwrap
+    what goes out. Every operator and method ends in :func:`bpkit.trace.call`.
     """
 
     __slots__ = ()
@@ -84,7 +84,9 @@ class Array(Traced):
     def T(self) -> "Array":  # noqa: N802
         """The transpose of a matrix."""
         if self.ndim != 2:
-            raise ValueError(f"x.T transposes a matrix, and x has shape {self.shape}; use x.mT or permute_dims")
+            raise ValueError(
+                f"x.T transposes a matrix, and x has shape {self.shape}; use x.mT or permute_dims"
+            )
         return self.mT
 
     @property
@@ -134,7 +136,7 @@ class Array(Traced):
         return complex(raw(self))
 
     def _note_cut(self, conversion: str) -> None:
-        """Remember where a value left the trace: it warns, and fails the transform if nothing else depends on it."""
+        """Warn that a value left the trace, and remember the place for when nothing else depends on it."""
         cut, x = False, self
         frame = sys._getframe(2)
         place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -145,8 +147,8 @@ class Array(Traced):
             x = x._value
         if cut:
             warnings.warn(
-                f"{conversion}() of a value that is being differentiated: no gradient flows through the result. "
-                f"If that is meant, write {conversion}(bpkit.stop_gradient(x))",
+                f"{conversion}() of a value that is being differentiated: no gradient flows through the "
+                f"result. If that is meant, write {conversion}(bpkit.stop_gradient(x))",
                 GradientCutWarning,
                 stacklevel=3,
             )
@@ -162,8 +164,8 @@ class Array(Traced):
 
     def _refuse(self, conversion: str) -> NoReturn:
         raise GradientCutError(
-            f"{conversion} of a value traced by {self._trace.transform} would lose its gradient. Use the functions of "
-            f"bpkit.xp (or x.__array_namespace__()) instead; they work on traced and plain arrays alike"
+            f"{conversion} of a value traced by {self._trace.transform} would lose its gradient. Use the "
+            f"functions of bpkit.xp (or x.__array_namespace__()), which take traced and plain arrays alike"
         )
 
     # Indexing.
@@ -173,7 +175,7 @@ class Array(Traced):
 
     def __setitem__(self, key: Any, value: Any) -> NoReturn:
         raise GradientCutError(
-            f"x[...] = value on a value traced by {self._trace.transform}: assignment cannot be followed yet. "
+            f"x[...] = value on a value traced by {self._trace.transform}: assignment cannot be followed. "
             f"Write xp.where(mask, value, x), or build the array with xp.concat or xp.stack"
         )
 
@@ -241,13 +243,13 @@ class Array(Traced):
     __ge__ = _operator("greater_equal")
 
     def _update(self, name: str, result: "Array") -> "Array":
-        """What ``x += y`` leaves in x: this very object where the library's arrays can change, a new one where not."""
+        """What ``x += y`` leaves in x: this object where the library's arrays can change, else a new one."""
         if Capability.IN_PLACE not in backend_of(raw(self)).capabilities:
             return result
         if self._shared:
             raise GradientCutError(
-                f"in-place {name}: x is a view of another array, or another array is a view of it, and a change seen "
-                f"through both cannot be followed. Write x = x + y (with a new result) instead of x += y"
+                f"in-place {name}: x is a view of another array, or another array is a view of it, "
+                f"and a change seen through both cannot be followed. Write x = x + y instead of x += y"
             )
         if result.shape != self.shape or result.dtype != self.dtype:
             raise ValueError(

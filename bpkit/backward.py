@@ -5,14 +5,16 @@ from heapq import heappop, heappush
 from typing import Any
 
 from bpkit.array import Array
+from bpkit.derivative import DerivativeTrace
 from bpkit.graph import Node
-from bpkit.rules.registry import rule_of
-from bpkit.trace import VIEWS, Trace, Traced, call, share
+from bpkit.rules.cotangents import cotangent_as
+from bpkit.rules.registry import Rule
+from bpkit.trace import call
 
 __all__ = ["ReverseTrace", "pull_back"]
 
 
-class ReverseTrace(Trace):
+class ReverseTrace(DerivativeTrace):
     """Links every value that depends on an input to a node of the graph."""
 
     __slots__ = ()
@@ -20,34 +22,15 @@ class ReverseTrace(Trace):
     transform = "grad, value_and_grad or vjp"
 
     def input(self, value: Any) -> Array:
-        """Watch a value as an input: a node without parents."""
+        """Watch a value as an input: a node without edges."""
         return Array(value, self, Node("input", value, []))
 
-    def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
-        if not self.live:
-            self.refuse(name)
-        values, parents, depends = [], [], False
-        for x in operands:
-            if isinstance(x, Traced) and x._trace is self:
-                values.append(x._value)
-                parents.append(x._link)
-                depends = depends or x._link is not None
-            else:
-                values.append(x)
-                parents.append(None)
-        out = call(name, *values, **static)
-        if type(out) is tuple:
-            return tuple([Array(part, self, None) for part in out])
-        node = None
-        if depends:
-            rule = rule_of(name)
-            edges = rule.edges(parents, values, out, static) if rule is not None else None
-            if edges:
-                node = Node(name, out, edges)
-        result = Array(out, self, node)
-        if name in VIEWS:
-            share(result, operands)
-        return result
+    def link(
+        self, rule: Rule, links: list[Any], values: list[Any], out: Any, static: dict[str, Any]
+    ) -> Node | None:
+        """The node of `out`."""
+        edges = rule.edges(links, values, out, static)
+        return Node(rule.name, out, edges) if edges else None
 
 
 def pull_back(seeds: Iterable[tuple[Node, Any]], release: bool) -> dict[Node, Any]:
@@ -57,7 +40,8 @@ def pull_back(seeds: Iterable[tuple[Node, Any]], release: bool) -> dict[Node, An
     ----------
     seeds : iterable of (Node, cotangent)
     release : bool
-        Whether to let go of what each node kept as soon as it has been used; the graph can then be walked only once.
+        Whether to let go of what each node kept as soon as it has been used; the graph can then be walked
+        only once.
 
     Returns
     -------
@@ -65,8 +49,8 @@ def pull_back(seeds: Iterable[tuple[Node, Any]], release: bool) -> dict[Node, An
         The cotangent of every input that the seeds depend on.
     """
     pending: dict[int, tuple[Node, Any]] = {}
-    # Parents are older than their children, so the youngest node has all of its cotangent: a heap of clock readings
-    # walks the graph in topological order without visiting it first.
+    # Parents are older than their children, so the youngest node has all of its cotangent: a heap of clock
+    # readings walks the graph in topological order without visiting it first.
     queue: list[int] = []
     for node, g in seeds:
         _accumulate(pending, queue, node, g)
@@ -88,7 +72,7 @@ def _accumulate(pending: dict[int, tuple[Node, Any]], queue: list[int], node: No
     if g.shape != node.shape:
         g = _sum_to(g, node.shape)
     if g.dtype != node.dtype:
-        g = call("cotangent_as", g, dtype=node.dtype)
+        g = cotangent_as(g, node.dtype)
     index = node.index
     if index in pending:
         g = pending[index][1] + g

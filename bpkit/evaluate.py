@@ -1,7 +1,8 @@
 """What a function name means when none of its operands is traced: the library's own function.
 
-:func:`evaluate` finds the library that owns the operands and runs, in this order, the backend's kernel of that
-name, the definition registered here, or the function of that name in the library's array-API namespace.
+:func:`evaluate` finds the library that owns the operands and runs, in this order, the backend's kernel of
+that name, the definition registered here, or the function of that name in the library's array-API
+namespace.
 """
 
 from collections.abc import Callable
@@ -22,8 +23,8 @@ _functions: dict[Backend, dict[str, Callable[..., Any]]] = {}
 def definition(name: str) -> Callable[[Definition], Definition]:
     """Register what `name` means in standard functions, as ``f(xp, *operands, **static)``.
 
-    Needed where the standard's signature is not the engine's (operands positional, the rest by keyword) or where
-    the standard has no such function; `xp` is the library's own namespace.
+    Needed where the standard's signature is not the engine's (operands positional, the rest by keyword) or
+    where the standard has no such function; `xp` is the library's own namespace.
     """
 
     def register(function: Definition) -> Definition:

@@ -2,46 +2,29 @@
 
 from typing import Any
 
-from bpkit.array import Array
-from bpkit.rules.registry import rule_of
-from bpkit.trace import VIEWS, Trace, Traced, call, share
+from bpkit.derivative import DerivativeTrace
+from bpkit.kinds import raw
+from bpkit.registry import backend_of
+from bpkit.rules.cotangents import cotangent_as
+from bpkit.rules.registry import Rule
+from bpkit.trace import call
 
 __all__ = ["ForwardTrace"]
 
 
-class ForwardTrace(Trace):
+class ForwardTrace(DerivativeTrace):
     """Links every value that depends on an input to its tangent."""
 
     __slots__ = ()
 
     transform = "jvp"
 
-    def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
-        if not self.live:
-            self.refuse(name)
-        values, tangents, depends = [], [], False
-        for x in operands:
-            if isinstance(x, Traced) and x._trace is self:
-                values.append(x._value)
-                tangents.append(x._link)
-                depends = depends or x._link is not None
-            else:
-                values.append(x)
-                tangents.append(None)
-        out = call(name, *values, **static)
-        if type(out) is tuple:
-            return tuple([Array(part, self, None) for part in out])
-        rule = rule_of(name) if depends else None
-        result = Array(out, self, None if rule is None else _tangent(rule, tangents, values, out, static))
-        if name in VIEWS:
-            share(result, operands)
-        return result
-
-
-def _tangent(rule: Any, tangents: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
-    t = rule.tangent(tangents, values, out, static)
-    if t is None:
-        return None
-    if t.shape != out.shape:
-        t = call("broadcast_to", t, shape=out.shape)
-    return t if t.dtype == out.dtype else call("cotangent_as", t, dtype=out.dtype)
+    def link(self, rule: Rule, links: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
+        """The tangent of `out`."""
+        with backend_of(raw(out)).quiet():
+            t = rule.tangent(links, values, out, static)
+        if t is None:
+            return None
+        if t.shape != out.shape:
+            t = call("broadcast_to", t, shape=out.shape)
+        return t if t.dtype == out.dtype else cotangent_as(t, out.dtype)

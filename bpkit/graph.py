@@ -2,29 +2,19 @@
 
 from collections.abc import Callable
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 __all__ = ["Edge", "Node"]
 
 _clock = count()
 
+Edge = tuple["Node", Callable[..., Any], tuple[Any, ...]]
+"""The way back from a node to an operand it came from: ``(parent, pull, saved)``.
 
-class Edge(NamedTuple):
-    """The way back from a node to one of the operands it came from.
-
-    Attributes
-    ----------
-    parent : Node
-        Where that operand came from.
-    pull : callable
-        ``(g, *saved) -> cotangent of the operand``; the engine sums it over broadcast axes afterwards.
-    saved : tuple
-        What `pull` needs of the operands and of the result; nothing else is kept alive.
-    """
-
-    parent: "Node"
-    pull: Callable[..., Any]
-    saved: tuple[Any, ...]
+``pull(g, *saved)`` is the cotangent of that operand (the engine sums it over broadcast axes afterwards),
+and `saved` is all of the operands and of the result that is kept alive. A plain tuple, since one is made
+for every operand.
+"""
 
 
 class Node:
@@ -38,7 +28,7 @@ class Node:
         Rises with time, so that parents have smaller ones: the topological order.
     shape, dtype
         Those of the value, which its cotangent must have too.
-    edges : sequence of Edge
+    edges : list of Edge
         Empty for an input.
     """
 

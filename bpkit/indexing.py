@@ -1,4 +1,4 @@
-"""Reading ``x[key]`` where arrays inside the key may be traced, and the transpose that adds back to those places."""
+"""``x[key]``, where arrays inside the key may be traced, and its transpose."""
 
 from typing import Any
 
@@ -19,7 +19,10 @@ def getitem(x: Any, key: Any) -> Any:
 
 
 def scatter_add(updates: Any, key: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros of `shape` with `updates` added at `key`; repeated indices accumulate. The transpose of :func:`getitem`."""
+    """Zeros of `shape` with `updates` added at `key`; repeated indices accumulate.
+
+    The transpose of :func:`getitem`.
+    """
     places, arrays = _split(key)
     return call("scatter_add", updates, *arrays, key=places, shape=shape)
 

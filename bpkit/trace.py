@@ -1,9 +1,10 @@
 """The one door between a function of the namespace and the engine.
 
-Every function of :mod:`bpkit.namespace` and every operator of :class:`bpkit.array.Array` ends in :func:`call`.
-It looks for the innermost live trace among the operands. Without one, the library's own function runs. With one,
-that trace unwraps its operands, calls the same function one level down, and notes what it needs: reverse mode a
-node of the graph, forward mode a tangent. Transforms nest because each sees only its own level.
+Every function of :mod:`bpkit.namespace` and every operator of :class:`bpkit.array.Array` ends in
+:func:`call`. It looks for the innermost live trace among the operands. Without one, the library's own
+function runs. With one, that trace unwraps its operands, calls the same function one level down, and notes
+what it needs: reverse mode a node of the graph, forward mode a tangent. Transforms nest because each sees
+only its own level.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +18,17 @@ from bpkit.evaluate import evaluate
 __all__ = ["VIEWS", "Trace", "Traced", "call", "share"]
 
 VIEWS = frozenset(
-    {"astype", "broadcast_to", "conj", "flip", "getitem", "imag", "matrix_transpose", "permute_dims", "positive"}
+    {
+        "astype",
+        "broadcast_to",
+        "conj",
+        "flip",
+        "getitem",
+        "imag",
+        "matrix_transpose",
+        "permute_dims",
+        "positive",
+    }
     | {"real", "reshape", "stop_gradient"}
 )
 """Functions whose result may share memory with their operand."""

@@ -9,7 +9,17 @@ from typing import Any
 
 import optree
 
-__all__ = ["NAMESPACE", "Structure", "flatten", "leaves", "map", "paths", "register", "structure", "unflatten"]
+__all__ = [
+    "NAMESPACE",
+    "Structure",
+    "flatten",
+    "leaves",
+    "map",
+    "paths",
+    "register",
+    "structure",
+    "unflatten",
+]
 
 NAMESPACE = "bpkit"
 Structure = optree.PyTreeSpec

@@ -1,4 +1,4 @@
-"""Derivative rules, one file per chapter of the standard; importing this package registers all of them."""
+"""Derivative rules, in the chapters of the standard; importing this package registers all of them."""
 
 from bpkit.rules import elementwise, reductions, shapes
 

@@ -1,7 +1,7 @@
 """Derivatives of the element-wise functions.
 
-The partials of most are in any table (Abramowitz and Stegun, *Handbook of Mathematical Functions*, chapters 4 and 6);
-a comment says where a convention had to be chosen.
+The partials of most are in any table (Abramowitz and Stegun, *Handbook of Mathematical Functions*, chapters
+4 and 6); a comment says where a convention had to be chosen.
 """
 
 import math
@@ -9,9 +9,8 @@ from typing import Any
 
 from bpkit import namespace as xp
 from bpkit.kinds import is_complex
-from bpkit.rules.product import finite_where_zero
+from bpkit.rules.cotangents import finite_where_zero
 from bpkit.rules.registry import custom, elementwise, linear, no_gradient
-from bpkit.trace import call
 
 # Arithmetic.
 
@@ -36,7 +35,8 @@ def _power_by_base(x1: Any, x2: Any) -> Any:
 def _power_by_exponent(x1: Any, x2: Any, out: Any) -> Any:
     if isinstance(x1, int | float | complex):
         x1 = xp.full_like(out, x1)
-    # 0**x2 is 0 for every x2 > 0, and log 0 must not make its slope NaN. The jump at x2 = 0 has slope 0, as in PyTorch.
+    # 0**x2 is 0 for every x2 > 0, and log 0 must not make its slope NaN. The jump at x2 = 0 has slope
+    # 0, as in PyTorch.
     flat = x1 == 0 if is_complex(out) else xp.logical_and(x1 == 0, x2 >= 0)
     return out * xp.log(xp.where(flat, xp.ones_like(x1), x1))
 
@@ -139,7 +139,11 @@ elementwise(
     max=lambda x, min, max, out: _step(_raised(x, min), max, out),
 )
 elementwise("relu", x=lambda out: xp.astype(out > 0, out.dtype))
-elementwise("copysign", x1=lambda x1, out: xp.copysign(xp.ones_like(out), x1) * xp.copysign(xp.ones_like(out), out), x2=None)
+elementwise(
+    "copysign",
+    x1=lambda x1, out: xp.copysign(xp.ones_like(out), x1) * xp.copysign(xp.ones_like(out), out),
+    x2=None,
+)
 elementwise("nextafter", x1=1, x2=None)
 linear(
     "where",
@@ -151,8 +155,8 @@ linear(
     x2=lambda g, condition: xp.where(condition, xp.zeros_like(g), g),
 )
 
-# Functions of complex numbers that are not holomorphic. A cotangent pairs with a tangent as Re(g * t), JAX's convention,
-# under which grad of a real loss L is dL/dx - i dL/dy.
+# Functions of complex numbers that are not holomorphic. A cotangent pairs with a tangent as Re(g * t), JAX's
+# convention, under which grad of a real loss L is dL/dx - i dL/dy.
 
 
 def _sign_or_conj(x: Any) -> Any:
@@ -190,16 +194,15 @@ linear("imag", x=lambda g, x: -1j * xp.astype(g, x.dtype))
 
 # Functions whose results are integers or booleans, or constant between jumps.
 
-no_gradient("bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor")
+no_gradient(
+    "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor"
+)
 no_gradient("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
-no_gradient("isfinite", "isinf", "isnan", "signbit", "logical_and", "logical_not", "logical_or", "logical_xor")
+no_gradient(
+    "isfinite", "isinf", "isnan", "signbit", "logical_and", "logical_not", "logical_or", "logical_xor"
+)
 no_gradient("ceil", "floor", "floor_divide", "round", "trunc")
 no_gradient("stop_gradient")
-
-
-def cotangent_as(g: Any, dtype: Any) -> Any:
-    """A cotangent or tangent in the dtype of the value it belongs to; a real value takes the real part."""
-    return call("cotangent_as", g, dtype=dtype)
 
 
 linear("cotangent_as", x=lambda g: g)

@@ -77,8 +77,9 @@ for _name in ("max", "min"):
 def _others(x: Any) -> Any:
     """For every element along the last axis, the product of all the others.
 
-    By halves instead of dividing, so that zeros need no special case at any order: neighbours are multiplied, the
-    halved problem is solved, and each neighbour gets the solution times the other neighbour.
+    By halves instead of dividing, so that zeros need no special case at any order: neighbours are
+    multiplied, the halved problem is solved, and each neighbour gets the solution times the other
+    neighbour.
     """
     length = x.shape[-1]
     if length <= 1:

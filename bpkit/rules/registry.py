@@ -1,16 +1,16 @@
 """The four kinds of derivative rule.
 
-A rule names each operand it differentiates with respect to and gives a function of what it needs, **by the names
-of that function's parameters**: an operand (``x``, ``x1``), the result (``out``), a static argument (``axis``),
-``<operand>_shape``, or, for transposes, the cotangent ``g``. So a rule reads like a table of derivatives, and what it
-does not name is not kept in memory::
+A rule names each operand it differentiates with respect to and gives a function of what it needs, **by the
+names of that function's parameters**: an operand (``x``, ``x1``), the result (``out``), a static argument
+(``axis``), ``<operand>_shape``, or, for transposes, the cotangent ``g``. So a rule reads like a table of
+derivatives, and what it does not name is not kept in memory::
 
     elementwise("sin", x=lambda x: xp.cos(x))
     elementwise("tanh", x=lambda out: 1 - out * out)
     linear("reshape", x=lambda g, x_shape: xp.reshape(g, x_shape))
 
-The engine sums over broadcast axes, restores dtypes and adds up fan-out; rules do none of that. Rules use bpkit's own
-functions, so that every derivative can be differentiated again.
+The engine sums over broadcast axes, restores dtypes and adds up fan-out; rules do none of that. Rules use
+bpkit's own functions, so that every derivative can be differentiated again.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from bpkit.errors import NotDifferentiableError
 from bpkit.graph import Edge, Node
-from bpkit.rules.product import annihilating_product
+from bpkit.rules.cotangents import annihilating_product
 from bpkit.trace import call
 
 __all__ = ["RULES", "Rule", "custom", "elementwise", "linear", "no_gradient", "rule_of"]
@@ -68,8 +68,8 @@ def rule_of(name: str) -> Rule | None:
         return RULES[name]
     except KeyError:
         raise NotDifferentiableError(
-            f"{name} has no derivative rule, and a value that needs a gradient was passed to it. If no gradient "
-            f"should flow here, pass bpkit.stop_gradient(x)"
+            f"{name} has no derivative rule, and a value that needs a gradient was passed to it. If no "
+            f"gradient should flow here, pass bpkit.stop_gradient(x)"
         ) from None
 
 
@@ -91,7 +91,7 @@ class _Elementwise(Rule):
         super().__init__(name, tuple(partials))
         self.product = annihilating_product if singular else mul
         sources = {operand: i for i, operand in enumerate(partials)} | {"out": len(partials)}
-        # For each operand: a constant derivative, or its function and where in (*values, out) its arguments stand.
+        # For each operand: a constant derivative, or a function and where (*values, out) has its arguments.
         self.constants = [None if callable(p) else p for p in partials.values()]
         self.functions = [p if callable(p) else None for p in partials.values()]
         self.picks = [tuple(sources[n] for n in _needs(p)) if callable(p) else () for p in partials.values()]
@@ -112,7 +112,7 @@ class _Elementwise(Rule):
     ) -> list[Edge]:
         context = (*values, out)
         return [
-            Edge(parent, self.pulls[i], tuple([context[k] for k in self.picks[i]]))
+            (parent, self.pulls[i], tuple([context[k] for k in self.picks[i]]))
             for i, parent in enumerate(parents)
             if parent is not None and (self.functions[i] is not None or self.constants[i] is not None)
         ]
@@ -142,7 +142,10 @@ class _Structured(Rule):
         if not self.variadic:
             return dict(zip(self.operands, values, strict=True))
         fixed = len(self.operands) - 1
-        return {**dict(zip(self.operands, values, strict=False)), self.operands[-1][1:]: tuple(values[fixed:])}
+        return {
+            **dict(zip(self.operands, values, strict=False)),
+            self.operands[-1][1:]: tuple(values[fixed:]),
+        }
 
     def operand(self, position: int) -> str:
         return self.operands[position] if position < len(self.operands) - 1 else self.operands[-1].lstrip("*")
@@ -167,7 +170,9 @@ class _Structured(Rule):
             elif need.endswith("_shape"):
                 found.append(_shape(named[need.removesuffix("_shape")]))
             else:
-                raise KeyError(f"the rule of {self.name} asks for {need!r}, which is no operand and no argument")
+                raise KeyError(
+                    f"the rule of {self.name} asks for {need!r}, which is no operand and no argument"
+                )
         return tuple(found)
 
     def edges(
@@ -178,7 +183,7 @@ class _Structured(Rule):
             operand = self.operand(i)
             if parent is not None and operand in self.pulls:
                 saved = self.gather(self.needs[operand], i, values, out, static)
-                found.append(Edge(parent, self.pulls[operand], saved))
+                found.append((parent, self.pulls[operand], saved))
         return found
 
 
@@ -239,27 +244,23 @@ class _Custom(_Structured):
         )
 
 
-def elementwise(
-    name: str, /, *, singular: bool = False, **partials: Partial | Literal[1, -1] | None
-) -> None:
+def elementwise(name: str, /, *, singular: bool = False, **partials: Partial | Literal[1, -1] | None) -> None:
     """Declare the partial derivative of an element-wise function by each of its operands.
 
     Parameters
     ----------
     name : str
     singular : bool
-        Whether a partial can be infinite or NaN where the function is finite; a zero cotangent then still gives
-        zero (see :func:`bpkit.rules.product.annihilating_product`).
+        Whether a partial can be infinite or NaN where the function is finite; a zero cotangent then still
+        gives zero (see :func:`bpkit.rules.cotangents.annihilating_product`).
     **partials
-        For every operand in order: a function of operands and ``out`` by name, the number 1 or -1, or None for an
-        operand that has no derivative.
+        For every operand in order: a function of operands and ``out`` by name, the number 1 or -1, or None
+        for an operand that has no derivative.
     """
     _register(_Elementwise(name, singular, dict(partials)))
 
 
-def linear(
-    name: str, /, *operands: str, jointly: bool = False, **transposes: Callable[..., Any]
-) -> None:
+def linear(name: str, /, *operands: str, jointly: bool = False, **transposes: Callable[..., Any]) -> None:
     """Declare the transpose of a function that is linear in the named operands.
 
     The tangent needs no rule: it is the function itself, applied to one tangent after the other, or, if it is
@@ -269,8 +270,8 @@ def linear(
     ----------
     name : str
     *operands : str
-        Names of all operands; may be left out where every operand has a transpose. ``"*arrays"`` stands for any
-        number; its transpose then gets ``position``.
+        Names of all operands; may be left out where every operand has a transpose. ``"*arrays"`` stands for
+        any number; its transpose then gets ``position``.
     jointly : bool
     **transposes
         ``operand=lambda g, …: cotangent``.
@@ -287,8 +288,8 @@ def custom(name: str, /, *operands: str, jvp: Callable[..., Any], **pulls: Calla
     *operands : str
         As in :func:`linear`.
     jvp : callable
-        ``lambda t, …: tangent of out``; for one differentiated operand `t` is its tangent, for several the list of
-        their tangents (None for zero).
+        ``lambda t, …: tangent of out``; for one differentiated operand `t` is its tangent, for several the
+        list of their tangents (None for zero).
     **pulls
         ``operand=lambda g, …: cotangent``.
     """

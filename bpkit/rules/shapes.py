@@ -76,7 +76,7 @@ linear(
 def _along(order: Any, axis: int) -> tuple[Any, ...]:
     """The key that reads an array at `order` along an axis: that, and every other axis in its own order."""
     key = []
-    for k, length in enumerate(order.shape):
+    for k in range(len(order.shape)):
         ascending = xp.cumulative_sum(xp.ones_like(order), axis=k) - 1
         key.append(order if k == axis % len(order.shape) else ascending)
     return tuple(key)
@@ -88,7 +88,9 @@ def _order(x: Any, axis: int, descending: bool, stable: bool) -> tuple[Any, ...]
 
 custom(
     "sort",
-    x=lambda g, x, x_shape, axis, descending, stable: scatter_add(g, _order(x, axis, descending, stable), x_shape),
+    x=lambda g, x, x_shape, axis, descending, stable: scatter_add(
+        g, _order(x, axis, descending, stable), x_shape
+    ),
     jvp=lambda t, x, axis, descending, stable: getitem(t, _order(x, axis, descending, stable)),
 )
 no_gradient("argsort", "argmax", "argmin", "nonzero", "searchsorted")

@@ -76,8 +76,9 @@ def as_inputs(called: str, argument: str, value: Any, everything: Any) -> tuple[
             leaves[i] = common_backend(arrays).xp.asarray(leaf)
         elif not is_array(leaf) or not is_inexact(leaf):
             raise ArgumentError(
-                f"{called}: {argument}{tree.paths(value)[i]} is asked for a gradient, which only floating arrays have; "
-                f"it is {_kind(leaf)}. Convert it (xp.astype(x, xp.float64)), choose other argnums, or make it static"
+                f"{called}: {argument}{tree.paths(value)[i]} is asked for a gradient, which only floating "
+                f"arrays have; it is {_kind(leaf)}. Convert it (xp.astype(x, xp.float64)), choose other "
+                f"argnums, or make it static"
             )
     return leaves, structure
 
@@ -89,7 +90,7 @@ def _kind(leaf: Any) -> str:
 
 
 def wrap_constants(trace: Trace, value: Any) -> Any:
-    """Wrap the arrays of an argument that is not differentiated, so that all arguments are of one namespace."""
+    """Wrap the arrays of an argument that is not differentiated: all arguments are of one namespace."""
     if is_array(value):
         return Array(value, trace, None)
     leaves, structure = tree.flatten(value)
@@ -109,7 +110,7 @@ def zeros_like(x: Any) -> Any:
 
 
 def own(gradients: Iterable[Any], taken: Iterable[Any] = ()) -> list[Any]:
-    """Make sure that no gradient shares memory with another, or with an array in `taken`, so each may be written to."""
+    """Gradients that share no memory with each other or with `taken`, so that each may be written to."""
     seen = {id(x) for x in taken}
     owned = []
     for g in gradients:
@@ -146,6 +147,6 @@ def check_cuts(called: str, trace: Trace, outputs: Iterable[Any]) -> None:
     ):
         raise GradientCutError(
             f"{called}: the result does not depend on the inputs, because their values left through "
-            f"{'; '.join(dict.fromkeys(trace.cuts))}. Keep arrays as arrays there; if no gradient is meant to flow, "
-            f"write bpkit.stop_gradient(x)"
+            f"{'; '.join(dict.fromkeys(trace.cuts))}. Keep arrays as arrays there; if no gradient is "
+            f"meant to flow, write bpkit.stop_gradient(x)"
         )

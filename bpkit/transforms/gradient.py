@@ -43,9 +43,9 @@ def value_and_grad(
     Returns
     -------
     callable
-        Takes what `fun` takes; returns ``(value, gradient)``, or ``((value, aux), gradient)``. A gradient has the
-        structure of its argument and each array the shape, dtype, device and library of the one it belongs to;
-        with a tuple of `argnums` it is a tuple of such gradients.
+        Takes what `fun` takes; returns ``(value, gradient)``, or ``((value, aux), gradient)``. A gradient
+        has the structure of its argument and each array the shape, dtype, device and library of the one it
+        belongs to; with a tuple of `argnums` it is a tuple of such gradients.
 
     Raises
     ------
@@ -168,15 +168,17 @@ def _positions(called: str, argnums: tuple[int, ...], count: int) -> list[int]:
     positions = [i + count if i < 0 else i for i in argnums]
     if any(not 0 <= i < count for i in positions) or len(set(positions)) != len(positions):
         raise ArgumentError(
-            f"{called}: argnums={argnums} must name different positional arguments, and the call has {count}; "
-            f"arguments passed by keyword cannot be differentiated, pass them by position"
+            f"{called}: argnums={argnums} must name different positional arguments, and the call has "
+            f"{count}; arguments passed by keyword cannot be differentiated, pass them by position"
         )
     return positions
 
 
 def _split_aux(called: str, out: Any) -> tuple[Any, Any]:
     if not isinstance(out, tuple) or len(out) != 2:
-        raise ArgumentError(f"{called}: with has_aux=True it must return (loss, aux); it returned {type(out).__name__}")
+        raise ArgumentError(
+            f"{called}: with has_aux=True it must return (loss, aux); it returned {type(out).__name__}"
+        )
     return out
 
 
@@ -188,4 +190,6 @@ def _check_loss(called: str, value: Any) -> Any:
         advice = "take xp.real, xp.imag or xp.abs of a complex loss, and use a floating dtype"
     elif not is_array(value):
         advice = "return an array computed from the arguments"
-    raise ArgumentError(f"{called}: the result must be a real floating scalar; it is a {describe(value)}: {advice}")
+    raise ArgumentError(
+        f"{called}: the result must be a real floating scalar; it is a {describe(value)}: {advice}"
+    )

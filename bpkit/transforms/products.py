@@ -42,8 +42,8 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
     out : pytree of arrays
         The result.
     pullback : callable
-        ``pullback(cotangent)`` takes a tree like `out` and returns a tuple with one gradient for each of `primals`:
-        the product of the cotangent with the Jacobian. It may be called many times.
+        ``pullback(cotangent)`` takes a tree like `out` and returns a tuple with one gradient for each of
+        `primals`: the product of the cotangent with the Jacobian. It may be called many times.
     aux : pytree
         Only with `has_aux`.
 
@@ -73,7 +73,8 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
         given, given_structure = tree.flatten(cotangent)
         if given_structure != structure:
             raise ArgumentError(
-                f"{called}: the cotangent must have the result's structure {structure}; it has {given_structure}"
+                f"{called}: the cotangent must have the result's structure {structure}; "
+                f"it has {given_structure}"
             )
         given = [
             check_tangent(called, f"the cotangent{path}", g, x)
@@ -140,7 +141,9 @@ def jvp(
     called = f"jvp of {name_of(fun)}"
     for what, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, tuple | list):
-            raise ArgumentError(f"{called}: {what} must be a tuple, one entry for each argument; it is {describe(given)}")
+            raise ArgumentError(
+                f"{called}: {what} must be a tuple, one entry for each argument; it is {describe(given)}"
+            )
     inputs = [as_inputs(called, f"primals[{i}]", x, primals) for i, x in enumerate(primals)]
     directions, structure = tree.flatten(tuple(tangents))
     if structure != tree.structure(tuple(primals)):
@@ -169,12 +172,14 @@ def jvp(
 
 def _aux(called: str, out: Any) -> tuple[Any, Any]:
     if not isinstance(out, tuple) or len(out) != 2:
-        raise ArgumentError(f"{called}: with has_aux=True it must return (out, aux); it returned {type(out).__name__}")
+        raise ArgumentError(
+            f"{called}: with has_aux=True it must return (out, aux); it returned {type(out).__name__}"
+        )
     return out
 
 
 def _outputs(called: str, trace: Trace, out: Any) -> tuple[list[Any], tree.Structure, list[Any]]:
-    """The result's arrays without this trace, how they are arranged, and the links of those that depend on inputs."""
+    """The result's arrays without this trace, their arrangement, and their links."""
     leaves, structure = tree.flatten(out)
     check_cuts(called, trace, leaves)
     for path, leaf in zip(tree.paths(out), leaves, strict=True):

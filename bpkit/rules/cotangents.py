@@ -1,19 +1,19 @@
-"""The product of a cotangent with a derivative that may be infinite or NaN."""
+"""What derivatives do with cotangents and tangents that no function of the standard does."""
 
 from typing import Any
 
 from bpkit.evaluate import definition
 from bpkit.trace import call
 
-__all__ = ["annihilating_product", "finite_where_zero"]
+__all__ = ["annihilating_product", "cotangent_as", "finite_where_zero"]
 
 
 def annihilating_product(factor: Any, derivative: Any) -> Any:
     """``factor * derivative``, where ``factor == 0`` gives 0 even if the derivative is infinite or NaN.
 
-    So ``where(x > 0, sqrt(x), 0)`` has the gradient 0 at ``x = 0``, and nobody needs a second ``where`` inside. Where the
-    derivative is finite this is the plain product, and its own derivatives are the plain ones: a cotangent that
-    happens to be zero still counts at second order.
+    So ``where(x > 0, sqrt(x), 0)`` has the gradient 0 at ``x = 0``, and nobody needs a second ``where``
+    inside. Where the derivative is finite this is the plain product, and its own derivatives are the plain
+    ones: a cotangent that happens to be zero still counts at second order.
     """
     return call("annihilating_product", factor, derivative)
 
@@ -28,3 +28,15 @@ def finite_where_zero(factor: Any, derivative: Any) -> Any:
 @definition("annihilating_product")
 def _annihilating_product(xp: Any, factor: Any, derivative: Any) -> Any:
     return factor * (finite_where_zero(factor, derivative) if hasattr(derivative, "shape") else derivative)
+
+
+def cotangent_as(x: Any, dtype: Any) -> Any:
+    """A cotangent or tangent in the dtype of the value it belongs to; a real value takes the real part."""
+    return call("cotangent_as", x, dtype=dtype)
+
+
+@definition("cotangent_as")
+def _cotangent_as(xp: Any, x: Any, dtype: Any) -> Any:
+    if xp.isdtype(x.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
+        x = xp.real(x)
+    return xp.astype(x, dtype)

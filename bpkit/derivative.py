@@ -1,0 +1,46 @@
+"""What reverse and forward mode share: run the function one level down, then link its result by its rule."""
+
+from abc import abstractmethod
+from typing import Any
+
+from bpkit.array import Array
+from bpkit.rules.registry import Rule, rule_of
+from bpkit.trace import VIEWS, Trace, Traced, call, share
+
+__all__ = ["DerivativeTrace"]
+
+
+class DerivativeTrace(Trace):
+    """A trace whose values carry a link if they depend on an input, and None if they do not."""
+
+    __slots__ = ()
+
+    def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
+        """Run `name` one level down and link its result to the operands that depend on an input."""
+        if not self.live:
+            self.refuse(name)
+        values, links, depends = [], [], False
+        for x in operands:
+            if isinstance(x, Traced) and x._trace is self:
+                link = x._link
+                values.append(x._value)
+                links.append(link)
+                if link is not None:
+                    depends = True
+            else:
+                values.append(x)
+                links.append(None)
+        out = call(name, *values, **static)
+        if type(out) is tuple:
+            return tuple([Array(part, self, None) for part in out])
+        link = None
+        if depends and (rule := rule_of(name)) is not None:
+            link = self.link(rule, links, values, out, static)
+        result = Array(out, self, link)
+        if name in VIEWS:
+            share(result, operands)
+        return result
+
+    @abstractmethod
+    def link(self, rule: Rule, links: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
+        """What ties `out` to the operands, of which at least one has a link; None if nothing does."""
