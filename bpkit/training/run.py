@@ -10,8 +10,8 @@
 Everything goes to the disk under a temporary name and is renamed, ``state.json`` after the files it names,
 and the weights of the save before are deleted after that. So a process that is killed between any two
 operations leaves a folder whose ``state.json`` fits its files: the old ones or the new ones.
-``metrics.jsonl`` only grows at its end; ``state.json`` knows how much of it belongs to the save, and what lies
-beyond is ignored.
+``metrics.jsonl`` only grows at its end; ``state.json`` knows how much of it belongs to the save, and what
+lies beyond is ignored.
 """
 
 import errno
@@ -138,8 +138,8 @@ class Run:
             files.write(folder / SETTINGS, run._settings_file())
             run._replace(saved)
         except BaseException as error:
-            files.remove(folder / SETTINGS)
-            files.remove(folder / METRICS)
+            for name in (STATE, SETTINGS, METRICS, _weights_name(1)):
+                files.remove(folder / name)
             if not existed:
                 with suppress(OSError):
                     folder.rmdir()
@@ -245,7 +245,7 @@ class Run:
 
     def _replace(self, saved: Saved) -> None:
         number = self._number + 1
-        weights = self.path / f"weights-{number}.safetensors"
+        weights = self.path / _weights_name(number)
         lines = b"".join(_dump(line, indent=None) for line in saved.metrics)
         content = _serialize(saved.arrays)
         state = {
@@ -307,6 +307,10 @@ def locked(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _weights_name(number: int) -> str:
+    return f"weights-{number}.safetensors"
 
 
 def _dump(value: object, indent: int | None = 1) -> bytes:
