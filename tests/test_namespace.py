@@ -1,9 +1,7 @@
-"""The namespace: the standard's signatures, the libraries' results, and where new arrays are made."""
+"""The namespace: the standard's signatures, the libraries' results, the extras, the errors."""
 
-import copy
 import inspect
 import math
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +13,7 @@ import bpkit
 from bpkit import namespace, registry, xp
 from bpkit._protocol import Capability
 from bpkit.errors import ShapeError
-from bpkit.namespace.xp import Namespace, namespace_of
+from bpkit.namespace.xp import namespace_of
 
 EXTRAS = {
     *("dtype_of", "expit", "log_expit", "log_softmax", "logsumexp", "one_hot", "relu"),
@@ -200,18 +198,18 @@ def test_agrees_with_the_library(name: str, args: tuple[Any, ...], kwargs: dict[
     if name == "nonzero" and Capability.BOOLEAN_INDEXING not in backend.capabilities:
         pytest.skip("this library is set up without data-dependent shapes")
     operands = arrays(*args)
-    ours, theirs = (
-        getattr(namespace, name)(*operands, **kwargs),
-        getattr(backend.xp, name)(*operands, **kwargs),
-    )
+    ours = getattr(namespace, name)(*operands, **kwargs)
+    theirs = getattr(backend.xp, name)(*operands, **kwargs)
     assert isinstance(ours, tuple) == isinstance(theirs, tuple | list)
     for one, other in zip(*(r if isinstance(r, tuple | list) else [r] for r in (ours, theirs)), strict=True):
         assert registry.backend_of(one) is backend
-        assert one.dtype == other.dtype
+        # A backend has a kernel of its own where its library deviates from the standard, also in dtype.
+        assert name in backend.kernels or one.dtype == other.dtype
         if name in COMPOSITE:
             np.testing.assert_allclose(host(one), host(other), rtol=4 * EPS)
         else:
-            np.testing.assert_array_equal(host(one), host(other), strict=True)
+            np.testing.assert_array_equal(host(one), host(other))
+            assert one.shape == other.shape
 
 
 def test_every_standard_function_with_an_array_argument_is_among_the_cases() -> None:
@@ -389,206 +387,6 @@ def test_masked_logsumexp_has_a_finite_gradient(finite: float) -> None:
     x = np.asarray([-math.inf, finite])
     gradient = bpkit.grad(xp.logsumexp)(x)
     np.testing.assert_array_equal(gradient, [0.0, 1.0 if finite == 0.0 else 0.0])
-
-
-# Where new arrays are made.
-
-
-@pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize(
-    ("name", "args"),
-    [
-        *(("zeros", ((2, 3),)), ("ones", (4,)), ("empty", ((0, 2),)), ("full", ((2,), 7)), ("eye", (2, 3))),
-        *(("arange", (1, 9, 2)), ("linspace", (0.0, 1.0, 5)), ("asarray", ([[1, 2], [3, 4]],))),
-    ],
-)
-@pytest.mark.parametrize("dtype", [None, "float32", "int32"])
-def test_creation_on_the_current_backend(name: str, args: tuple[Any, ...], dtype: str | None) -> None:
-    if name == "linspace" and dtype == "int32":
-        pytest.skip("the standard leaves linspace of integers undefined")
-    backend = registry.current().backend
-    made = getattr(xp, name)(*args, dtype=dtype)
-    assert registry.backend_of(made) is backend
-    native = None if dtype is None else getattr(backend.xp, dtype)
-    expected = getattr(backend.xp, name)(*args, dtype=native)
-    assert made.dtype == expected.dtype
-    np.testing.assert_array_equal(host(made), host(expected), strict=True)
-
-
-@pytest.mark.usefixtures("backend")
-def test_device_by_name_and_by_object() -> None:
-    backend = registry.current().backend
-    name = backend.devices()[0]
-    for device in (name, backend.device(name)):
-        assert backend.device_of(xp.zeros(3, device=device)) == name
-        assert backend.device_of(xp.zeros_like(xp.ones(3), device=device)) == name
-        assert backend.device_of(xp.asarray(X, device=device)) == name
-
-
-@pytest.mark.usefixtures("backend")
-def test_like_functions_follow_their_argument_and_not_the_selection() -> None:
-    backend = registry.current().backend
-    (x,) = arrays(X)
-    with registry.use_backend("numpy"):
-        for made in (
-            xp.zeros_like(x),
-            xp.ones_like(x),
-            xp.empty_like(x),
-            xp.full_like(x, 2.0),
-            xp.astype(x, "int32"),
-            xp.full_like(x, 2, dtype="int32"),
-        ):
-            assert registry.backend_of(made) is backend
-            assert made.shape == (2, 3)
-        assert host(xp.full_like(x, 2, dtype="int32")).dtype == np.int32
-
-
-@pytest.mark.usefixtures("backend")
-def test_asarray_moves_arrays_to_the_current_backend() -> None:
-    backend = registry.current().backend
-    moved = xp.asarray(X)
-    assert registry.backend_of(moved) is backend
-    np.testing.assert_array_equal(host(moved), X, strict=True)
-    # Cast before the move: a library without 64-bit integers takes 64-bit labels as 32-bit ones.
-    labels = xp.asarray(np.asarray([3, 1]), dtype="int32")
-    np.testing.assert_array_equal(host(labels), np.asarray([3, 1], dtype=np.int32), strict=True)
-    with registry.use_backend("numpy"):
-        back = xp.asarray(moved)
-        assert isinstance(back, np.ndarray)
-        np.testing.assert_array_equal(back, X, strict=True)
-
-
-def test_asarray_of_the_current_library_is_the_array_itself() -> None:
-    assert xp.asarray(X) is X
-    copied = xp.asarray(X, copy=True)
-    assert not np.shares_memory(copied, X)
-
-
-def test_asarray_refuses_to_move_without_copying() -> None:
-    x = array_api_strict.asarray(X)
-    with pytest.raises(
-        ValueError, match=r"asarray: copy=False, but an array of array_api_strict has to be copied"
-    ):
-        xp.asarray(x, copy=False)
-
-
-def test_asarray_refuses_what_would_lose_its_mask() -> None:
-    with pytest.raises(TypeError, match="MaskedArray is not supported"):
-        xp.asarray(np.ma.masked_array([1.0, 2.0], mask=[True, False]))
-
-
-def test_asarray_of_a_traced_array_is_itself_until_something_changes() -> None:
-    def check(x: Any) -> Any:
-        assert xp.asarray(x) is x
-        assert xp.asarray(x, copy=True) is not x
-        assert xp.asarray(x, dtype="float64").dtype == np.float64
-        with pytest.raises(ValueError, match="copy=False"):
-            xp.asarray(x, dtype="float64", copy=False)
-        return xp.sum(xp.asarray(x, dtype="float64", copy=True) * 2)
-
-    gradient = bpkit.grad(check)(X)
-    np.testing.assert_array_equal(gradient, np.full_like(X, 2), strict=True)
-
-
-# Dtypes.
-
-
-@pytest.mark.usefixtures("backend")
-def test_dtype_functions() -> None:
-    (x,) = arrays(X)
-    assert xp.isdtype(x.dtype, ("integral", "real floating"))
-    assert xp.isdtype("uint8", "unsigned integer")
-    assert not xp.isdtype(xp.int32, xp.float32)
-    assert xp.can_cast(xp.int8, "int16")
-    assert xp.can_cast(x, xp.float32)
-    assert not xp.can_cast(x, "int32")
-    assert xp.finfo(x).bits == xp.finfo("float32").bits == xp.finfo(x.dtype).bits == 32
-    assert xp.iinfo(xp.int16).max == xp.iinfo("int16").max == 2**15 - 1
-    assert xp.result_type(xp.int8, xp.int16) == xp.result_type("int8", "int16") == xp.int16
-    assert xp.result_type(x, 1.0) == xp.float32
-    assert xp.dtype_of("int32", like=x) == xp.astype(x, "int32").dtype == xp.int32
-    with registry.use_backend("numpy"):
-        assert xp.isdtype(x.dtype, "real floating")
-        assert xp.dtype_of("float32", like=x) == x.dtype
-
-
-def test_dtype_functions_of_a_traced_array() -> None:
-    def check(x: Any) -> Any:
-        assert xp.finfo(x).bits == 32
-        assert xp.can_cast(x, "float64")
-        assert xp.result_type(x, "float64") == xp.dtype_of("float64", like=x) == np.float64
-        return xp.sum(x)
-
-    bpkit.grad(check)(X)
-
-
-def test_an_unknown_dtype_is_refused_with_those_there_are() -> None:
-    with pytest.raises(
-        ValueError, match=r"dtype 'float31' is not one that numpy has: 'bool', 'int8', .*'float64'"
-    ):
-        xp.zeros(3, dtype="float31")
-    with pytest.raises(TypeError, match=r"expected a dtype of numpy.*got <object.*use_backend"):
-        xp.isdtype(object(), "bool")
-
-
-# The namespace as an object.
-
-
-@pytest.mark.usefixtures("backend")
-def test_the_default_namespace_follows_the_selection() -> None:
-    backend = registry.current().backend
-    for name in backend.dtypes():
-        assert getattr(xp, name) is getattr(backend.xp, name)
-    assert xp.float32 == xp.zeros(1, dtype=xp.float32).dtype
-    assert set(xp.__array_namespace_info__().dtypes()) <= set(dir(xp))
-
-
-@pytest.mark.usefixtures("backend")
-def test_a_backends_namespace_stays_with_it() -> None:
-    backend = registry.current().backend
-    own = namespace_of(backend)
-    with registry.use_backend("numpy"):
-        assert registry.backend_of(own.zeros(2)) is backend
-        assert registry.backend_of(own.asarray(X)) is backend
-        assert own.ones(2, dtype="float32").dtype == own.float32
-        assert own.float32 is backend.xp.float32
-        assert registry.current().backend.name == "numpy"
-
-
-def test_namespaces_are_stable_values() -> None:
-    numpy, strict = (namespace_of(registry.get_backend(name)) for name in ("numpy", "array_api_strict"))
-    assert numpy is namespace_of(registry.get_backend("numpy"))
-    assert {numpy: 1, strict: 2, xp: 3}[numpy] == 1
-    assert (numpy.__name__, strict.__name__) == ("bpkit.xp.numpy", "bpkit.xp.array_api_strict")
-    assert numpy.__array_api_version__ == "2025.12"
-    for one in (numpy, xp):
-        assert pickle.loads(pickle.dumps(one)) is copy.deepcopy(one) is one
-        assert inspect.ismodule(one)
-        assert set(namespace.__all__) <= set(dir(one))
-        assert all(hasattr(one, name) for name in dir(one))
-        assert one.linalg.matmul is one.matmul
-
-
-def test_a_traced_array_names_its_librarys_namespace() -> None:
-    seen: list[Namespace] = []
-
-    def function(x: Any) -> Any:
-        seen.append(x.__array_namespace__())
-        return seen[0].sum(x * seen[0].asarray(Y) + seen[0].zeros(3, dtype=x.dtype))
-
-    x = array_api_strict.asarray(X)
-    gradient = bpkit.grad(function)(x)
-    assert seen == [namespace_of(registry.get_backend("array_api_strict"))]
-    np.testing.assert_array_equal(host(gradient), Y)
-
-
-def test_an_unknown_function_is_refused_with_the_nearest() -> None:
-    with pytest.raises(
-        AttributeError, match=r"bpkit\.xp\.arcsin is not in bpkit's namespace.*did you mean asin"
-    ):
-        xp.arcsin  # noqa: B018
-    assert not hasattr(xp, "__wrapped__")
-    assert getattr(xp, "fft", None) is None
 
 
 # Errors.

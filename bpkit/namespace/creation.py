@@ -9,6 +9,7 @@ library or one of the standard's names, and `device` a device object of that lib
 ``bpkit backends`` lists; None takes the library's default dtype and the chosen device.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -127,9 +128,13 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     """
     if isinstance(obj, Array):
         return _converted(obj, **_like(obj, dtype, device), copy=copy)
-    if isinstance(obj, list | tuple) and (traced := [x for x in _members(obj) if isinstance(x, Array)]):
-        common = dtype_for(traced[0], dtype) if dtype is not None else result_type(*_members(obj))
-        return _stacked(obj, common, traced[0])
+    if isinstance(obj, list | tuple):
+        traced = next((x for x in _members(obj) if isinstance(x, Array)), None)
+        if traced is not None:
+            place = _like(traced, dtype, device)
+            common = result_type(*_members(obj)) if dtype is None else place["dtype"]
+            stacked = _stacked(obj, common, traced)
+            return stacked if device is None else astype(stacked, common, device=place["device"])
     backend, place = _place(dtype, device)
     owner = _owner(obj)
     if owner is None:
@@ -171,9 +176,13 @@ def _owner(obj: Any) -> Backend | None:
         return None
 
 
-def _members(obj: Any) -> list[Any]:
+def _members(obj: Any) -> Iterator[Any]:
     """What a nested sequence holds, without the nesting."""
-    return [x for item in obj for x in (_members(item) if isinstance(item, list | tuple) else (item,))]
+    for item in obj:
+        if isinstance(item, list | tuple):
+            yield from _members(item)
+        else:
+            yield item
 
 
 def _stacked(obj: Any, dtype: Any, like: Array) -> RawArray:
@@ -182,7 +191,7 @@ def _stacked(obj: Any, dtype: Any, like: Array) -> RawArray:
         return stack([_stacked(item, dtype, like) for item in obj])
     if isinstance(obj, Array) or hasattr(obj, "shape"):
         return astype(obj, dtype, copy=False)
-    return broadcast_to(backend_for(like).xp.asarray(obj, dtype=dtype), ())
+    return backend_for(like).xp.asarray(obj, dtype=dtype, device=like.device)
 
 
 def empty(shape: Shape, *, dtype: Any = None, device: Any = None) -> RawArray:

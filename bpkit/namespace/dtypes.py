@@ -106,16 +106,23 @@ def dtype_of(name: str, *, like: RawArray) -> Any:
     return dtype_for(like, name)
 
 
+_dtype_owners: dict[type, Backend] = {}
+
+
 def _dtype_backend(dtype: Any) -> Backend:
     """The backend to which a dtype object belongs."""
-    current = registry.current().backend
-    known = dict.fromkeys([current, *(owner for owner in registry.by_type.values() if owner is not None)])
-    for backend in known:
-        if type(dtype) is type(backend.xp.float32):
-            return backend
     # Libraries that build on NumPy share its dtype objects, and NumPy can say all there is about them.
     if isinstance(dtype, np.dtype) or (isinstance(dtype, type) and issubclass(dtype, np.generic)):
         return registry.get_backend("numpy")
+    return _dtype_owners.get(type(dtype)) or _find_dtype_backend(dtype)
+
+
+def _find_dtype_backend(dtype: Any) -> Backend:
+    seen = (owner for owner in registry.by_type.values() if owner is not None)
+    known = dict.fromkeys([registry.current().backend, *seen])
+    for backend in known:
+        if type(dtype) is type(backend.xp.float32) is not type:
+            return _dtype_owners.setdefault(type(dtype), backend)
     raise TypeError(
         f"expected a dtype of {' or '.join(backend.name for backend in known)}, the libraries in use, got "
         f"{dtype!r} of type {type(dtype).__name__}; choose its library with bpkit.use_backend(...)"
