@@ -1,6 +1,6 @@
 """Backpropagation written once against the Python Array API standard."""
 
-from bpkit import errors, registry, tree
+from bpkit import data, errors, losses, nn, optim, random, registry, tree
 from bpkit.namespace.xp import xp
 from bpkit.registry import use_backend
 from bpkit.transforms import grad, jvp, stop_gradient, value_and_grad, vjp
