@@ -65,7 +65,7 @@ class LibraryBackend:
             return importlib.import_module(name)
         except Exception as error:
             raise BackendNotInstalledError(
-                f"backend {self.name!r}: {self.library} is installed, but importing {name} failed with "
+                f"{self.library} is installed, but importing {name} failed with "
                 f"{type(error).__name__}: {error}. Install the library again: "
                 f"pip install --force-reinstall {self.distribution}{self.advice}",
                 name=self.library,
@@ -87,7 +87,7 @@ class LibraryBackend:
     def require(self) -> None:
         if self.imported is None and importlib.util.find_spec(self.library) is None:
             raise BackendNotInstalledError(
-                f"backend {self.name!r}: {self.library} is not installed in this environment; "
+                f"{self.library} is not installed in this environment; "
                 f"install the library: pip install {self.distribution}{self.advice}",
                 name=self.library,
             )

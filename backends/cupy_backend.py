@@ -34,8 +34,8 @@ class CupyBackend(LibraryBackend):
             count, reason = 0, f" ({error})"
         if count == 0:
             raise DeviceNotFoundError(
-                f"backend 'cupy': CuPy is installed but sees no CUDA device{reason}; it needs an NVIDIA "
-                "GPU and its driver. Check nvidia-smi and CUDA_VISIBLE_DEVICES"
+                f"CuPy is installed but sees no CUDA device{reason}; it needs an NVIDIA GPU and its driver. "
+                "Check nvidia-smi and CUDA_VISIBLE_DEVICES"
             )
 
     def owns(self, cls: type) -> bool:

@@ -267,11 +267,11 @@ _environment: tuple[str, Selection] | None = None
 def _select(spec: str, called: str) -> Selection:
     name, colon, device = spec.partition(":")
     backend = find(name, called)
-    if not colon:
+    try:
+        if colon:
+            return Selection(backend, backend.device(device))
         backend.xp  # noqa: B018  a library that cannot be imported is reported here, not at the first array
         return Selection(backend)
-    try:
-        return Selection(backend, backend.device(device))
     except BackendError as error:
         raise reworded(error, f"{called}: {error}") from error.__cause__
 

@@ -1,0 +1,73 @@
+"""One fixture over all backends: ``pytest --backend torch --backend jax`` runs the tests on those only."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bpkit._protocol import Backend
+from bpkit.errors import BackendError
+from bpkit.registry import BUILTIN, ENVIRONMENT_VARIABLE, use_backend
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backend",
+        action="append",
+        choices=list(BUILTIN),
+        metavar="NAME",
+        help=f"run tests of backends on this one only; repeatable; one of {', '.join(BUILTIN)}",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ.pop(ENVIRONMENT_VARIABLE, None)
+    if "jax" in (config.getoption("--backend") or BUILTIN):
+        # Half of the tests need float64, and JAX reads this once, when it is imported.
+        os.environ["JAX_ENABLE_X64"] = "1"
+        if "jax" in sys.modules:
+            sys.modules["jax"].config.update("jax_enable_x64", True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    selected = config.getoption("--backend")
+    if not selected:
+        return
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        name = None if callspec is None else callspec.params.get("backend")
+        (kept if name is None or name in selected else left).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
+
+
+@pytest.fixture(params=list(BUILTIN))
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """Each backend in turn, current for the length of the test."""
+    try:
+        selection = use_backend(request.param)
+    except BackendError as error:
+        pytest.skip(str(error))
+    with selection as (chosen, _):
+        yield chosen
+
+
+@pytest.fixture
+def xp(backend: Backend) -> Any:
+    """The backend's own array-API namespace."""
+    return backend.xp
+
+
+@pytest.fixture(scope="session")
+def mnist_root() -> Path:
+    """The folder with MNIST's four files: ``BPKIT_DATA``, or ``shared/data/mnist`` beside the checkout."""
+    beside = Path(__file__).parents[2] / "shared" / "data" / "mnist"
+    root = Path(os.environ.get("BPKIT_DATA") or beside)
+    if not root.is_dir():
+        pytest.skip(f"MNIST is not here: BPKIT_DATA is not set and there is no folder {beside}")
+    return root
