@@ -43,7 +43,8 @@ def backprop(w: list[Any], b: list[Any], x: Any, y: Any, cost: str) -> tuple[lis
     delta = a[-1] - y  # BP1: the error of the output layer, in which the cross-entropy cancels sigma'
     if cost == "quadratic":
         delta = delta * sigma_prime(z[-1])
-    dw, db = [], []
+    dw: list[Any] = []
+    db: list[Any] = []
     for layer in reversed(range(len(w))):
         db.insert(0, np.mean(delta, axis=0))  # BP3
         dw.insert(0, delta.T @ a[layer] / len(x))  # BP4
