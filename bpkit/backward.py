@@ -1,17 +1,18 @@
 """Reverse mode: record the graph on the way forward, then carry cotangents back through it."""
 
-from collections.abc import Iterable
 from heapq import heappop, heappush
 from typing import Any
 
 from bpkit.array import Array
 from bpkit.derivative import DerivativeTrace
 from bpkit.graph import Node
+from bpkit.kinds import raw
+from bpkit.registry import backend_of
 from bpkit.rules.cotangents import cotangent_as
 from bpkit.rules.registry import Rule
-from bpkit.trace import call
+from bpkit.trace import Traced, call
 
-__all__ = ["ReverseTrace", "pull_back"]
+__all__ = ["ReverseTrace", "gradients"]
 
 
 class ReverseTrace(DerivativeTrace):
@@ -33,21 +34,48 @@ class ReverseTrace(DerivativeTrace):
         return Node(rule.name, out, edges) if edges else None
 
 
-def pull_back(seeds: Iterable[tuple[Node, Any]], release: bool) -> dict[Node, Any]:
-    """Carry cotangents from the outputs of a graph to its inputs.
+def gradients(
+    seeds: list[tuple[Node, Any]], inputs: list[Node], primals: list[Any], release: bool
+) -> list[Any]:
+    """Carry cotangents from the outputs of a graph back to its inputs.
 
     Parameters
     ----------
-    seeds : iterable of (Node, cotangent)
+    seeds : list of (Node, cotangent)
+        Outputs; the same node may stand there twice.
+    inputs : list of Node
+    primals : list of arrays
+        The values of `inputs`.
     release : bool
         Whether to let go of what each node kept as soon as it has been used; the graph can then be walked
         only once.
 
     Returns
     -------
-    dict
-        The cotangent of every input that the seeds depend on.
+    list of arrays
+        For each input the sum of what reached it, zeros where nothing did. Each has the type of its primal
+        and shares memory with no other and with no seed, so that it may be written to.
     """
+    if seeds:
+        with backend_of(raw(seeds[0][1])).quiet():
+            found = _walk(seeds, release)
+    else:
+        found = {}
+    seen = {id(g) for _, g in seeds}
+    owned = []
+    for node, primal in zip(inputs, primals, strict=True):
+        g = found[node] if node in found else call("zeros_like", primal, dtype=None, device=None)
+        if not isinstance(g, Traced):
+            backend = backend_of(g)
+            if id(g) in seen or type(g) is not type(primal) or backend.is_view(g):
+                g = backend.xp.asarray(g, copy=True)
+        seen.add(id(g))
+        owned.append(g)
+    return owned
+
+
+def _walk(seeds: list[tuple[Node, Any]], release: bool) -> dict[Node, Any]:
+    """The cotangent of every input that the seeds depend on."""
     pending: dict[int, tuple[Node, Any]] = {}
     # Parents are older than their children, so the youngest node has all of its cotangent: a heap of clock
     # readings walks the graph in topological order without visiting it first.

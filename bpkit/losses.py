@@ -3,8 +3,10 @@
 The first axis counts the examples of the batch, and a loss is the mean over them of the cost of one example.
 """
 
+import functools
 import itertools
 import math
+from typing import Any
 
 from bpkit import namespace as xp
 from bpkit._protocol import RawArray
@@ -163,14 +165,15 @@ def _check_same_shape(name: str, first: str, output: RawArray, target: RawArray)
 
 
 def _check_labels(labels: RawArray, classes: int) -> None:
-    if not xp.isdtype(labels.dtype, "integral"):
+    limit = _largest_integer(labels.dtype)
+    if limit is None:
         raise ArgumentError(
             f"softmax_cross_entropy: class numbers must be integers, got dtype {labels.dtype}; convert them "
             f"with bpkit.xp.astype, or give probabilities, one row of {classes} for each example"
         )
     values = raw(labels)
-    # A narrow dtype cannot hold the last class, and JAX would wrap it around.
-    wrong = (values < 0) | (values > min(classes - 1, int(xp.iinfo(values).max)))
+    # A narrow dtype may be unable to hold the last class, which JAX would wrap around.
+    wrong = (values < 0) | (values > min(classes - 1, limit))
     try:
         fine = not xp.any(wrong)
     except TypeError:
@@ -182,6 +185,12 @@ def _check_labels(labels: RawArray, classes: int) -> None:
             f"softmax_cross_entropy: target[{', '.join(map(str, index))}] is {int(values[index])}, but the "
             f"{classes} classes of logits have the numbers 0 to {classes - 1}"
         )
+
+
+@functools.lru_cache(maxsize=64)
+def _largest_integer(dtype: Any) -> int | None:
+    """The largest value of an integer dtype; None for any other."""
+    return int(xp.iinfo(dtype).max) if xp.isdtype(dtype, "integral") else None
 
 
 def _floating(target: RawArray, logits: RawArray) -> RawArray:

@@ -16,7 +16,7 @@ def energy(x):
 
 
 def main() -> None:
-    """Print the energy of a chain of masses, the forces on them, and how far they are from rest after a descent."""
+    """Print the energy of a chain of masses, the forces on them, and where they come to rest."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer steps")
     steps = 200 if parser.parse_args().quick else 2000

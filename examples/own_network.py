@@ -18,9 +18,10 @@ def rings(key, count):
     angle_key, ring_key, noise_key = xp.unstack(random.split(key, 3))
     angle = random.uniform(angle_key, (count,), maxval=2 * math.pi)
     outer = random.bernoulli(ring_key, 0.5, (count,))
-    radius = xp.where(outer, 2.0, 1.0) + 0.15 * random.normal(noise_key, (count,))
+    outer = xp.astype(outer, angle.dtype)
+    radius = 1.0 + outer + 0.15 * random.normal(noise_key, (count,))
     points = xp.stack([radius * xp.cos(angle), radius * xp.sin(angle)], axis=-1)
-    return points, xp.astype(outer[:, None], points.dtype)
+    return points, outer[:, None]
 
 
 def main() -> None:

@@ -184,7 +184,7 @@ def bernoulli(key: RawArray, p: SupportsFloat | RawArray = 0.5, shape: Shape | N
     if hasattr(chances, "dtype") and not isinstance(chances, np.generic):
         lengths = tuple(chances.shape) if shape is None else checked_shape(shape, "bernoulli")
         name = origin.dtype_name(chances.dtype, "real floating", FLOATS, "bernoulli: p")
-        return xp.reshape(unit(origin, math.prod(lengths), name), lengths) < chances
+        return xp.less(xp.reshape(unit(origin, math.prod(lengths), name), lengths), chances)
     lengths = checked_shape(() if shape is None else shape, "bernoulli")
     try:
         chance = float(p)

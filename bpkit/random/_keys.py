@@ -56,11 +56,13 @@ def threefry_2x32(key: RawArray, counter: RawArray, purpose: RawArray | int) -> 
     # Slices rather than elements, because NumPy warns when an operation on two scalars wraps around.
     first, second = key[:1], key[1:]
     schedule = (first, second, first ^ second ^ PARITY)
-    x, y = wrap(counter + first), wrap(second + purpose)
+    # A raw array on the left of an operator may refuse a traced one (array-api-strict does), so x, which is
+    # traced as soon as anything is, stands there.
+    x, y = wrap(xp.add(counter, first)), wrap(second + purpose)
     for group in range(5):
         for rotation in ROTATIONS[group % 2]:
             x = wrap(x + y)
-            y = (wrap(y << rotation) | (y >> (32 - rotation))) ^ x
+            y = x ^ (wrap(y << rotation) | (y >> (32 - rotation)))
         x = wrap(x + schedule[(group + 1) % 3])
         y = wrap(y + (schedule[(group + 2) % 3] + (group + 1)))
     return x, y

@@ -95,8 +95,9 @@ elementwise("atanh", singular=True, x=lambda x: xp.reciprocal(1 - x * x))
 elementwise(
     "atan2",
     singular=True,
-    x1=lambda x1, x2: x2 / (x1 * x1 + x2 * x2),
-    x2=lambda x1, x2: -x1 / (x1 * x1 + x2 * x2),
+    # Divided by the modulus twice, since its square overflows and underflows long before it does.
+    x1=lambda x1, x2: x2 / xp.hypot(x1, x2) / xp.hypot(x1, x2),
+    x2=lambda x1, x2: -x1 / xp.hypot(x1, x2) / xp.hypot(x1, x2),
 )
 
 

@@ -22,7 +22,7 @@ def _concat_part(g: Any, arrays_shape: tuple[tuple[int, ...], ...], position: in
         lengths = [shape[axis] for shape in arrays_shape]
     start = sum(lengths[:position])
     axis %= len(g.shape)
-    part = g[(*(slice(None),) * axis, slice(start, start + lengths[position]))]
+    part = g[(*(slice(None),) * axis, slice(start, start + lengths[position]), ...)]
     return xp.reshape(part, arrays_shape[position])
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "PlacedSplit",
     "State",
     "Step",
+    "draw_order",
     "evaluate",
     "place",
     "train",
@@ -99,7 +100,7 @@ def place(data: Dataset, dtype: str = "float32") -> PlacedDataset:
     backend, device = registry.current()
     try:
         backend.from_host(np.zeros(1, dtype), device)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise BackendError(f"training in {dtype} is not possible: {error}") from error
 
     def move(name: str, split: Split) -> PlacedSplit:
@@ -294,7 +295,7 @@ def train(
     images, targets, count = data.train.images, data.train.targets, len(data.train)
     steps = -(-count // batch_size)
     while state.epoch < epochs:
-        order = _order(key, state.epoch, count)
+        order = draw_order(key, state.epoch, count)
         started = time.perf_counter() - state.seconds
         while state.step < steps:
             used = min((state.step + 1) * batch_size, count)
@@ -312,10 +313,31 @@ def train(
         yield _finish(state, data, batch_size, started)
 
 
-def _order(key: RawArray, epoch: int, count: int) -> RawArray:
-    """The order of the images in an epoch, on the current device; drawn on the host, which is quicker."""
+def draw_order(key: RawArray, epoch: int, count: int) -> RawArray:
+    """The order of the training images in an epoch, drawn on the host, which is quicker.
+
+    Parameters
+    ----------
+    key : array
+        From :mod:`bpkit.random`, on whatever backend.
+    epoch : int
+        Counted from 0.
+    count : int
+        How many images there are.
+
+    Returns
+    -------
+    array of int32, shape (count,)
+        A permutation of ``range(count)`` on the current device.
+
+    Examples
+    --------
+    >>> sorted(draw_order(random.key(0), 0, 4).tolist())
+    [0, 1, 2, 3]
+    """
     with registry.use_backend("numpy"):
-        host_key = registry.backend_of(key).to_host(key)
+        # Libraries without uint32 keep the two words of a key in wider integers.
+        host_key = registry.backend_of(key).to_host(key).astype(np.uint32)
         order = np.asarray(random.permutation(random.fold_in(host_key, epoch), count))
     backend, device = registry.current()
     return backend.from_host(order.astype(np.int32), device)
@@ -370,6 +392,6 @@ def evaluate(model: Callable[[RawArray], RawArray], split: PlacedSplit, batch_si
     right = 0
     for start in range(0, len(split), batch_size):
         stop = min(start + batch_size, len(split))
-        answers = xp.argmax(model(split.images[start:stop]), axis=-1)
+        answers = xp.argmax(model(split.images[start:stop, ...]), axis=-1)
         right += int(xp.sum(xp.astype(answers == split.labels[start:stop], "int32")))
     return right / len(split)

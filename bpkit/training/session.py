@@ -61,10 +61,14 @@ def restore(run: Run) -> State:
         If names, shapes or dtypes of the saved arrays are not those of the model in the run's settings.
     """
     fresh, saved = start(run.settings), run.saved
+    try:
+        metrics = [Epoch(**epoch) for epoch in saved.metrics]
+    except TypeError as error:
+        raise CorruptRunError(f"{run.path}: metrics.jsonl has a line of another kind; {_ADVICE}") from error
     state = State(
         model=_unpack("model", fresh.model, run),
         optimizer_state=_unpack("optimizer", fresh.optimizer_state, run),
-        metrics=[Epoch(**epoch) for epoch in saved.metrics],
+        metrics=metrics,
         step=saved.step,
         losses=saved.arrays["losses"].tolist(),
         seconds=saved.seconds,

@@ -1,13 +1,13 @@
 """What every transform does with its arguments: wrap what comes in, check it, unwrap what goes out."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bpkit import tree
 from bpkit.array import Array
 from bpkit.errors import ArgumentError, GradientCutError
 from bpkit.kinds import is_inexact, is_real, raw
-from bpkit.registry import backend_of, by_type, common_backend
+from bpkit.registry import by_type, common_backend
 from bpkit.trace import Trace, Traced, call
 
 __all__ = [
@@ -17,8 +17,9 @@ __all__ = [
     "describe",
     "is_array",
     "is_real_scalar",
+    "link_of",
     "name_of",
-    "own",
+    "split_aux",
     "unwrap",
     "wrap_constants",
     "zeros_like",
@@ -50,35 +51,43 @@ def is_real_scalar(x: Any) -> bool:
     return is_array(x) and x.shape == () and is_real(x)
 
 
-def as_inputs(called: str, argument: str, value: Any, everything: Any) -> tuple[list[Any], tree.Structure]:
-    """The leaves of an argument that is differentiated, each a floating array.
+def as_inputs(
+    called: str, names: Sequence[str], values: Sequence[Any], everything: Any
+) -> tuple[list[Any], tree.Structure]:
+    """The leaves of the arguments that are differentiated, each a floating array.
 
     Parameters
     ----------
     called : str
         The transform and the function, for errors.
-    argument : str
-        The name of the argument, for errors.
-    value : pytree
-        Arrays, and Python floats, which become 0-d arrays of the library of the other arguments.
+    names : sequence of str
+        What an error calls each argument.
+    values : sequence of pytrees
+        Of arrays, and of Python floats, which become 0-d arrays of the library of the other arguments.
     everything : pytree
         All arguments, to find that library.
+
+    Returns
+    -------
+    leaves : list of arrays
+    structure : Structure
+        Of the tuple of `values`.
 
     Raises
     ------
     ArgumentError
         If a leaf is not a floating array; the message names it.
     """
-    leaves, structure = tree.flatten(value)
+    leaves, structure = tree.flatten(tuple(values))
     for i, leaf in enumerate(leaves):
         if isinstance(leaf, float | complex) and not is_array(leaf):
             arrays = [raw(x) for x in tree.leaves(everything) if is_array(x)]
             leaves[i] = common_backend(arrays).xp.asarray(leaf)
         elif not is_array(leaf) or not is_inexact(leaf):
+            places = [name + path for name, x in zip(names, values, strict=True) for path in tree.paths(x)]
             raise ArgumentError(
-                f"{called}: {argument}{tree.paths(value)[i]} is asked for a gradient, which only floating "
-                f"arrays have; it is {_kind(leaf)}. Convert it (xp.astype(x, xp.float64)), choose other "
-                f"argnums, or make it static"
+                f"{called}: {places[i]} is asked for a gradient, which only floating arrays have; it is "
+                f"{_kind(leaf)}. Convert it (xp.astype(x, xp.float64)) or choose other argnums"
             )
     return leaves, structure
 
@@ -97,6 +106,20 @@ def wrap_constants(trace: Trace, value: Any) -> Any:
     return tree.unflatten(structure, [Array(x, trace, None) if is_array(x) else x for x in leaves])
 
 
+def link_of(trace: Trace, x: Any) -> Any:
+    """What ties an output to the inputs of a trace; None if it does not depend on them."""
+    return x._link if isinstance(x, Traced) and x._trace is trace else None
+
+
+def split_aux(called: str, out: Any) -> tuple[Any, Any]:
+    """The two things that a function returns under ``has_aux=True``."""
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise ArgumentError(
+            f"{called}: with has_aux=True it must return a pair, (result, aux); it returned {describe(out)}"
+        )
+    return out
+
+
 def unwrap(trace: Trace, value: Any) -> Any:
     """The tree that the user's function returned, as it would be without this trace."""
     if isinstance(value, Traced):
@@ -107,20 +130,6 @@ def unwrap(trace: Trace, value: Any) -> Any:
 def zeros_like(x: Any) -> Any:
     """A zero gradient or tangent."""
     return call("zeros_like", x, dtype=None, device=None)
-
-
-def own(gradients: Iterable[Any], taken: Iterable[Any] = ()) -> list[Any]:
-    """Gradients that share no memory with each other or with `taken`, so that each may be written to."""
-    seen = {id(x) for x in taken}
-    owned = []
-    for g in gradients:
-        if not isinstance(g, Traced):
-            backend = backend_of(g)
-            if id(g) in seen or backend.is_view(g):
-                g = backend.xp.asarray(g, copy=True)
-        seen.add(id(g))
-        owned.append(g)
-    return owned
 
 
 def check_tangent(called: str, what: str, tangent: Any, primal: Any) -> Any:
@@ -142,9 +151,7 @@ def check_tangent(called: str, what: str, tangent: Any, primal: Any) -> Any:
 
 def check_cuts(called: str, trace: Trace, outputs: Iterable[Any]) -> None:
     """Refuse a result that depends on nothing because a conversion to a Python float cut it off."""
-    if trace.cuts and not any(
-        isinstance(x, Traced) and x._trace is trace and x._link is not None for x in outputs
-    ):
+    if trace.cuts and all(link_of(trace, x) is None for x in outputs):
         raise GradientCutError(
             f"{called}: the result does not depend on the inputs, because their values left through "
             f"{'; '.join(dict.fromkeys(trace.cuts))}. Keep arrays as arrays there; if no gradient is "

@@ -5,22 +5,20 @@ from functools import wraps
 from typing import Any
 
 from bpkit import tree
-from bpkit.backward import ReverseTrace, pull_back
+from bpkit.backward import ReverseTrace, gradients
 from bpkit.errors import ArgumentError
-from bpkit.kinds import raw
-from bpkit.registry import backend_of
-from bpkit.trace import Traced, call
+from bpkit.trace import call
 from bpkit.transforms.arguments import (
     as_inputs,
     check_cuts,
     describe,
     is_array,
     is_real_scalar,
+    link_of,
     name_of,
-    own,
+    split_aux,
     unwrap,
     wrap_constants,
-    zeros_like,
 )
 
 __all__ = ["grad", "stop_gradient", "value_and_grad"]
@@ -74,42 +72,27 @@ def value_and_grad(
     @wraps(fun)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         positions = _positions(called, wanted, len(args))
-        trace = ReverseTrace()
-        inputs = [as_inputs(called, f"argument {i}", args[i], (args, kwargs)) for i in positions]
-        with trace:
-            watched = [[trace.input(leaf) for leaf in leaves] for leaves, _ in inputs]
-            traced = [None if i in positions else wrap_constants(trace, x) for i, x in enumerate(args)]
-            for i, (_, structure), leaves in zip(positions, inputs, watched, strict=True):
-                traced[i] = tree.unflatten(structure, leaves)
-            nodes = [[leaf._link for leaf in leaves] for leaves in watched]
+        names = [f"argument {i}" for i in positions]
+        leaves, structure = as_inputs(called, names, [args[i] for i in positions], (args, kwargs))
+        with ReverseTrace() as trace:
+            watched = [trace.input(leaf) for leaf in leaves]
+            inputs = [leaf._link for leaf in watched]
+            traced = [x if i in positions else wrap_constants(trace, x) for i, x in enumerate(args)]
+            for i, argument in zip(positions, tree.unflatten(structure, watched), strict=True):
+                traced[i] = argument
             out = fun(*traced, **{name: wrap_constants(trace, x) for name, x in kwargs.items()})
-        loss, aux = _split_aux(called, out) if has_aux else (out, None)
+        loss, aux = split_aux(called, out) if has_aux else (out, None)
         check_cuts(called, trace, [loss])
-        value = _check_loss(called, unwrap(trace, loss))
-        aux = unwrap(trace, aux)
-        node = loss._link if isinstance(loss, Traced) and loss._trace is trace else None
-        del traced, watched, out, loss
-        gradients = _gradients(value, node, nodes, [leaves for leaves, _ in inputs])
-        trees = [tree.unflatten(structure, g) for (_, structure), g in zip(inputs, gradients, strict=True)]
-        return (value, aux) if has_aux else value, tuple(trees) if several else trees[0]
+        value, aux = _check_loss(called, unwrap(trace, loss)), unwrap(trace, aux)
+        node = link_of(trace, loss)
+        # Nothing here may keep the graph alive while it is walked.
+        del watched, traced, out, loss
+        seeds = [] if node is None else [(node, call("ones_like", value, dtype=None, device=None))]
+        del node
+        found = tree.unflatten(structure, gradients(seeds, inputs, leaves, release=True))
+        return (value, aux) if has_aux else value, found if several else found[0]
 
     return value_and_gradient
-
-
-def _gradients(value: Any, node: Any, nodes: list[list[Any]], primals: list[list[Any]]) -> list[list[Any]]:
-    """The gradient of every input leaf; zeros where the loss does not depend on it."""
-    if node is None:
-        return [[zeros_like(x) for x in leaves] for leaves in primals]
-    one = call("ones_like", value, dtype=None, device=None)
-    with backend_of(raw(value)).quiet():
-        cotangents = pull_back([(node, one)], release=True)
-    flat = [
-        cotangents[n] if n in cotangents else zeros_like(x)
-        for ns, xs in zip(nodes, primals, strict=True)
-        for n, x in zip(ns, xs, strict=True)
-    ]
-    owned = iter(own(flat))
-    return [[next(owned) for _ in leaves] for leaves in primals]
 
 
 def grad(
@@ -142,8 +125,8 @@ def grad(
 
     @wraps(fun)
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        value, gradients = both(*args, **kwargs)
-        return (gradients, value[1]) if has_aux else gradients
+        value, found = both(*args, **kwargs)
+        return (found, value[1]) if has_aux else found
 
     return gradient
 
@@ -172,14 +155,6 @@ def _positions(called: str, argnums: tuple[int, ...], count: int) -> list[int]:
             f"{count}; arguments passed by keyword cannot be differentiated, pass them by position"
         )
     return positions
-
-
-def _split_aux(called: str, out: Any) -> tuple[Any, Any]:
-    if not isinstance(out, tuple) or len(out) != 2:
-        raise ArgumentError(
-            f"{called}: with has_aux=True it must return (loss, aux); it returned {type(out).__name__}"
-        )
-    return out
 
 
 def _check_loss(called: str, value: Any) -> Any:

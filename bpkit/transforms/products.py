@@ -5,20 +5,19 @@ from typing import Any
 
 from bpkit import tree
 from bpkit.array import Array
-from bpkit.backward import ReverseTrace, pull_back
+from bpkit.backward import ReverseTrace, gradients
 from bpkit.errors import ArgumentError
 from bpkit.forward import ForwardTrace
-from bpkit.kinds import raw
-from bpkit.registry import backend_of
-from bpkit.trace import Trace, Traced
+from bpkit.trace import Trace
 from bpkit.transforms.arguments import (
     as_inputs,
     check_cuts,
     check_tangent,
     describe,
     is_array,
+    link_of,
     name_of,
-    own,
+    split_aux,
     unwrap,
     zeros_like,
 )
@@ -61,44 +60,30 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
     (array([1.        , 0.54030231]),)
     """
     called = f"vjp of {name_of(fun)}"
-    inputs = [as_inputs(called, f"primal {i}", x, primals) for i, x in enumerate(primals)]
+    leaves, structure = as_inputs(called, [f"primal {i}" for i in range(len(primals))], primals, primals)
     with ReverseTrace() as trace:
-        watched = [[trace.input(leaf) for leaf in leaves] for leaves, _ in inputs]
-        nodes = [[leaf._link for leaf in leaves] for leaves in watched]
-        out = fun(*[tree.unflatten(s, leaves) for (_, s), leaves in zip(inputs, watched, strict=True)])
-    out, aux = _aux(called, out) if has_aux else (out, None)
-    outputs, structure, links = _outputs(called, trace, out)
+        watched = [trace.input(leaf) for leaf in leaves]
+        inputs = [leaf._link for leaf in watched]
+        out = fun(*tree.unflatten(structure, watched))
+    out, aux = split_aux(called, out) if has_aux else (out, None)
+    outputs, arrangement, links = _outputs(called, trace, out)
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
-        given, given_structure = tree.flatten(cotangent)
-        if given_structure != structure:
+        given, given_arrangement = tree.flatten(cotangent)
+        if given_arrangement != arrangement:
             raise ArgumentError(
-                f"{called}: the cotangent must have the result's structure {structure}; "
-                f"it has {given_structure}"
+                f"{called}: the cotangent must have the result's structure {arrangement}; "
+                f"it has {given_arrangement}"
             )
         given = [
             check_tangent(called, f"the cotangent{path}", g, x)
             for path, g, x in zip(tree.paths(cotangent), given, outputs, strict=True)
         ]
         seeds = [(link, g) for link, g in zip(links, given, strict=True) if link is not None]
-        if seeds:
-            with backend_of(raw(seeds[0][1])).quiet():
-                found = pull_back(seeds, release=False)
-        else:
-            found = {}
-        gradients = iter(
-            own(
-                [
-                    found[n] if n in found else zeros_like(x)
-                    for ns, (xs, _) in zip(nodes, inputs, strict=True)
-                    for n, x in zip(ns, xs, strict=True)
-                ],
-                taken=given,
-            )
-        )
-        return tuple(tree.unflatten(s, [next(gradients) for _ in leaves]) for leaves, s in inputs)
+        found: tuple[Any, ...] = tree.unflatten(structure, gradients(seeds, inputs, leaves, release=False))
+        return found
 
-    result = tree.unflatten(structure, outputs)
+    result = tree.unflatten(arrangement, outputs)
     return (result, pullback, unwrap(trace, aux)) if has_aux else (result, pullback)
 
 
@@ -139,43 +124,30 @@ def jvp(
     (array([0.        , 0.84147098]), array([1.        , 1.08060461]))
     """
     called = f"jvp of {name_of(fun)}"
-    for what, given in (("primals", primals), ("tangents", tangents)):
-        if not isinstance(given, tuple | list):
+    for what, sequence in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(sequence, tuple | list):
             raise ArgumentError(
-                f"{called}: {what} must be a tuple, one entry for each argument; it is {describe(given)}"
+                f"{called}: {what} must be a tuple, one entry for each argument; it is {describe(sequence)}"
             )
-    inputs = [as_inputs(called, f"primals[{i}]", x, primals) for i, x in enumerate(primals)]
-    directions, structure = tree.flatten(tuple(tangents))
-    if structure != tree.structure(tuple(primals)):
+    leaves, structure = as_inputs(
+        called, [f"primals[{i}]" for i in range(len(primals))], primals, (primals, tangents)
+    )
+    directions, given = tree.flatten(tuple(tangents))
+    if given != structure:
         raise ArgumentError(
-            f"{called}: tangents must have the structure of primals, {tree.structure(tuple(primals))}; "
-            f"they have {structure}"
+            f"{called}: tangents must have the structure of primals, {structure}; they have {given}"
         )
-    places = tree.paths(tuple(tangents))
-    pairs = iter(zip(places, directions, strict=True))
     with ForwardTrace() as trace:
-        traced = []
-        for leaves, arrangement in inputs:
-            wrapped = []
-            for leaf in leaves:
-                place, direction = next(pairs)
-                t = check_tangent(called, f"tangents{place}", direction, leaf)
-                wrapped.append(Array(leaf, trace, t))
-            traced.append(tree.unflatten(arrangement, wrapped))
-        out = fun(*traced)
-    out, aux = _aux(called, out) if has_aux else (out, None)
+        watched = [
+            Array(leaf, trace, check_tangent(called, f"tangents{path}", t, leaf))
+            for leaf, t, path in zip(leaves, directions, tree.paths(tuple(tangents)), strict=True)
+        ]
+        out = fun(*tree.unflatten(structure, watched))
+    out, aux = split_aux(called, out) if has_aux else (out, None)
     outputs, structure, links = _outputs(called, trace, out)
     moved = [zeros_like(x) if t is None else t for x, t in zip(outputs, links, strict=True)]
     result = tree.unflatten(structure, outputs), tree.unflatten(structure, moved)
     return (*result, unwrap(trace, aux)) if has_aux else result
-
-
-def _aux(called: str, out: Any) -> tuple[Any, Any]:
-    if not isinstance(out, tuple) or len(out) != 2:
-        raise ArgumentError(
-            f"{called}: with has_aux=True it must return (out, aux); it returned {type(out).__name__}"
-        )
-    return out
 
 
 def _outputs(called: str, trace: Trace, out: Any) -> tuple[list[Any], tree.Structure, list[Any]]:
@@ -185,5 +157,4 @@ def _outputs(called: str, trace: Trace, out: Any) -> tuple[list[Any], tree.Struc
     for path, leaf in zip(tree.paths(out), leaves, strict=True):
         if not is_array(leaf):
             raise ArgumentError(f"{called}: the result{path} must be an array; it is {describe(leaf)}")
-    links = [x._link if isinstance(x, Traced) and x._trace is trace else None for x in leaves]
-    return [unwrap(trace, x) for x in leaves], structure, links
+    return [unwrap(trace, x) for x in leaves], structure, [link_of(trace, x) for x in leaves]
