@@ -1,0 +1,326 @@
+"""The loop, its settings, and what a session makes of them."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bpkit import losses, nn, optim, random, registry, tree
+from bpkit._protocol import Backend
+from bpkit.data import Dataset, Split, digits
+from bpkit.errors import BackendError, CorruptRunError, DataError
+from bpkit.training import (
+    PRESETS,
+    DivergedError,
+    Epoch,
+    Run,
+    Session,
+    Settings,
+    SettingsError,
+    State,
+    Step,
+    build_cost,
+    build_model,
+    build_optimizer,
+    evaluate,
+    load_dataset,
+    order_key,
+    place,
+    preset,
+    start,
+    train,
+)
+from bpkit.training.loop import draw_order
+
+
+def tiny(n: int = 10, features: int = 3, classes: int = 4) -> Dataset:
+    rng = np.random.default_rng(0)
+    splits = [Split(rng.random((size, features)), rng.integers(classes, size=size)) for size in (n, 4, 5)]
+    return Dataset("tiny", *splits, classes=classes)
+
+
+def host(x: Any) -> Any:
+    return registry.backend_of(x).to_host(x)
+
+
+# The loop.
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_data_set_on_the_device(backend: Backend, dtype: str) -> None:
+    data = digits()
+    placed = place(data, dtype)
+    for name in ("train", "validation", "test"):
+        here, there = getattr(placed, name), getattr(data, name)
+        assert len(here) == len(there)
+        assert np.array_equal(host(here.images), there.images)
+        assert np.array_equal(host(here.targets), np.eye(10)[there.labels])
+        assert np.array_equal(host(here.labels), there.labels)
+        assert {str(host(x).dtype) for x in (here.images, here.targets)} == {dtype}
+        assert registry.backend_of(here.images) is backend
+
+
+@pytest.mark.parametrize("backend", ["array_api_strict"], indirect=True)
+def test_a_device_without_float64_is_an_error(backend: Backend) -> None:
+    with (
+        registry.use_backend("array_api_strict:no_float64"),
+        pytest.raises(BackendError, match="training in float64 is not possible"),
+    ):
+        place(digits(), "float64")
+
+
+def test_an_empty_split_is_an_error() -> None:
+    data = tiny()
+    empty = Split(np.zeros((0, 3)), np.zeros(0, int))
+    with pytest.raises(DataError, match="data set 'tiny': validation is empty"):
+        place(dataclasses.replace(data, validation=empty))
+
+
+def test_one_epoch_is_the_book_s_loop(backend: Backend) -> None:
+    """Batches of the announced order, one step of gradient descent for each, the last batch smaller."""
+    data, rate, size = tiny(n=10), 0.5, 4
+    placed = place(data, "float64")
+    with registry.use_backend("numpy"):
+        first = nn.Dense(3, 4, key=random.key(3), dtype="float64")
+    model = tree.map(lambda x: backend.from_host(x), first)
+    optimizer = optim.sgd(rate)
+    state = State(model, optimizer.init(model))
+
+    events = list(
+        train(
+            state, placed, losses.softmax_cross_entropy, optimizer, key=random.key(4), batch_size=size, epochs=2
+        )
+    )
+
+    steps = [event for event in events if isinstance(event, Step)]
+    assert steps == [Step(e, s, 3, n) for e in (1, 2) for s, n in ((1, 4), (2, 8), (3, 10))]
+    w, b = np.array(first.weight), np.array(first.bias)
+    x, y = data.train.images.astype(np.float64), data.train.labels
+    for epoch in (0, 1):
+        with registry.use_backend("numpy"):
+            order = np.asarray(draw_order(random.key(4), epoch, 10))
+        mean = 0.0
+        for batch in (order[:4], order[4:8], order[8:]):
+            z = x[batch] @ w.T + b
+            p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+            mean -= np.log(p[np.arange(len(batch)), y[batch]]).sum() / 10
+            delta = (p - np.eye(4)[y[batch]]) / len(batch)
+            w, b = w - rate * delta.T @ x[batch], b - rate * delta.sum(axis=0)
+        assert state.metrics[epoch].loss == pytest.approx(mean, rel=1e-12)
+    np.testing.assert_allclose(host(state.model.weight), w, rtol=1e-12)
+    np.testing.assert_allclose(host(state.model.bias), b, rtol=1e-12)
+    answers = {
+        name: np.mean((getattr(data, name).images @ w.T + b).argmax(axis=1) == getattr(data, name).labels)
+        for name in ("train", "validation", "test")
+    }
+    last = events[-1]
+    assert isinstance(last, Epoch)
+    assert {name: getattr(last, f"{name}_accuracy") for name in answers} == answers
+
+
+def test_the_order_is_another_in_each_epoch_and_for_each_seed() -> None:
+    one, other = (order_key(preset("digits", seed=seed)) for seed in (0, 1))
+    orders = [tuple(draw_order(key, epoch, 50).tolist()) for key in (one, other) for epoch in range(4)]
+    assert len(set(orders)) == 8
+    assert all(sorted(order) == list(range(50)) for order in orders)
+
+
+def test_accuracy_does_not_depend_on_the_batches() -> None:
+    data, model = place(digits()).train, build_model(preset("digits"))
+    whole = evaluate(model, data, batch_size=len(data))
+    assert 0 < whole < 1
+    assert {evaluate(model, data, batch_size=size) for size in (1, 7, 419, 5000)} == {whole}
+
+
+@pytest.mark.parametrize("rate", [1e20, 1e38])
+def test_a_training_that_diverges_says_where_and_what_to_try(tmp_path: Path, rate: float) -> None:
+    session = Session.start(preset("digits", learning_rate=rate, epochs=3), tmp_path / "run")
+    with np.errstate(all="ignore"), pytest.raises(DivergedError) as caught:
+        list(session.events())
+    assert "epoch 1" in str(caught.value)
+    assert "step " in str(caught.value)
+    assert "smaller learning rate" in str(caught.value)
+    assert Run.open(tmp_path / "run").saved.epoch == 0
+
+
+def test_a_diverged_state_is_not_saved(tmp_path: Path) -> None:
+    session = Session.start(preset("digits", learning_rate=1e30, epochs=1), tmp_path / "run")
+    with np.errstate(all="ignore"):
+        for event in session.events():
+            if isinstance(event, Step) and event.step == 5:
+                break
+        with pytest.raises(DivergedError, match="the loss of epoch 1, step [2345] is"):
+            session.save()
+    assert Run.open(tmp_path / "run").saved.step == 0
+
+
+def test_a_weight_that_is_not_finite_is_noticed_though_no_loss_shows_it() -> None:
+    state = start(preset("digits"))
+    state.model.layers[2].bias[3] = math.inf
+    with pytest.raises(DivergedError, match=r"model\.layers\[2\]\.bias is no longer finite"):
+        state.check_weights()
+
+
+# Settings.
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("dataset", "cifar"),
+        ("hidden", (30, 0)),
+        ("hidden", (2.5,)),
+        ("activation", "gelu"),
+        ("init", "ones"),
+        ("cost", "hinge"),
+        ("optimizer", "adam"),
+        ("learning_rate", 0.0),
+        ("learning_rate", -1.0),
+        ("learning_rate", math.nan),
+        ("learning_rate", "3"),
+        ("momentum", 1.0),
+        ("weight_decay", -0.1),
+        ("weight_decay", math.inf),
+        ("batch_size", 0),
+        ("batch_size", 2.5),
+        ("epochs", 0),
+        ("epochs", True),
+        ("seed", -1),
+        ("seed", 2**63),
+        ("dtype", "float16"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(field: str, value: Any) -> None:
+    with pytest.raises(SettingsError) as caught:
+        dataclasses.replace(preset("digits"), **{field: value})
+    assert caught.value.field == field
+    assert f"{field} is {value!r}; expected" in str(caught.value)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(SettingsError, match="preset is 'x'; expected one of default, nielsen"):
+        preset("digits", "x")
+    with pytest.raises(SettingsError, match="did you mean epochs"):
+        preset("digits", epoch=3)
+    values = preset("digits").to_json()
+    with pytest.raises(SettingsError, match="seed"):
+        Settings.from_json({name: value for name, value in values.items() if name != "seed"})
+    with pytest.raises(SettingsError, match="no such setting"):
+        Settings.from_json({**values, "warmup": 3})
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+@pytest.mark.parametrize("dataset", ["digits", "mnist"])
+def test_settings_survive_json(dataset: str, name: str) -> None:
+    settings = preset(dataset, name, hidden=(7, 5), seed=2**63 - 1)
+    assert Settings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+def test_the_nielsen_preset_is_chapter_one() -> None:
+    settings = preset("mnist", "nielsen")
+    assert settings.sizes == (784, 30, 10)
+    assert (settings.batch_size, settings.learning_rate, settings.epochs) == (10, 3.0, 30)
+    assert (settings.momentum, settings.weight_decay) == (0, 0)
+    weights = np.concatenate([leaf.ravel() for leaf in tree.leaves(build_model(settings))])
+    assert len(weights) == 784 * 30 + 30 + 30 * 10 + 10
+    assert abs(weights.mean()) < 4 / math.sqrt(len(weights))
+    assert abs(weights.std() - 1) < 4 / math.sqrt(2 * len(weights))
+    assert all(leaf.std() > 0.4 for leaf in tree.leaves(build_model(settings))), "biases are drawn too"
+
+
+@pytest.mark.parametrize("cost", ["quadratic", "cross-entropy", "softmax"])
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+def test_every_cost_and_activation_learns(cost: str, activation: str) -> None:
+    settings = preset(
+        "digits",
+        cost=cost,
+        activation=activation,
+        hidden=(20, 15),
+        learning_rate=1.0 if cost == "quadratic" else 0.1,
+        momentum=0.5,
+        weight_decay=1e-5,
+        epochs=8,
+        batch_size=10,
+    )
+    state = start(settings)
+    data, optimizer = place(digits()), build_optimizer(settings)
+    options: dict[str, Any] = {"key": order_key(settings), "batch_size": 10, "epochs": settings.epochs}
+    list(train(state, data, build_cost(settings), optimizer, **options))
+    assert state.metrics[-1].train_accuracy > 0.75
+    assert state.metrics[-1].loss < state.metrics[0].loss / 2
+
+
+def test_the_default_preset_reads_digits() -> None:
+    settings = preset("digits", seed=11)
+    state = start(settings)
+    for _ in train(
+        state,
+        place(digits()),
+        build_cost(settings),
+        build_optimizer(settings),
+        key=order_key(settings),
+        batch_size=settings.batch_size,
+        epochs=settings.epochs,
+    ):
+        pass
+    assert state.metrics[-1].test_accuracy >= 0.96
+
+
+def test_only_mnist_is_read_from_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="digits comes with bpkit.*leave --data out"):
+        load_dataset(preset("digits"), tmp_path)
+
+
+# Sessions.
+
+
+def untimed(run: Run) -> list[dict[str, Any]]:
+    return [
+        {name: value for name, value in line.items() if not name.endswith("seconds")}
+        for line in run.saved.metrics
+    ]
+
+
+def test_interrupted_anywhere_it_goes_on_to_the_same_bits(backend: Backend, tmp_path: Path) -> None:
+    settings = preset("digits", epochs=3, batch_size=300, hidden=(8,))
+    list(Session.start(settings, tmp_path / "whole").events())
+    whole = Run.open(tmp_path / "whole")
+
+    session, done = Session.start(settings, tmp_path / "parts"), 0
+    while session.state.epoch < 3:
+        for event in session.events():
+            done += 1
+            if isinstance(event, Step) and done % 4 == 3:
+                break
+        session.save()
+        session = Session.resume(Run.open(tmp_path / "parts"))
+    parts = Run.open(tmp_path / "parts")
+
+    assert parts.saved.arrays.keys() == whole.saved.arrays.keys()
+    for name, x in whole.saved.arrays.items():
+        assert parts.saved.arrays[name].tobytes() == x.tobytes(), name
+    assert untimed(parts) == untimed(whole)
+    assert len(whole.saved.arrays) == 4 + 4 + 1, "weights, their momentum, losses"
+
+
+def test_a_finished_run_can_have_more_epochs_but_not_fewer(tmp_path: Path) -> None:
+    settings = preset("digits", epochs=2)
+    list(Session.start(settings, tmp_path / "run").events())
+    assert not list(Session.resume(Run.open(tmp_path / "run")).events())
+    with pytest.raises(SettingsError, match="epochs is 1; expected more than 2|at least 2"):
+        Session.resume(Run.open(tmp_path / "run"), epochs=1)
+    events = list(Session.resume(Run.open(tmp_path / "run"), epochs=3).events())
+    assert [event.epoch for event in events if isinstance(event, Epoch)] == [3]
+    again = Run.open(tmp_path / "run")
+    assert (again.saved.epoch, again.saved.epochs, again.settings.epochs) == (3, 3, 2)
+
+
+def test_metrics_of_another_version_are_refused(tmp_path: Path) -> None:
+    session = Session.start(preset("digits"), tmp_path / "run")
+    session.run.save(dataclasses.replace(session.run.saved, metrics=({"epoch": 1, "perplexity": 2.0},)))
+    with pytest.raises(CorruptRunError, match=r"metrics\.jsonl"):
+        Session.resume(Run.open(tmp_path / "run"))
