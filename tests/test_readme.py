@@ -1,0 +1,40 @@
+"""The README says what happens."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_the_ten_lines_print_what_the_readme_shows(tmp_path):
+    program, shown = re.search(
+        r"```python\n(.*?)```\n\n```\n(.*?)```", README.read_text(), re.DOTALL
+    ).groups()
+    script = tmp_path / "ten_lines.py"
+    script.write_text(program)
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", script],
+        capture_output=True,
+        text=True,
+        env={"BPKIT_BACKEND": "numpy"},
+    )
+    assert ran.stderr == ""
+    assert ran.stdout == shown
+
+
+def test_the_same_lines_run_on_every_backend(backend):
+    program = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[1]
+    namespace: dict[str, object] = {}
+    exec(compile(program, "README.md", "exec"), namespace)
+    gradient = namespace["bpkit"].grad(namespace["loss"])(namespace["params"], namespace["x"])
+    assert backend.owns(type(gradient["w"])) and backend.owns(type(gradient["b"]))
+    assert abs(float(gradient["w"][0]) + 0.5738725) < 1e-6
+
+
+def test_links_to_files_lead_somewhere():
+    links = re.findall(r"\]\((?!http)([^)]+)\)", README.read_text())
+    assert links
+    for link in links:
+        assert (README.parent / link).exists(), link
