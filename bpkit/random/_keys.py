@@ -210,7 +210,8 @@ def split(key: RawArray, num: SupportsIndex = 2) -> RawArray:
     Returns
     -------
     array of shape (num, 2)
-        A key in each row. The first rows do not depend on `num`.
+        A key in each row; ``bpkit.xp.unstack`` separates them on every library. The first rows do not depend
+        on `num`.
 
     Raises
     ------
