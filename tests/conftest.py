@@ -28,8 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if "jax" in (config.getoption("--backend") or BUILTIN):
         # Half of the tests need float64, and JAX reads this once, when it is imported.
         os.environ["JAX_ENABLE_X64"] = "1"
-        if "jax" in sys.modules:
-            sys.modules["jax"].config.update("jax_enable_x64", True)
+        if jax := sys.modules.get("jax"):
+            jax.config.update("jax_enable_x64", True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
