@@ -100,7 +100,7 @@ class Array(Traced):
         return namespace_of(backend_of(raw(self)))
 
     def __repr__(self) -> str:
-        return f"Array({raw(self)!r}, traced by {self._trace.transform}, level {self._trace.level})"
+        return f"Array({self._value!r}, traced by {self._trace.transform})"
 
     def __format__(self, spec: str) -> str:
         return format(raw(self), spec) if spec else repr(self)

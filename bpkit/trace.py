@@ -8,7 +8,7 @@ only its own level.
 """
 
 from abc import ABC, abstractmethod
-from contextvars import ContextVar
+from itertools import count
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -33,7 +33,7 @@ VIEWS = frozenset(
 )
 """Functions whose result may share memory with their operand."""
 
-_depth: ContextVar[int] = ContextVar("bpkit_trace_depth", default=0)
+_clock = count(1)
 
 
 class Traced:
@@ -67,25 +67,24 @@ class Trace(ABC):
     Attributes
     ----------
     level : int
-        How many transforms are around it, counting itself; the highest level among operands is the innermost.
+        When it began, on one clock for all threads. A transform begins after those around it, in whatever
+        thread, so that the highest level among operands is the innermost.
     live : bool
         Whether its function is still running.
     cuts : list of str
         Places where a value that depends on the inputs was turned into a Python float.
     """
 
-    __slots__ = ("_token", "cuts", "level", "live")
+    __slots__ = ("cuts", "level", "live")
 
     transform = "a transform"
 
     def __init__(self) -> None:
-        self.level = 0
+        self.level = next(_clock)
         self.live = False
         self.cuts: list[str] = []
 
     def __enter__(self) -> Self:
-        self.level = _depth.get() + 1
-        self._token = _depth.set(self.level)
         self.live = True
         return self
 
@@ -93,7 +92,6 @@ class Trace(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.live = False
-        _depth.reset(self._token)
 
     @abstractmethod
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
