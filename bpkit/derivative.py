@@ -18,7 +18,7 @@ class DerivativeTrace(Trace):
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """Run `name` one level down and link its result to the operands that depend on an input."""
         if not self.live:
-            self.refuse(name)
+            self.refuse(f"{name}: an operand")
         values, links, depends = [], [], False
         for x in operands:
             if isinstance(x, Traced) and x._trace is self:

@@ -97,10 +97,10 @@ class Trace(ABC):
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """Run `name` one level down and note what the transform needs of it."""
 
-    def refuse(self, name: str) -> NoReturn:
+    def refuse(self, what: str) -> NoReturn:
         """Refuse a value whose transform has ended: nobody would hear of what is computed with it."""
         raise LeakedArrayError(
-            f"{name}: an operand was traced by {self.transform}, which has ended. A traced value was kept "
+            f"{what} was traced by {self.transform}, which has ended. A traced value was kept "
             f"(in a global, an attribute or a closure) and used later; return it from the function instead "
             f"(has_aux=True returns more than the loss)"
         )

@@ -120,11 +120,26 @@ def split_aux(called: str, out: Any) -> tuple[Any, Any]:
     return out
 
 
-def unwrap(trace: Trace, value: Any) -> Any:
-    """The tree that the user's function returned, as it would be without this trace."""
-    if isinstance(value, Traced):
-        return value._value if value._trace is trace else value
-    return tree.map(lambda x: x._value if isinstance(x, Traced) and x._trace is trace else x, value)
+def unwrap(called: str, trace: Trace, value: Any) -> Any:
+    """The tree that the user's function returned, as it would be without this trace.
+
+    Raises
+    ------
+    LeakedArrayError
+        If an array in it is of a transform that has ended.
+    """
+
+    def outside(x: Any) -> Any:
+        if not isinstance(x, Traced):
+            return x
+        if x._trace is trace:
+            return x._value
+        # The transforms around this one still run, and began before it.
+        if not x._trace.live or x._trace.level > trace.level:
+            x._trace.refuse(f"{called}: a value in the result")
+        return x
+
+    return outside(value) if isinstance(value, Traced) else tree.map(outside, value)
 
 
 def zeros_like(x: Any) -> Any:

@@ -83,7 +83,7 @@ def value_and_grad(
             out = fun(*traced, **{name: wrap_constants(trace, x) for name, x in kwargs.items()})
         loss, aux = split_aux(called, out) if has_aux else (out, None)
         check_cuts(called, trace, [loss])
-        value, aux = _check_loss(called, unwrap(trace, loss)), unwrap(trace, aux)
+        value, aux = _check_loss(called, unwrap(called, trace, loss)), unwrap(called, trace, aux)
         node = link_of(trace, loss)
         # Nothing here may keep the graph alive while it is walked.
         del watched, traced, out, loss

@@ -84,7 +84,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
         return found
 
     result = tree.unflatten(arrangement, outputs)
-    return (result, pullback, unwrap(trace, aux)) if has_aux else (result, pullback)
+    return (result, pullback, unwrap(called, trace, aux)) if has_aux else (result, pullback)
 
 
 def jvp(
@@ -147,7 +147,7 @@ def jvp(
     outputs, structure, links = _outputs(called, trace, out)
     moved = [zeros_like(x) if t is None else t for x, t in zip(outputs, links, strict=True)]
     result = tree.unflatten(structure, outputs), tree.unflatten(structure, moved)
-    return (*result, unwrap(trace, aux)) if has_aux else result
+    return (*result, unwrap(called, trace, aux)) if has_aux else result
 
 
 def _outputs(called: str, trace: Trace, out: Any) -> tuple[list[Any], tree.Structure, list[Any]]:
@@ -157,4 +157,4 @@ def _outputs(called: str, trace: Trace, out: Any) -> tuple[list[Any], tree.Struc
     for path, leaf in zip(tree.paths(out), leaves, strict=True):
         if not is_array(leaf):
             raise ArgumentError(f"{called}: the result{path} must be an array; it is {describe(leaf)}")
-    return [unwrap(trace, x) for x in leaves], structure, [link_of(trace, x) for x in leaves]
+    return [unwrap(called, trace, x) for x in leaves], structure, [link_of(trace, x) for x in leaves]
