@@ -9,9 +9,10 @@ import math
 from typing import Any
 
 from bpkit import namespace as xp
-from bpkit._protocol import RawArray
+from bpkit._protocol import Backend, RawArray
 from bpkit.errors import ArgumentError, DataError, ShapeError
 from bpkit.kinds import is_real, raw
+from bpkit.registry import backend_of
 
 __all__ = ["quadratic", "sigmoid_cross_entropy", "softmax_cross_entropy"]
 
@@ -165,13 +166,13 @@ def _check_same_shape(name: str, first: str, output: RawArray, target: RawArray)
 
 
 def _check_labels(labels: RawArray, classes: int) -> None:
-    limit = _largest_integer(labels.dtype)
+    values = raw(labels)
+    limit = _largest_integer(backend_of(values), values.dtype)
     if limit is None:
         raise ArgumentError(
             f"softmax_cross_entropy: class numbers must be integers, got dtype {labels.dtype}; convert them "
             f"with bpkit.xp.astype, or give probabilities, one row of {classes} for each example"
         )
-    values = raw(labels)
     # A narrow dtype may be unable to hold the last class, which JAX would wrap around.
     wrong = (values < 0) | (values > min(classes - 1, limit))
     try:
@@ -188,9 +189,9 @@ def _check_labels(labels: RawArray, classes: int) -> None:
 
 
 @functools.lru_cache(maxsize=64)
-def _largest_integer(dtype: Any) -> int | None:
-    """The largest value of an integer dtype; None for any other."""
-    return int(xp.iinfo(dtype).max) if xp.isdtype(dtype, "integral") else None
+def _largest_integer(backend: Backend, dtype: Any) -> int | None:
+    """The largest value of an integer dtype; None for any other. Asked for every batch, so remembered."""
+    return int(backend.xp.iinfo(dtype).max) if backend.xp.isdtype(dtype, "integral") else None
 
 
 def _floating(target: RawArray, logits: RawArray) -> RawArray:

@@ -448,7 +448,8 @@ def test_glorot_uniform_stays_within_its_bounds() -> None:
     with use_backend("numpy"):
         w = nn.init.glorot_uniform(random.key(3), (300, 400), "float64")
     bound = math.sqrt(6 / 700)
-    assert 0.999 * bound < np.max(np.abs(w)) <= bound
+    assert -bound <= np.min(w) < -0.999 * bound
+    assert 0.999 * bound < np.max(w) <= bound
 
 
 def test_fans_count_the_window() -> None:
