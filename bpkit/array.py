@@ -153,19 +153,44 @@ class Array(Traced):
                 stacklevel=3,
             )
 
-    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        self._refuse("numpy.asarray(x)")
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        value = self._constant("numpy.asarray(x)")
+        if copy is False:
+            raise ValueError("numpy.asarray(x, copy=False): an array inside a transform is always copied")
+        host = backend_of(value).to_host(value)
+        return host if dtype is None else host.astype(dtype, copy=False)
 
-    def __dlpack__(self, **kwargs: Any) -> NoReturn:
-        self._refuse("DLPack export")
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self._constant("DLPack export").__dlpack__(**kwargs)
 
-    def __dlpack_device__(self) -> NoReturn:
-        self._refuse("DLPack export")
+    def __dlpack_device__(self) -> Any:
+        return self._constant("DLPack export").__dlpack_device__()
 
-    def _refuse(self, conversion: str) -> NoReturn:
+    def _constant(self, conversion: str) -> Any:
+        """The raw array, if it does not depend on the inputs of any transform."""
+        x = self
+        while isinstance(x, Traced):
+            if x._link is not None:
+                raise GradientCutError(
+                    f"{conversion} of a value traced by {x._trace.transform} would lose its gradient. Use "
+                    f"the functions of bpkit.xp (or x.__array_namespace__()), which take traced and plain "
+                    f"arrays alike; if no gradient is meant to flow, convert bpkit.stop_gradient(x)"
+                )
+            x = x._value
+        return x
+
+    # Copies. The default ones would copy the trace and the graph as well, and be lost to both.
+
+    def __copy__(self) -> "Array":
+        return Array(self._value, self._trace, self._link)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Array":
+        return Array(self._value, self._trace, self._link)
+
+    def __reduce__(self) -> NoReturn:
         raise GradientCutError(
-            f"{conversion} of a value traced by {self._trace.transform} would lose its gradient. Use the "
-            f"functions of bpkit.xp (or x.__array_namespace__()), which take traced and plain arrays alike"
+            f"pickling a value traced by {self._trace.transform}: it means nothing in another process or "
+            f"later. Return it from the function instead (has_aux=True returns more than the loss)"
         )
 
     # Indexing.
@@ -244,7 +269,9 @@ class Array(Traced):
 
     def _update(self, name: str, result: "Array") -> "Array":
         """What ``x += y`` leaves in x: this object where the library's arrays can change, else a new one."""
-        if Capability.IN_PLACE not in backend_of(raw(self)).capabilities:
+        value = raw(self)
+        # NumPy's scalars cannot change either, and are what its functions return for 0-d arrays.
+        if Capability.IN_PLACE not in backend_of(value).capabilities or not hasattr(value, "__setitem__"):
             return result
         if self._shared:
             raise GradientCutError(
