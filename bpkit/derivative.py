@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import Any
 
 from bpkit.array import Array
+from bpkit.kinds import is_inexact
 from bpkit.rules.registry import Rule, rule_of
 from bpkit.trace import VIEWS, Trace, Traced, call, share
 
@@ -34,6 +35,9 @@ class DerivativeTrace(Trace):
         if type(out) is tuple:
             return tuple([Array(part, self, None) for part in out])
         link = None
+        # A dtype argument is the one way out of the floating dtypes, and nothing flows through integers.
+        if depends and "dtype" in static and not is_inexact(out):
+            depends = False
         if depends and (rule := rule_of(name)) is not None:
             link = self.link(rule, links, values, out, static)
         result = Array(out, self, link)
