@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from bpkit._protocol import Backend
 from bpkit.registry import by_type, common_backend, current
 
@@ -49,7 +51,7 @@ def evaluate(name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> An
         owner = by_type[type(x)]
         if owner is not backend and owner is not None:
             if backend is not None:
-                common_backend(operands, name)
+                return evaluate(name, _without_numpy_scalars(name, operands), static)
             backend = owner
     if backend is None:
         backend = current().backend
@@ -58,6 +60,13 @@ def evaluate(name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> An
     except KeyError:
         function = _resolve(backend, name)
     return function(*operands, **static)
+
+
+def _without_numpy_scalars(name: str, operands: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The operands of a call in which two libraries met, if the one is only NumPy scalars, as Python's."""
+    plain = tuple([x.item() if isinstance(x, np.generic) else x for x in operands])
+    common_backend(plain, name)
+    return plain
 
 
 def _resolve(backend: Backend, name: str) -> Callable[..., Any]:

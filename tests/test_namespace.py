@@ -412,3 +412,12 @@ def test_masked_logsumexp_has_a_finite_gradient(finite: float) -> None:
 def test_errors_say_what_was_wrong(call: Callable[[], Any], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+def test_a_numpy_scalar_is_a_scalar_to_every_library(backend):
+    x = backend.from_host(np.asarray([1.0, 2.0], dtype="float32"))
+    for total in (xp.add(x, np.float64(2)), xp.add(np.float64(2), x)):
+        assert backend.owns(type(total))
+        if backend.name != "numpy":  # NumPy itself promotes by the scalar's own dtype
+            assert total.dtype == x.dtype
+        np.testing.assert_array_equal(backend.to_host(total), [3.0, 4.0])
