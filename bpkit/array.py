@@ -5,10 +5,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-from bpkit._protocol import Capability
 from bpkit.errors import GradientCutError, GradientCutWarning
 from bpkit.indexing import getitem
-from bpkit.kinds import raw
+from bpkit.kinds import is_mutable, raw
 from bpkit.registry import backend_of
 from bpkit.trace import Traced, call
 
@@ -269,9 +268,7 @@ class Array(Traced):
 
     def _update(self, name: str, result: "Array") -> "Array":
         """What ``x += y`` leaves in x: this object where the library's arrays can change, else a new one."""
-        value = raw(self)
-        # NumPy's scalars cannot change either, and are what its functions return for 0-d arrays.
-        if Capability.IN_PLACE not in backend_of(value).capabilities or not hasattr(value, "__setitem__"):
+        if not is_mutable(raw(self)):
             return result
         if self._shared:
             raise GradientCutError(

@@ -10,7 +10,7 @@ from bpkit.kinds import raw
 from bpkit.registry import backend_of
 from bpkit.rules.cotangents import cotangent_as
 from bpkit.rules.registry import Rule
-from bpkit.trace import Traced, call
+from bpkit.trace import Traced, call, snapshot
 
 __all__ = ["ReverseTrace", "gradients"]
 
@@ -24,7 +24,7 @@ class ReverseTrace(DerivativeTrace):
 
     def input(self, value: Any) -> Array:
         """Watch a value as an input: a node without edges."""
-        return Array(value, self, Node("input", value, []))
+        return Array(snapshot(value), self, Node("input", value, []))
 
     def link(
         self, rule: Rule, links: list[Any], values: list[Any], out: Any, static: dict[str, Any]

@@ -6,7 +6,7 @@ from typing import Any
 from bpkit.array import Array
 from bpkit.kinds import is_inexact
 from bpkit.rules.registry import Rule, rule_of
-from bpkit.trace import VIEWS, Trace, Traced, call, share
+from bpkit.trace import VIEWS, Trace, Traced, call, share, snapshot
 
 __all__ = ["DerivativeTrace"]
 
@@ -29,7 +29,7 @@ class DerivativeTrace(Trace):
                 if link is not None:
                     depends = True
             else:
-                values.append(x)
+                values.append(snapshot(x))
                 links.append(None)
         out = call(name, *values, **static)
         if type(out) is tuple:

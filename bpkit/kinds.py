@@ -1,13 +1,13 @@
-"""Of which kind an array's dtype is; remembered by dtype, since the engine asks at every call."""
+"""Facts about arrays that the engine needs: the kind of a dtype, and whether ``x += y`` changes x itself."""
 
 from functools import lru_cache
 from typing import Any
 
-from bpkit._protocol import Backend
+from bpkit._protocol import Backend, Capability
 from bpkit.registry import backend_of
 from bpkit.trace import Traced
 
-__all__ = ["is_complex", "is_inexact", "is_real", "raw"]
+__all__ = ["is_complex", "is_inexact", "is_mutable", "is_real", "raw"]
 
 
 def raw(x: Any) -> Any:
@@ -15,6 +15,12 @@ def raw(x: Any) -> Any:
     while isinstance(x, Traced):
         x = x._value
     return x
+
+
+def is_mutable(x: Any) -> bool:
+    """Whether ``x += y`` on a raw array changes it for everyone who holds it."""
+    # NumPy's scalars cannot change, and they are what its functions return in place of 0-d arrays.
+    return Capability.IN_PLACE in backend_of(x).capabilities and hasattr(x, "__setitem__")
 
 
 @lru_cache(maxsize=256)

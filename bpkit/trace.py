@@ -15,7 +15,7 @@ from typing import Any, NoReturn, Self
 from bpkit.errors import LeakedArrayError
 from bpkit.evaluate import evaluate
 
-__all__ = ["VIEWS", "Trace", "Traced", "call", "share"]
+__all__ = ["VIEWS", "Trace", "Traced", "call", "share", "snapshot"]
 
 VIEWS = frozenset(
     {
@@ -104,6 +104,11 @@ class Trace(ABC):
             f"(in a global, an attribute or a closure) and used later; return it from the function instead "
             f"(has_aux=True returns more than the loss)"
         )
+
+
+def snapshot(x: Any) -> Any:
+    """A value of an outer trace as it is now, which a later ``x += y`` of the user does not change."""
+    return type(x)(x._value, x._trace, x._link) if isinstance(x, Traced) else x
 
 
 def share(result: Traced, operands: tuple[Any, ...]) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 from bpkit import tree
 from bpkit.array import Array
 from bpkit.errors import ArgumentError, GradientCutError
-from bpkit.kinds import is_inexact, is_real, raw
+from bpkit.kinds import is_inexact, is_mutable, is_real, raw
 from bpkit.registry import by_type, common_backend
-from bpkit.trace import Trace, Traced, call
+from bpkit.trace import Trace, Traced, call, snapshot
 
 __all__ = [
     "as_inputs",
@@ -19,6 +19,7 @@ __all__ = [
     "is_real_scalar",
     "link_of",
     "name_of",
+    "private",
     "split_aux",
     "unwrap",
     "wrap_constants",
@@ -101,9 +102,16 @@ def _kind(leaf: Any) -> str:
 def wrap_constants(trace: Trace, value: Any) -> Any:
     """Wrap the arrays of an argument that is not differentiated: all arguments are of one namespace."""
     if is_array(value):
-        return Array(value, trace, None)
+        return Array(snapshot(value), trace, None)
     leaves, structure = tree.flatten(value)
-    return tree.unflatten(structure, [Array(x, trace, None) if is_array(x) else x for x in leaves])
+    return tree.unflatten(structure, [Array(snapshot(x), trace, None) if is_array(x) else x for x in leaves])
+
+
+def private(x: Any) -> Any:
+    """An array that nobody else can write to: a copy, where the library's arrays can change."""
+    if isinstance(x, Traced) or not is_mutable(x):
+        return snapshot(x)
+    return call("astype", x, dtype=x.dtype, copy=True, device=None)
 
 
 def link_of(trace: Trace, x: Any) -> Any:

@@ -8,7 +8,7 @@ from bpkit.array import Array
 from bpkit.backward import ReverseTrace, gradients
 from bpkit.errors import ArgumentError
 from bpkit.forward import ForwardTrace
-from bpkit.trace import Trace
+from bpkit.trace import Trace, snapshot
 from bpkit.transforms.arguments import (
     as_inputs,
     check_cuts,
@@ -17,6 +17,7 @@ from bpkit.transforms.arguments import (
     is_array,
     link_of,
     name_of,
+    private,
     split_aux,
     unwrap,
     zeros_like,
@@ -62,7 +63,8 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
     called = f"vjp of {name_of(fun)}"
     leaves, structure = as_inputs(called, [f"primal {i}" for i in range(len(primals))], primals, primals)
     with ReverseTrace() as trace:
-        watched = [trace.input(leaf) for leaf in leaves]
+        # What the graph keeps must not change under it until the pullback is called.
+        watched = [trace.input(private(leaf)) for leaf in leaves]
         inputs = [leaf._link for leaf in watched]
         out = fun(*tree.unflatten(structure, watched))
     out, aux = split_aux(called, out) if has_aux else (out, None)
@@ -83,7 +85,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
         found: tuple[Any, ...] = tree.unflatten(structure, gradients(seeds, inputs, leaves, release=False))
         return found
 
-    result = tree.unflatten(arrangement, outputs)
+    result = tree.unflatten(arrangement, [private(x) for x in outputs])
     return (result, pullback, unwrap(called, trace, aux)) if has_aux else (result, pullback)
 
 
@@ -139,7 +141,7 @@ def jvp(
         )
     with ForwardTrace() as trace:
         watched = [
-            Array(leaf, trace, check_tangent(called, f"tangents{path}", t, leaf))
+            Array(snapshot(leaf), trace, check_tangent(called, f"tangents{path}", t, leaf))
             for leaf, t, path in zip(leaves, directions, tree.paths(tuple(tangents)), strict=True)
         ]
         out = fun(*tree.unflatten(structure, watched))
