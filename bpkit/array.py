@@ -9,9 +9,9 @@ from bpkit.errors import GradientCutError, GradientCutWarning
 from bpkit.indexing import getitem
 from bpkit.kinds import is_mutable, raw
 from bpkit.registry import backend_of
-from bpkit.trace import Traced, call
+from bpkit.trace import Trace, Traced, call
 
-__all__ = ["Array"]
+__all__ = ["Array", "constant"]
 
 
 def _operator(name: str) -> Callable[["Array", Any], "Array"]:
@@ -282,3 +282,12 @@ class Array(Traced):
             )
         self._value, self._trace, self._link = result._value, result._trace, result._link
         return self
+
+
+def constant(x: Any, trace: Trace) -> Any:
+    """A raw array as a constant of a trace; anything else as it is.
+
+    Rules are written with operators, and some libraries (array-api-strict) refuse ``raw * traced`` instead of
+    leaving it to the traced operand. So where one operand of a rule is traced, every array is.
+    """
+    return x if isinstance(x, Traced) or not hasattr(x, "shape") else Array(x, trace, None)

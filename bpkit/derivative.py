@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Any
 
-from bpkit.array import Array
+from bpkit.array import Array, constant
 from bpkit.kinds import is_inexact
 from bpkit.rules.registry import Rule, rule_of
 from bpkit.trace import VIEWS, Trace, Traced, call, share, snapshot
@@ -20,17 +20,22 @@ class DerivativeTrace(Trace):
         """Run `name` one level down and link its result to the operands that depend on an input."""
         if not self.live:
             self.refuse(f"{name}: an operand")
-        values, links, depends = [], [], False
+        values, links, depends, outer = [], [], False, None
         for x in operands:
             if isinstance(x, Traced) and x._trace is self:
                 link = x._link
-                values.append(x._value)
+                value = x._value
                 links.append(link)
                 if link is not None:
                     depends = True
             else:
-                values.append(snapshot(x))
+                value = snapshot(x)
                 links.append(None)
+            values.append(value)
+            if isinstance(value, Traced):
+                outer = value._trace
+        if outer is not None:
+            values = [constant(x, outer) for x in values]
         out = call(name, *values, **static)
         if type(out) is tuple:
             return tuple([Array(part, self, None) for part in out])
