@@ -1,13 +1,14 @@
 """What every transform does with its arguments: wrap what comes in, check it, unwrap what goes out."""
 
-from collections.abc import Callable, Iterable, Sequence
+import reprlib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bpkit import tree
-from bpkit.array import Array
+from bpkit.array import Array, constant
 from bpkit.errors import ArgumentError, GradientCutError
 from bpkit.kinds import is_inexact, is_mutable, is_real, raw
-from bpkit.registry import by_type, common_backend
+from bpkit.registry import by_type, common_backend, current
 from bpkit.trace import Trace, Traced, call, snapshot
 
 __all__ = [
@@ -18,33 +19,50 @@ __all__ = [
     "is_array",
     "is_real_scalar",
     "link_of",
-    "name_of",
     "private",
     "split_aux",
+    "title",
     "unwrap",
     "wrap_constants",
     "zeros_like",
 ]
 
 
-def name_of(fun: Callable[..., Any]) -> str:
-    """What to call the user's function in an error."""
-    return getattr(fun, "__qualname__", None) or repr(fun)
+def title(transform: str, fun: Any) -> str:
+    """What an error calls a transform of a function: ``grad of loss``.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not a function.
+    """
+    if not callable(fun):
+        raise ArgumentError(
+            f"{transform}: the first argument must be a function; it is {describe(fun)}. Pass the function "
+            f"itself and not its result: grad(f)(x), vjp(f, x), jvp(f, (x,), (t,))"
+        )
+    return f"{transform} of {getattr(fun, '__qualname__', None) or type(fun).__qualname__}"
 
 
 def describe(x: Any) -> str:
-    """A value as an error shows it: dtype and shape of an array, else its type and value."""
-    return f"{x.dtype} array of shape {x.shape}" if is_array(x) else f"{type(x).__name__} {x!r}"
+    """A value as an error shows it: dtype and shape of an array, else its type and the value, abridged."""
+    if is_array(x):
+        return f"an array of shape {tuple(x.shape)} and dtype {x.dtype}"
+    return "None" if x is None else f"the {type(x).__name__} {reprlib.repr(x)}"
+
+
+_array_types: dict[type, bool] = {}
 
 
 def is_array(x: Any) -> bool:
     """Whether `x` is a traced array or one of a library that some backend owns."""
-    if isinstance(x, Traced):
-        return True
-    try:
-        return by_type[type(x)] is not None
-    except TypeError:
-        return False
+    cls = type(x)
+    if cls not in _array_types:
+        try:
+            _array_types[cls] = issubclass(cls, Traced) or by_type[cls] is not None
+        except TypeError:
+            _array_types[cls] = False
+    return _array_types[cls]
 
 
 def is_real_scalar(x: Any) -> bool:
@@ -82,21 +100,31 @@ def as_inputs(
     leaves, structure = tree.flatten(tuple(values))
     for i, leaf in enumerate(leaves):
         if isinstance(leaf, float | complex) and not is_array(leaf):
-            arrays = [raw(x) for x in tree.leaves(everything) if is_array(x)]
-            leaves[i] = common_backend(arrays).xp.asarray(leaf)
+            leaves[i] = _scalar(leaf, everything)
         elif not is_array(leaf) or not is_inexact(leaf):
             places = [name + path for name, x in zip(names, values, strict=True) for path in tree.paths(x)]
             raise ArgumentError(
                 f"{called}: {places[i]} is asked for a gradient, which only floating arrays have; it is "
-                f"{_kind(leaf)}. Convert it (xp.astype(x, xp.float64)) or choose other argnums"
+                f"{describe(leaf)}. {_advice(leaf)}"
             )
     return leaves, structure
 
 
-def _kind(leaf: Any) -> str:
-    if isinstance(leaf, bool | int):
-        return f"the Python {type(leaf).__name__} {leaf}"
-    return f"of {describe(leaf)}" if not is_array(leaf) else f"a {describe(leaf)}"
+def _scalar(x: complex, everything: Any) -> Any:
+    """A Python number as a 0-d array of the library of the other arguments."""
+    backend = common_backend([raw(leaf) for leaf in tree.leaves(everything) if is_array(leaf)])
+    chosen, device = current()
+    return backend.xp.asarray(x, device=device if backend is chosen else None)
+
+
+def _advice(leaf: Any) -> str:
+    if is_array(leaf):
+        how = "Convert it, xp.astype(x, xp.float64),"
+    elif isinstance(leaf, int):
+        how = f"Write it as a float, {float(leaf)},"
+    else:
+        how = "Leave it out of what is differentiated,"
+    return f"{how} or pass it in an argument that is not differentiated"
 
 
 def wrap_constants(trace: Trace, value: Any) -> Any:
@@ -167,9 +195,9 @@ def check_tangent(called: str, what: str, tangent: Any, primal: Any) -> Any:
         return call("full_like", primal, fill_value=tangent, dtype=None, device=None)
     if not is_array(tangent) or tangent.shape != primal.shape or tangent.dtype != primal.dtype:
         raise ArgumentError(
-            f"{called}: {what} must be a {describe(primal)}, like its primal; it is {_kind(tangent)}"
+            f"{called}: {what} must be {describe(primal)}, like its primal; it is {describe(tangent)}"
         )
-    return tangent
+    return constant(tangent, primal._trace) if isinstance(primal, Traced) else tangent
 
 
 def check_cuts(called: str, trace: Trace, outputs: Iterable[Any]) -> None:

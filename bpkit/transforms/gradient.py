@@ -15,8 +15,8 @@ from bpkit.transforms.arguments import (
     is_array,
     is_real_scalar,
     link_of,
-    name_of,
     split_aux,
+    title,
     unwrap,
     wrap_constants,
 )
@@ -65,11 +65,13 @@ def value_and_grad(
     >>> print(value, gradient)
     5.0 [2. 4.]
     """
+    called = title("grad", fun)
     several = isinstance(argnums, tuple)
     wanted = argnums if isinstance(argnums, tuple) else (argnums,)
-    called = f"grad of {name_of(fun)}"
+    if not all(isinstance(i, int) for i in wanted):
+        raise ArgumentError(f"{called}: argnums must be an int or a tuple of ints; it is {describe(argnums)}")
 
-    @wraps(fun)
+    @wraps(fun, updated=())
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         positions = _positions(called, wanted, len(args))
         names = [f"argument {i}" for i in positions]
@@ -123,7 +125,7 @@ def grad(
     """
     both = value_and_grad(fun, argnums, has_aux)
 
-    @wraps(fun)
+    @wraps(fun, updated=())
     def gradient(*args: Any, **kwargs: Any) -> Any:
         value, found = both(*args, **kwargs)
         return (found, value[1]) if has_aux else found
@@ -151,7 +153,7 @@ def _positions(called: str, argnums: tuple[int, ...], count: int) -> list[int]:
     positions = [i + count if i < 0 else i for i in argnums]
     if any(not 0 <= i < count for i in positions) or len(set(positions)) != len(positions):
         raise ArgumentError(
-            f"{called}: argnums={argnums} must name different positional arguments, and the call has "
+            f"{called}: argnums {argnums} must name different positional arguments, and the call has "
             f"{count}; arguments passed by keyword cannot be differentiated, pass them by position"
         )
     return positions
@@ -160,11 +162,14 @@ def _positions(called: str, argnums: tuple[int, ...], count: int) -> list[int]:
 def _check_loss(called: str, value: Any) -> Any:
     if isinstance(value, float) or is_real_scalar(value):
         return value
-    advice = "reduce it to one number with xp.sum or xp.mean"
-    if is_array(value) and value.shape == ():
-        advice = "take xp.real, xp.imag or xp.abs of a complex loss, and use a floating dtype"
+    if isinstance(value, tuple):
+        advice = "return the loss alone, or use has_aux=True and return (loss, aux)"
     elif not is_array(value):
         advice = "return an array computed from the arguments"
+    elif value.shape != ():
+        advice = "reduce it to one number with xp.sum or xp.mean, or use vjp"
+    else:
+        advice = "take xp.real, xp.imag or xp.abs of a complex loss, and use a floating dtype"
     raise ArgumentError(
-        f"{called}: the result must be a real floating scalar; it is a {describe(value)}: {advice}"
+        f"{called}: the result must be a real floating scalar; it is {describe(value)}. To fix it, {advice}"
     )

@@ -16,9 +16,9 @@ from bpkit.transforms.arguments import (
     describe,
     is_array,
     link_of,
-    name_of,
     private,
     split_aux,
+    title,
     unwrap,
     zeros_like,
 )
@@ -60,7 +60,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
     >>> pullback(np.asarray([1.0, 1.0]))
     (array([1.        , 0.54030231]),)
     """
-    called = f"vjp of {name_of(fun)}"
+    called = title("vjp", fun)
     leaves, structure = as_inputs(called, [f"primal {i}" for i in range(len(primals))], primals, primals)
     with ReverseTrace() as trace:
         # What the graph keeps must not change under it until the pullback is called.
@@ -125,7 +125,7 @@ def jvp(
     >>> jvp(xp.sin, (np.asarray([0.0, 1.0]),), (np.asarray([1.0, 2.0]),))
     (array([0.        , 0.84147098]), array([1.        , 1.08060461]))
     """
-    called = f"jvp of {name_of(fun)}"
+    called = title("jvp", fun)
     for what, sequence in (("primals", primals), ("tangents", tangents)):
         if not isinstance(sequence, tuple | list):
             raise ArgumentError(
