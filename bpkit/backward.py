@@ -4,13 +4,13 @@ from heapq import heappop, heappush
 from typing import Any
 
 from bpkit.array import Array
-from bpkit.derivative import DerivativeTrace
+from bpkit.derivative import DerivativeTrace, owned
 from bpkit.graph import Node
 from bpkit.kinds import raw
 from bpkit.registry import backend_of
 from bpkit.rules.cotangents import cotangent_as
 from bpkit.rules.registry import Rule
-from bpkit.trace import Traced, call, snapshot
+from bpkit.trace import call, snapshot
 
 __all__ = ["ReverseTrace", "gradients"]
 
@@ -61,17 +61,11 @@ def gradients(
             found = _walk(seeds, release)
     else:
         found = {}
-    seen = {id(g) for _, g in seeds}
-    owned = []
-    for node, primal in zip(inputs, primals, strict=True):
-        g = found[node] if node in found else call("zeros_like", primal, dtype=None, device=None)
-        if not isinstance(g, Traced):
-            backend = backend_of(g)
-            if id(g) in seen or type(g) is not type(primal) or backend.is_view(g):
-                g = backend.xp.asarray(g, copy=True)
-        seen.add(id(g))
-        owned.append(g)
-    return owned
+    reached = [
+        found[node] if node in found else call("zeros_like", primal, dtype=None, device=None)
+        for node, primal in zip(inputs, primals, strict=True)
+    ]
+    return owned(reached, primals, [g for _, g in seeds])
 
 
 def _walk(seeds: list[tuple[Node, Any]], release: bool) -> dict[Node, Any]:

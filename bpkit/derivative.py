@@ -1,14 +1,15 @@
-"""What reverse and forward mode share: run the function one level down, then link its result by its rule."""
+"""What reverse and forward mode share: functions run one level down and are then linked by their rules."""
 
 from abc import abstractmethod
 from typing import Any
 
 from bpkit.array import Array, constant
 from bpkit.kinds import is_inexact
+from bpkit.registry import backend_of
 from bpkit.rules.registry import Rule, rule_of
 from bpkit.trace import VIEWS, Trace, Traced, call, share, snapshot
 
-__all__ = ["DerivativeTrace"]
+__all__ = ["DerivativeTrace", "owned"]
 
 
 class DerivativeTrace(Trace):
@@ -53,3 +54,17 @@ class DerivativeTrace(Trace):
     @abstractmethod
     def link(self, rule: Rule, links: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
         """What ties `out` to the operands, of which at least one has a link; None if nothing does."""
+
+
+def owned(derivatives: list[Any], values: list[Any], taken: list[Any]) -> list[Any]:
+    """Derivatives of the types of their values, each writable without changing another or one `taken`."""
+    seen = {id(x) for x in taken}
+    found = []
+    for d, value in zip(derivatives, values, strict=True):
+        if not isinstance(d, Traced):
+            backend = backend_of(d)
+            if id(d) in seen or type(d) is not type(value) or backend.is_view(d):
+                d = backend.xp.asarray(d, copy=True)
+        seen.add(id(d))
+        found.append(d)
+    return found

@@ -6,6 +6,7 @@ from typing import Any
 from bpkit import tree
 from bpkit.array import Array
 from bpkit.backward import ReverseTrace, gradients
+from bpkit.derivative import owned
 from bpkit.errors import ArgumentError
 from bpkit.forward import ForwardTrace
 from bpkit.trace import Trace, snapshot
@@ -148,6 +149,7 @@ def jvp(
     out, aux = split_aux(called, out) if has_aux else (out, None)
     outputs, structure, links = _outputs(called, trace, out)
     moved = [zeros_like(x) if t is None else t for x, t in zip(outputs, links, strict=True)]
+    moved = owned(moved, outputs, directions)
     result = tree.unflatten(structure, outputs), tree.unflatten(structure, moved)
     return (*result, unwrap(called, trace, aux)) if has_aux else result
 
