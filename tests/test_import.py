@@ -19,9 +19,9 @@ print(*sorted(set(sys.modules) - before))
 COST = """
 import time
 import numpy
-start = time.process_time()
+start = time.thread_time()
 import bpkit
-print(time.process_time() - start)
+print(time.thread_time() - start)
 """
 
 
@@ -44,6 +44,7 @@ def test_import_loads_no_array_library_but_numpy_and_nothing_heavy() -> None:
 
 
 def test_import_costs_little_over_numpy() -> None:
-    # Processor time, and the best of several runs: whatever else the machine does can only add to it.
+    # The importing thread's processor time (BLAS's own threads spin for a while after NumPy starts them), and
+    # the best of several runs: whatever else the machine does can only add to it.
     cost_ms = 1e3 * min(float(python(COST)) for _ in range(RUNS))
     assert cost_ms <= LIMIT_MS, f"{cost_ms:.0f} ms"
