@@ -1,5 +1,6 @@
 """What derivatives do with cotangents and tangents that no function of the standard does."""
 
+import cmath
 from typing import Any
 
 from bpkit.evaluate import definition
@@ -15,6 +16,10 @@ def annihilating_product(factor: Any, derivative: Any) -> Any:
     inside. Where the derivative is finite this is the plain product, and its own derivatives are the plain
     ones: a cotangent that happens to be zero still counts at second order.
     """
+    if isinstance(derivative, int | float | complex):
+        if cmath.isfinite(derivative):
+            return factor * derivative
+        derivative = call("full_like", factor, fill_value=derivative, dtype=None, device=None)
     return call("annihilating_product", factor, derivative)
 
 
@@ -27,7 +32,7 @@ def finite_where_zero(factor: Any, derivative: Any) -> Any:
 
 @definition("annihilating_product")
 def _annihilating_product(xp: Any, factor: Any, derivative: Any) -> Any:
-    return factor * (finite_where_zero(factor, derivative) if hasattr(derivative, "shape") else derivative)
+    return xp.where(factor == 0, 0.0, factor * derivative)
 
 
 def cotangent_as(x: Any, dtype: Any) -> Any:

@@ -9,32 +9,39 @@ from typing import Any
 
 from bpkit import namespace as xp
 from bpkit.kinds import is_complex
-from bpkit.rules.cotangents import finite_where_zero
+from bpkit.rules.cotangents import annihilating_product, finite_where_zero
 from bpkit.rules.registry import custom, elementwise, linear, no_gradient
 
 # Arithmetic.
 
 
 def _reciprocal(x2: Any) -> Any:
-    """1 / x2, also for a Python scalar 0, which Python itself would refuse."""
-    if isinstance(x2, int | float | complex):
-        return 1 / x2 if x2 else math.inf
-    return xp.reciprocal(x2)
+    """1 / x2, also for a Python scalar 0, which Python itself would refuse.
+
+    Not `reciprocal`, which NumPy rounds to an integer for integers.
+    """
+    if isinstance(x2, int | float | complex) and not x2:
+        return math.inf
+    return 1 / x2
 
 
 def _power_by_base(x1: Any, x2: Any) -> Any:
-    if isinstance(x2, int | float):
+    if isinstance(x2, int | float | complex):
         if x2 == 2:
             return 2 * x1
         return x2 * x1 ** (x2 - 1) if x2 else xp.zeros_like(x1)
-    # x1**0 is constant, but the formula has 0 * x1**-1, which is NaN at 0.
-    constant = x2 == 0
-    return xp.where(constant, xp.zeros_like(x2), x2 * x1 ** xp.where(constant, xp.ones_like(x2), x2 - 1))
+    # The formula has 0 * 0**-1 at 0**0, where x1**0 is constant. Elsewhere it holds for x2 = 0 as well, and
+    # there its own derivative by x2 is not 0.
+    constant = xp.logical_and(x1 == 0, x2 == 0)
+    return x2 * x1 ** xp.where(constant, xp.ones_like(x2), x2 - 1)
 
 
 def _power_by_exponent(x1: Any, x2: Any, out: Any) -> Any:
     if isinstance(x1, int | float | complex):
         x1 = xp.full_like(out, x1)
+    elif x1.dtype != out.dtype:
+        # A negative real base of a complex power has a complex logarithm, and an integer a precise one.
+        x1 = xp.astype(x1, out.dtype)
     # 0**x2 is 0 for every x2 > 0, and log 0 must not make its slope NaN. The jump at x2 = 0 has slope
     # 0, as in PyTorch.
     flat = x1 == 0 if is_complex(out) else xp.logical_and(x1 == 0, x2 >= 0)
@@ -43,16 +50,16 @@ def _power_by_exponent(x1: Any, x2: Any, out: Any) -> Any:
 
 elementwise("add", x1=1, x2=1)
 elementwise("subtract", x1=1, x2=-1)
-elementwise("multiply", singular=True, x1=lambda x2: x2, x2=lambda x1: x1)
-elementwise("divide", singular=True, x1=_reciprocal, x2=lambda x2, out: -out / x2)
-elementwise("remainder", singular=True, x1=1, x2=lambda x1, x2: -xp.floor_divide(x1, x2))
-elementwise("pow", singular=True, x1=_power_by_base, x2=_power_by_exponent)
+elementwise("multiply", x1=lambda x2: x2, x2=lambda x1: x1)
+elementwise("divide", x1=_reciprocal, x2=lambda x2, out: -out / x2)
+elementwise("remainder", x1=1, x2=lambda x1, x2: -xp.floor_divide(x1, x2))
+elementwise("pow", x1=_power_by_base, x2=_power_by_exponent)
 elementwise("negative", x=-1)
 elementwise("positive", x=1)
 elementwise("square", x=lambda x: 2 * x)
-elementwise("sqrt", singular=True, x=lambda out: 0.5 / out)
-elementwise("reciprocal", singular=True, x=lambda out: -out * out)
-elementwise("annihilating_product", singular=True, factor=finite_where_zero, derivative=lambda factor: factor)
+elementwise("sqrt", x=lambda out: 0.5 / out)
+elementwise("reciprocal", x=lambda out: -out * out)
+elementwise("annihilating_product", factor=finite_where_zero, derivative=lambda factor: factor)
 
 # Exponentials, logarithms and the logistic function.
 
@@ -63,12 +70,13 @@ def _logaddexp_share(x1: Any, x2: Any, out: Any) -> Any:
     return xp.expit(xp.where(tied, xp.zeros_like(out), x1 - x2))
 
 
-elementwise("exp", singular=True, x=lambda out: out)
-elementwise("expm1", singular=True, x=lambda out: out + 1)
-elementwise("log", singular=True, x=lambda x: xp.reciprocal(x))
-elementwise("log1p", singular=True, x=lambda x: xp.reciprocal(1 + x))
-elementwise("log2", singular=True, x=lambda x: (1 / math.log(2)) / x)
-elementwise("log10", singular=True, x=lambda x: (1 / math.log(10)) / x)
+elementwise("exp", x=lambda out: out)
+# Not out + 1, which cancels where x is far below 0.
+elementwise("expm1", x=lambda x: xp.exp(x))
+elementwise("log", x=lambda x: xp.reciprocal(x))
+elementwise("log1p", x=lambda x: xp.reciprocal(1 + x))
+elementwise("log2", x=lambda x: (1 / math.log(2)) / x)
+elementwise("log10", x=lambda x: (1 / math.log(10)) / x)
 elementwise(
     "logaddexp",
     x1=_logaddexp_share,
@@ -82,19 +90,26 @@ elementwise("log_expit", x=lambda x: xp.expit(-x))
 elementwise("sin", x=lambda x: xp.cos(x))
 elementwise("cos", x=lambda x: -xp.sin(x))
 elementwise("tan", x=lambda out: 1 + out * out)
-elementwise("asin", singular=True, x=lambda x: xp.reciprocal(xp.sqrt(1 - x * x)))
-elementwise("acos", singular=True, x=lambda x: -xp.reciprocal(xp.sqrt(1 - x * x)))
-elementwise("atan", singular=True, x=lambda x: xp.reciprocal(1 + x * x))
-elementwise("sinh", singular=True, x=lambda x: xp.cosh(x))
-elementwise("cosh", singular=True, x=lambda x: xp.sinh(x))
+
+
+def _asinh_slope(x: Any) -> Any:
+    # hypot, where there is one: the square of x overflows long before it does.
+    return xp.reciprocal(xp.sqrt(1 + x * x) if is_complex(x) else xp.hypot(x, xp.ones_like(x)))
+
+
+# With (1 - x) * (1 + x) for 1 - x**2, which cancels beside the branch points.
+elementwise("asin", x=lambda x: xp.reciprocal(xp.sqrt((1 - x) * (1 + x))))
+elementwise("acos", x=lambda x: -xp.reciprocal(xp.sqrt((1 - x) * (1 + x))))
+elementwise("atan", x=lambda x: xp.reciprocal(1 + x * x))
+elementwise("sinh", x=lambda x: xp.cosh(x))
+elementwise("cosh", x=lambda x: xp.sinh(x))
 elementwise("tanh", x=lambda out: 1 - out * out)
-elementwise("asinh", singular=True, x=lambda x: xp.reciprocal(xp.sqrt(1 + x * x)))
+elementwise("asinh", x=_asinh_slope)
 # As a product of roots, which has the branch cuts of acosh itself for complex x.
-elementwise("acosh", singular=True, x=lambda x: xp.reciprocal(xp.sqrt(x - 1) * xp.sqrt(x + 1)))
-elementwise("atanh", singular=True, x=lambda x: xp.reciprocal(1 - x * x))
+elementwise("acosh", x=lambda x: xp.reciprocal(xp.sqrt(x - 1) * xp.sqrt(x + 1)))
+elementwise("atanh", x=lambda x: xp.reciprocal((1 - x) * (1 + x)))
 elementwise(
     "atan2",
-    singular=True,
     # Divided by the modulus twice, since its square overflows and underflows long before it does.
     x1=lambda x1, x2: x2 / xp.hypot(x1, x2) / xp.hypot(x1, x2),
     x2=lambda x1, x2: -x1 / xp.hypot(x1, x2) / xp.hypot(x1, x2),
@@ -130,18 +145,20 @@ def _raised(x: Any, bound: Any) -> Any:
     return x if bound is None else xp.maximum(x, bound)
 
 
-elementwise("maximum", x1=_step, x2=lambda x1, x2, out: _step(x2, x1, out))
-elementwise("minimum", x1=lambda x1, x2, out: _step(x2, x1, out), x2=_step)
+elementwise("maximum", finite=True, x1=_step, x2=lambda x1, x2, out: _step(x2, x1, out))
+elementwise("minimum", finite=True, x1=lambda x1, x2, out: _step(x2, x1, out), x2=_step)
 # clip is minimum(maximum(x, min), max).
 elementwise(
     "clip",
+    finite=True,
     x=lambda x, min, max, out: _above_min(x, min, out) * _below_max(_raised(x, min), max, out),
     min=lambda x, min, max, out: _step(min, x, out) * _below_max(_raised(x, min), max, out),
     max=lambda x, min, max, out: _step(_raised(x, min), max, out),
 )
-elementwise("relu", x=lambda out: xp.astype(out > 0, out.dtype))
+elementwise("relu", finite=True, x=lambda out: xp.astype(out > 0, out.dtype))
 elementwise(
     "copysign",
+    finite=True,
     x1=lambda x1, out: xp.copysign(xp.ones_like(out), x1) * xp.copysign(xp.ones_like(out), out),
     x2=None,
 )
@@ -183,10 +200,15 @@ def _over(numerator: Any, modulus: Any, like: Any) -> Any:
     return xp.astype(xp.where(origin, xp.zeros_like(quotient), quotient), like.dtype)
 
 
+def _abs_jvp(t: Any, x: Any) -> Any:
+    moved = annihilating_product(t, _sign_or_conj(x))
+    return xp.real(moved) if is_complex(x) else moved
+
+
 custom(
     "abs",
-    x=lambda g, x: g * _sign_or_conj(x),
-    jvp=lambda t, x: xp.real(t * _sign_or_conj(x)) if is_complex(x) else t * xp.sign(x),
+    x=lambda g, x: annihilating_product(g, _sign_or_conj(x)),
+    jvp=_abs_jvp,
 )
 custom("sign", x=_sign_pull, jvp=_sign_jvp)
 linear("conj", x=lambda g: xp.conj(g))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bpkit import namespace as xp
+from bpkit.rules.cotangents import annihilating_product
 from bpkit.rules.registry import custom, linear, no_gradient
 
 Axis = int | tuple[int, ...] | None
@@ -42,16 +43,16 @@ linear(
 
 
 def _var_slope(x: Any, axis: Axis, correction: float) -> Any:
-    return (x - xp.mean(x, axis=axis, keepdims=True)) * (2 / (_count(x.shape, axis) - correction))
+    return 2 * (x - xp.mean(x, axis=axis, keepdims=True)) / (_count(x.shape, axis) - correction)
 
 
 custom(
     "var",
-    x=lambda g, x, axis, correction, keepdims: (
-        _restored(g, x.shape, axis, keepdims) * _var_slope(x, axis, correction)
+    x=lambda g, x, axis, correction, keepdims: annihilating_product(
+        _restored(g, x.shape, axis, keepdims), _var_slope(x, axis, correction)
     ),
     jvp=lambda t, x, axis, correction, keepdims: xp.sum(
-        t * _var_slope(x, axis, correction), axis=axis, keepdims=keepdims
+        annihilating_product(t, _var_slope(x, axis, correction)), axis=axis, keepdims=keepdims
     ),
 )
 
@@ -65,11 +66,11 @@ def _winners(x: Any, out: Any, axis: Axis, keepdims: bool) -> Any:
 for _name in ("max", "min"):
     custom(
         _name,
-        x=lambda g, x, out, axis, keepdims: (
-            _restored(g, x.shape, axis, keepdims) * _winners(x, out, axis, keepdims)
+        x=lambda g, x, out, axis, keepdims: annihilating_product(
+            _restored(g, x.shape, axis, keepdims), _winners(x, out, axis, keepdims)
         ),
         jvp=lambda t, x, out, axis, keepdims: xp.sum(
-            t * _winners(x, out, axis, keepdims), axis=axis, keepdims=keepdims
+            annihilating_product(t, _winners(x, out, axis, keepdims)), axis=axis, keepdims=keepdims
         ),
     )
 
@@ -104,9 +105,11 @@ def _prod_slope(x: Any, axis: Axis) -> Any:
 
 custom(
     "prod",
-    x=lambda g, x, axis, keepdims: _restored(g, x.shape, axis, keepdims) * _prod_slope(x, axis),
+    x=lambda g, x, axis, keepdims: annihilating_product(
+        _restored(g, x.shape, axis, keepdims), _prod_slope(x, axis)
+    ),
     jvp=lambda t, x, axis, keepdims, dtype: xp.sum(
-        t * _prod_slope(x, axis), axis=axis, keepdims=keepdims, dtype=dtype
+        annihilating_product(t, _prod_slope(x, axis)), axis=axis, keepdims=keepdims, dtype=dtype
     ),
 )
 
@@ -139,7 +142,8 @@ def _matmul_by_right(g: Any, x1: Any, x2_shape: tuple[int, ...]) -> Any:
         return xp.matmul(xp.matrix_transpose(x1), g[..., None])[..., 0]
     if len(x2_shape) == 2 and len(x1.shape) > 2:
         # One product over all the batches, instead of one for each and a sum.
-        x1, g = (xp.reshape(a, (-1, a.shape[-1])) for a in (x1, g))
+        rows = _count(x1.shape[:-1], None)
+        x1, g = (xp.reshape(a, (rows, a.shape[-1])) for a in (x1, g))
     return xp.matmul(xp.matrix_transpose(x1), g)
 
 

@@ -87,9 +87,9 @@ def _register(rule: Rule) -> None:
 class _Elementwise(Rule):
     """out[i] depends on element i of each operand only, so its derivative is one array per operand."""
 
-    def __init__(self, name: str, singular: bool, partials: dict[str, Partial | float | None]) -> None:
+    def __init__(self, name: str, finite: bool, partials: dict[str, Partial | float | None]) -> None:
         super().__init__(name, tuple(partials))
-        self.product = annihilating_product if singular else mul
+        self.product = mul if finite else annihilating_product
         sources = {operand: i for i, operand in enumerate(partials)} | {"out": len(partials)}
         # For each operand: a constant derivative, or a function and where (*values, out) has its arguments.
         self.constants = [None if callable(p) else p for p in partials.values()]
@@ -244,20 +244,20 @@ class _Custom(_Structured):
         )
 
 
-def elementwise(name: str, /, *, singular: bool = False, **partials: Partial | Literal[1, -1] | None) -> None:
+def elementwise(name: str, /, *, finite: bool = False, **partials: Partial | Literal[1, -1] | None) -> None:
     """Declare the partial derivative of an element-wise function by each of its operands.
 
     Parameters
     ----------
     name : str
-    singular : bool
-        Whether a partial can be infinite or NaN where the function is finite; a zero cotangent then still
-        gives zero (see :func:`bpkit.rules.cotangents.annihilating_product`).
+    finite : bool
+        Whether the partials are finite whatever the operands are, infinities and NaN included. If not, a zero
+        cotangent still gives zero (see :func:`bpkit.rules.cotangents.annihilating_product`).
     **partials
         For every operand in order: a function of operands and ``out`` by name, the number 1 or -1, or None
         for an operand that has no derivative.
     """
-    _register(_Elementwise(name, singular, dict(partials)))
+    _register(_Elementwise(name, finite, dict(partials)))
 
 
 def linear(name: str, /, *operands: str, jointly: bool = False, **transposes: Callable[..., Any]) -> None:
