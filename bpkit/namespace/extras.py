@@ -180,7 +180,8 @@ def logsumexp(
 ) -> RawArray:
     """``log(sum(exp(x)))`` along `axis`, without overflow on the way.
 
-    Derivative: :func:`softmax` along `axis`.
+    Derivative: the :func:`softmax` over `axis`; 0 where all elements are ``-inf``, and shared by those that
+    are ``inf`` where there are any.
 
     Parameters
     ----------
@@ -193,7 +194,7 @@ def logsumexp(
     Returns
     -------
     array of `x`'s dtype
-        ``-inf`` where all elements are, with derivative 0 there; ``inf`` where one is.
+        ``-inf`` where all elements are; ``inf`` where one is.
 
     Examples
     --------
@@ -201,7 +202,12 @@ def logsumexp(
     >>> xp.logsumexp(xp.asarray([[1000.0, 1000.0], [0.0, -1000.0]]), axis=1)
     array([1000.69314718,    0.        ])
     """
-    largest = max(stop_gradient(x), axis=axis, keepdims=True)
+    return call("logsumexp", x, axis=axis, keepdims=keepdims)
+
+
+@definition("logsumexp")
+def _logsumexp(xp: Any, x: RawArray, *, axis: int | tuple[int, ...] | None, keepdims: bool) -> RawArray:
+    largest = max(x, axis=axis, keepdims=True)
     total = sum(exp(subtract(x, _shift(largest))), axis=axis, keepdims=True)
     # The sum is at least 1, or 0 where every element is -inf, and then the shift says so by itself.
     result = log(where(equal(total, 0.0), 1.0, total)) + largest

@@ -75,6 +75,27 @@ for _name in ("max", "min"):
     )
 
 
+def _share(x: Any, out: Any, axis: Axis, keepdims: bool) -> Any:
+    """Softmax of `x` with log-sum-exp `out`, also where that is infinite."""
+    largest = float(xp.finfo(x).max)
+    top = xp.clip(_restored(out, x.shape, axis, keepdims), -largest, largest)
+    terms = xp.exp(xp.minimum(x, largest) - top)
+    total = xp.sum(terms, axis=axis, keepdims=True)
+    # Nothing to share where every element is -inf.
+    return terms / xp.where(total == 0, xp.ones_like(total), total)
+
+
+custom(
+    "logsumexp",
+    x=lambda g, x, out, axis, keepdims: annihilating_product(
+        _restored(g, x.shape, axis, keepdims), _share(x, out, axis, keepdims)
+    ),
+    jvp=lambda t, x, out, axis, keepdims: xp.sum(
+        annihilating_product(t, _share(x, out, axis, keepdims)), axis=axis, keepdims=keepdims
+    ),
+)
+
+
 def _others(x: Any) -> Any:
     """For every element along the last axis, the product of all the others.
 
