@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import Any
 
 from bpkit.array import Array, constant
+from bpkit.evaluate import evaluate
 from bpkit.kinds import is_inexact
 from bpkit.registry import backend_of
 from bpkit.rules.registry import Rule, rule_of
@@ -23,21 +24,22 @@ class DerivativeTrace(Trace):
             self.refuse(f"{name}: an operand")
         values, links, depends, outer = [], [], False, None
         for x in operands:
-            if isinstance(x, Traced) and x._trace is self:
-                link = x._link
-                value = x._value
-                links.append(link)
-                if link is not None:
-                    depends = True
-            else:
-                value = snapshot(x)
-                links.append(None)
-            values.append(value)
-            if isinstance(value, Traced):
-                outer = value._trace
-        if outer is not None:
+            link = None
+            if isinstance(x, Traced):
+                if x._trace is self:
+                    x, link = x._value, x._link
+                    depends = depends or link is not None
+                else:
+                    x = snapshot(x)
+                if isinstance(x, Traced):
+                    outer = x._trace
+            values.append(x)
+            links.append(link)
+        if outer is None:
+            out = evaluate(name, tuple(values), static)
+        else:
             values = [constant(x, outer) for x in values]
-        out = call(name, *values, **static)
+            out = call(name, *values, **static)
         if type(out) is tuple:
             return tuple([Array(part, self, None) for part in out])
         link = None
