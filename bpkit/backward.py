@@ -34,9 +34,7 @@ class ReverseTrace(DerivativeTrace):
         return Node(rule.name, out, edges) if edges else None
 
 
-def gradients(
-    seeds: list[tuple[Node, Any]], inputs: list[Node], primals: list[Any], release: bool
-) -> list[Any]:
+def gradients(seeds: list[tuple[Node, Any]], inputs: list[Node], primals: list[Any], once: bool) -> list[Any]:
     """Carry cotangents from the outputs of a graph back to its inputs.
 
     Parameters
@@ -46,29 +44,29 @@ def gradients(
     inputs : list of Node
     primals : list of arrays
         The values of `inputs`.
-    release : bool
-        Whether to let go of what each node kept as soon as it has been used; the graph can then be walked
-        only once.
+    once : bool
+        Whether graph and seeds serve this walk only: it lets go of what each node kept as soon as it has been
+        used, and a gradient may be a seed.
 
     Returns
     -------
     list of arrays
         For each input the sum of what reached it, zeros where nothing did. Each has the type of its primal
-        and shares memory with no other and with no seed, so that it may be written to.
+        and shares memory with no other, so that it may be written to.
     """
     if seeds:
         with backend_of(raw(seeds[0][1])).quiet():
-            found = _walk(seeds, release)
+            found = _walk(seeds, once)
     else:
         found = {}
     reached = [
         found[node] if node in found else call("zeros_like", primal, dtype=None, device=None)
         for node, primal in zip(inputs, primals, strict=True)
     ]
-    return owned(reached, primals, [g for _, g in seeds])
+    return owned(reached, primals, [] if once else [g for _, g in seeds])
 
 
-def _walk(seeds: list[tuple[Node, Any]], release: bool) -> dict[Node, Any]:
+def _walk(seeds: list[tuple[Node, Any]], once: bool) -> dict[Node, Any]:
     """The cotangent of every input that the seeds depend on."""
     pending: dict[int, tuple[Node, Any]] = {}
     # Parents are older than their children, so the youngest node has all of its cotangent: a heap of clock
@@ -83,7 +81,7 @@ def _walk(seeds: list[tuple[Node, Any]], release: bool) -> dict[Node, Any]:
         if not edges:
             inputs[node] = g
             continue
-        if release:
+        if once:
             node.edges = []
         for parent, pull, saved in edges:
             _accumulate(pending, queue, parent, pull(g, *saved))

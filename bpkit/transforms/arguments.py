@@ -71,7 +71,7 @@ def is_real_scalar(x: Any) -> bool:
 
 
 def as_inputs(
-    called: str, names: Sequence[str], values: Sequence[Any], everything: Any
+    called: str, name: str, positions: Sequence[int], arguments: Sequence[Any], everything: Any
 ) -> tuple[list[Any], tree.Structure]:
     """The leaves of the arguments that are differentiated, each a floating array.
 
@@ -79,10 +79,13 @@ def as_inputs(
     ----------
     called : str
         The transform and the function, for errors.
-    names : sequence of str
-        What an error calls each argument.
-    values : sequence of pytrees
-        Of arrays, and of Python floats, which become 0-d arrays of the library of the other arguments.
+    name : str
+        What an error calls an argument, with ``{}`` for its position.
+    positions : sequence of int
+        Which arguments these are.
+    arguments : sequence of pytrees
+        All positional arguments. Arrays are taken, and Python floats, which become 0-d arrays of the library
+        of the other arguments.
     everything : pytree
         All arguments, to find that library.
 
@@ -90,19 +93,24 @@ def as_inputs(
     -------
     leaves : list of arrays
     structure : Structure
-        Of the tuple of `values`.
+        Of the tuple of the arguments at `positions`.
 
     Raises
     ------
     ArgumentError
         If a leaf is not a floating array; the message names it.
     """
-    leaves, structure = tree.flatten(tuple(values))
+    wanted = tuple([arguments[i] for i in positions])
+    leaves, structure = tree.flatten(wanted)
     for i, leaf in enumerate(leaves):
         if isinstance(leaf, float | complex) and not is_array(leaf):
             leaves[i] = _scalar(leaf, everything)
         elif not is_array(leaf) or not is_inexact(leaf):
-            places = [name + path for name, x in zip(names, values, strict=True) for path in tree.paths(x)]
+            places = [
+                name.format(position) + path
+                for position, x in zip(positions, wanted, strict=True)
+                for path in tree.paths(x)
+            ]
             raise ArgumentError(
                 f"{called}: {places[i]} is asked for a gradient, which only floating arrays have; it is "
                 f"{describe(leaf)}. {_advice(leaf)}"

@@ -74,8 +74,7 @@ def value_and_grad(
     @wraps(fun, updated=())
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         positions = _positions(called, wanted, len(args))
-        names = [f"argument {i}" for i in positions]
-        leaves, structure = as_inputs(called, names, [args[i] for i in positions], (args, kwargs))
+        leaves, structure = as_inputs(called, "argument {}", positions, args, (args, kwargs))
         with ReverseTrace() as trace:
             watched = [trace.input(leaf) for leaf in leaves]
             inputs = [leaf._link for leaf in watched]
@@ -85,13 +84,14 @@ def value_and_grad(
             out = fun(*traced, **{name: wrap_constants(trace, x) for name, x in kwargs.items()})
         loss, aux = split_aux(called, out) if has_aux else (out, None)
         check_cuts(called, trace, [loss])
-        value, aux = _check_loss(called, unwrap(called, trace, loss)), unwrap(called, trace, aux)
+        value = _check_loss(called, unwrap(called, trace, loss))
+        aux = unwrap(called, trace, aux) if has_aux else None
         node = link_of(trace, loss)
         # Nothing here may keep the graph alive while it is walked.
         del watched, traced, out, loss
         seeds = [] if node is None else [(node, call("ones_like", value, dtype=None, device=None))]
         del node
-        found = tree.unflatten(structure, gradients(seeds, inputs, leaves, release=True))
+        found = tree.unflatten(structure, gradients(seeds, inputs, leaves, once=True))
         return (value, aux) if has_aux else value, found if several else found[0]
 
     return value_and_gradient

@@ -62,7 +62,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
     (array([1.        , 0.54030231]),)
     """
     called = title("vjp", fun)
-    leaves, structure = as_inputs(called, [f"primal {i}" for i in range(len(primals))], primals, primals)
+    leaves, structure = as_inputs(called, "primal {}", range(len(primals)), primals, primals)
     with ReverseTrace() as trace:
         # What the graph keeps must not change under it until the pullback is called.
         watched = [trace.input(private(leaf)) for leaf in leaves]
@@ -83,7 +83,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
             for path, g, x in zip(tree.paths(cotangent), given, outputs, strict=True)
         ]
         seeds = [(link, g) for link, g in zip(links, given, strict=True) if link is not None]
-        found: tuple[Any, ...] = tree.unflatten(structure, gradients(seeds, inputs, leaves, release=False))
+        found: tuple[Any, ...] = tree.unflatten(structure, gradients(seeds, inputs, leaves, once=False))
         return found
 
     result = tree.unflatten(arrangement, [private(x) for x in outputs])
@@ -132,9 +132,7 @@ def jvp(
             raise ArgumentError(
                 f"{called}: {what} must be a tuple, one entry for each argument; it is {describe(sequence)}"
             )
-    leaves, structure = as_inputs(
-        called, [f"primals[{i}]" for i in range(len(primals))], primals, (primals, tangents)
-    )
+    leaves, structure = as_inputs(called, "primals[{}]", range(len(primals)), primals, (primals, tangents))
     directions, given = tree.flatten(tuple(tangents))
     if given != structure:
         raise ArgumentError(
