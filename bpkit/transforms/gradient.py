@@ -151,7 +151,7 @@ def stop_gradient(x: Any) -> Any:
 
 def _positions(called: str, argnums: tuple[int, ...], count: int) -> list[int]:
     positions = [i + count if i < 0 else i for i in argnums]
-    if any(not 0 <= i < count for i in positions) or len(set(positions)) != len(positions):
+    if len({i for i in positions if 0 <= i < count}) != len(positions):
         raise ArgumentError(
             f"{called}: argnums {argnums} must name different positional arguments, and the call has "
             f"{count}; arguments passed by keyword cannot be differentiated, pass them by position"
