@@ -104,7 +104,8 @@ def test_what_a_killed_process_left_is_removed_by_the_next_save(folder: Path) ->
 
 
 def test_a_folder_is_read_while_its_training_saves(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer, read, interfered = Run.open(folder), Path.read_bytes, []
+    writer, read = Run.open(folder), Path.read_bytes
+    interfered: list[bool] = []
 
     def save_after_state_was_read(path: Path) -> bytes:
         content = read(path)
@@ -251,7 +252,7 @@ class Faults:
         self.allowed = sys.maxsize
         self.done: list[str] = []
         for name in OPERATIONS:
-            monkeypatch.setattr(files_module.os, name, self._faulty(name, getattr(os, name)))
+            monkeypatch.setattr(os, name, self._faulty(name, getattr(os, name)))
 
     def _faulty(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def operate(*arguments: Any, **options: Any) -> Any:
@@ -304,13 +305,17 @@ def test_a_full_disk_at_every_operation_of_a_save(folder: Path, faults: Faults) 
         assert same(again.saved, before) or same(again.saved, after)
         outcomes.append(same(again.saved, after))
         assert not [name for name in names(folder) if name.endswith(".tmp")]
-        assert len(names(folder)) == 4 + outcomes[-1]  # once saved, the old weights may stay until the next save
+        assert (
+            len(names(folder)) == 4 + outcomes[-1]
+        )  # once saved, the old weights may stay until the next save
         again.save(before)
         assert len(names(folder)) == 4
         allowed += 1
     assert len(outcomes) > 15
     assert outcomes == sorted(outcomes), "an old save came back"
-    assert outcomes.count(True) <= 3, "only making the last rename lasting may fail with the new save in place"
+    assert outcomes.count(True) <= 3, (
+        "only making the last rename lasting may fail with the new save in place"
+    )
 
 
 def test_a_full_disk_at_every_operation_of_the_first_save(tmp_path: Path, faults: Faults) -> None:
@@ -340,7 +345,7 @@ def test_a_half_written_file_is_removed(folder: Path, monkeypatch: pytest.Monkey
             raise no_space()
         return write(handle, content[:10])
 
-    monkeypatch.setattr(files_module.os, "write", write_little)
+    monkeypatch.setattr(os, "write", write_little)
     with pytest.raises(SaveError):
         Run.open(folder).save(make_saved(3))
     assert names(folder) == {"settings.json", "state.json", "metrics.jsonl", "weights-3.safetensors"}

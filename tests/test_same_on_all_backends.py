@@ -1,4 +1,4 @@
-"""One seed, one training: the same bits to start from, the same order, and the same losses on every backend."""
+"""One seed, one training: the same first weights, the same order, the same losses on every backend."""
 
 import functools
 import json
@@ -40,8 +40,10 @@ TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
 def dataset(settings: Settings, root: Path | None) -> Dataset:
     full = load_dataset(settings, root)
     # All the batches that are taken, and some to measure with; no need to copy 47 million pixels.
-    splits = [Split(part.images[:2500], part.labels[:2500]) for part in (full.train, full.validation, full.test)]
-    return Dataset(full.name, *splits, classes=full.classes)
+    train, validation, test = (
+        Split(part.images[:2500], part.labels[:2500]) for part in (full.train, full.validation, full.test)
+    )
+    return Dataset(full.name, train=train, validation=validation, test=test, classes=full.classes)
 
 
 def first_losses(settings: Settings, root: Path | None) -> list[float]:

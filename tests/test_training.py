@@ -39,8 +39,10 @@ from bpkit.training.loop import draw_order
 
 def tiny(n: int = 10, features: int = 3, classes: int = 4) -> Dataset:
     rng = np.random.default_rng(0)
-    splits = [Split(rng.random((size, features)), rng.integers(classes, size=size)) for size in (n, 4, 5)]
-    return Dataset("tiny", *splits, classes=classes)
+    train, validation, test = (
+        Split(rng.random((size, features)), rng.integers(classes, size=size)) for size in (n, 4, 5)
+    )
+    return Dataset("tiny", train=train, validation=validation, test=test, classes=classes)
 
 
 def host(x: Any) -> Any:
@@ -86,13 +88,19 @@ def test_one_epoch_is_the_book_s_loop(backend: Backend) -> None:
     placed = place(data, "float64")
     with registry.use_backend("numpy"):
         first = nn.Dense(3, 4, key=random.key(3), dtype="float64")
-    model = tree.map(lambda x: backend.from_host(x), first)
+    model = tree.map(backend.from_host, first)
     optimizer = optim.sgd(rate)
     state = State(model, optimizer.init(model))
 
     events = list(
         train(
-            state, placed, losses.softmax_cross_entropy, optimizer, key=random.key(4), batch_size=size, epochs=2
+            state,
+            placed,
+            losses.softmax_cross_entropy,
+            optimizer,
+            key=random.key(4),
+            batch_size=size,
+            epochs=2,
         )
     )
 
@@ -153,7 +161,7 @@ def test_a_diverged_state_is_not_saved(tmp_path: Path) -> None:
         for event in session.events():
             if isinstance(event, Step) and event.step == 5:
                 break
-        with pytest.raises(DivergedError, match="the loss of epoch 1, step [2345] is"):
+        with pytest.raises(DivergedError, match=r"the loss of epoch 1, step [2345] is"):
             session.save()
     assert Run.open(tmp_path / "run").saved.step == 0
 
@@ -271,7 +279,7 @@ def test_the_default_preset_reads_digits() -> None:
 
 
 def test_only_mnist_is_read_from_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="digits comes with bpkit.*leave --data out"):
+    with pytest.raises(DataError, match=r"digits comes with bpkit.*leave --data out"):
         load_dataset(preset("digits"), tmp_path)
 
 
@@ -311,7 +319,7 @@ def test_a_finished_run_can_have_more_epochs_but_not_fewer(tmp_path: Path) -> No
     settings = preset("digits", epochs=2)
     list(Session.start(settings, tmp_path / "run").events())
     assert not list(Session.resume(Run.open(tmp_path / "run")).events())
-    with pytest.raises(SettingsError, match="epochs is 1; expected more than 2|at least 2"):
+    with pytest.raises(SettingsError, match="epochs is 1; expected at least 2"):
         Session.resume(Run.open(tmp_path / "run"), epochs=1)
     events = list(Session.resume(Run.open(tmp_path / "run"), epochs=3).events())
     assert [event.epoch for event in events if isinstance(event, Epoch)] == [3]

@@ -53,12 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         parser = make_parser()
-        options = parser.parse_args(argv)
+        options, unknown = parser.parse_known_args(argv)
     except SystemExit as done:  # argparse has printed the help or the version
         return int(done.code or 0)
     if options.command is None:
         parser.print_help(sys.stderr)
         return 2
+    if unknown:
+        raise UsageError(f"{' '.join(unknown)} is not understood; see: bpkit {options.command} --help")
     from bpkit.cli import commands
 
     run: Mapping[str, Callable[..., int]] = {

@@ -75,11 +75,9 @@ def _train(session: Session, options: argparse.Namespace) -> int:
     if options.json:
         sys.stdout.write(json.dumps(result) + "\n")
     elif interrupted:
-        step = f", after step {session.state.step}" if session.state.step else ""
-        sys.stdout.write(
-            f"Interrupted in epoch {session.state.epoch + 1} of {session.epochs}{step}; "
-            f"saved in {session.run.path}.\n{go_on.capitalize()}\n"
-        )
+        step = f"step {session.state.step:,}" if session.state.step else "its first step"
+        where = f"{'after' if session.state.step else 'before'} {step} of epoch {session.state.epoch + 1}"
+        sys.stdout.write(f"Interrupted {where}; saved in the run folder.\n{go_on.capitalize()}\n")
     else:
         sys.stdout.write(
             f"Test accuracy {result['test_accuracy']:.2%} after {result['epochs']} epochs and "

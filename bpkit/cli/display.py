@@ -70,12 +70,12 @@ class ProgressBar(Display):
         self._test = ""
         self._progress = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[status]}", justify="right"),
+            # The line stays short of the edge, because a terminal writes ^C behind it.
+            BarColumn(bar_width=min(40, max(4, console.width - 64))),
+            TextColumn("{task.fields[status]}"),
             console=console,
             transient=True,
             auto_refresh=False,
-            expand=True,
         )
         self._task = self._progress.add_task("", total=1, epoch="", status="")
 
@@ -84,6 +84,7 @@ class ProgressBar(Display):
     ) -> None:
         """Take the bar away; the table stays."""
         self._progress.stop()
+        self._console.print()
 
     def begin(self, session: Session) -> None:
         """Say what is trained, and where."""

@@ -9,8 +9,9 @@ from bpkit.training.settings import CHOICES, Settings, SettingsError
 
 __all__ = ["PRESETS", "preset"]
 
+# Chosen by the validation images, over 25 seeds that no test uses.
 _DEFAULT = {
-    "hidden": (64,),
+    "hidden": (100, 50),
     "activation": "relu",
     "init": "glorot-uniform",
     "cost": "softmax",
@@ -56,7 +57,7 @@ def preset(dataset: str = "digits", name: str = "default", **changes: Any) -> Se
     ----------
     dataset : {"digits", "mnist"}
     name : {"default", "nielsen"}
-        ``"default"``: one hidden layer of rectifiers, softmax, momentum; quick and good.
+        ``"default"``: hidden layers of rectifiers, softmax, momentum; quick and good.
         ``"nielsen"``: the first network of M. Nielsen, Neural Networks and Deep Learning (2015), chapter 1:
         30 sigmoid neurons, N(0, 1) weights and biases, quadratic cost, batches of 10, learning rate 3.
     **changes

@@ -167,8 +167,9 @@ class Session:
             or the run is damaged.
         """
         epochs = run.saved.epochs if epochs is None else epochs
-        if epochs < run.saved.epoch or (epochs == run.saved.epoch and run.saved.step):
-            raise SettingsError("epochs", epochs, f"more than {run.saved.epoch}, which the run already has")
+        least = run.saved.epoch + (run.saved.step > 0)
+        if epochs < max(1, least):
+            raise SettingsError("epochs", epochs, f"at least {max(1, least)}, which the run has begun")
         placed = place(load_dataset(run.settings, run.data if data is None else data), run.settings.dtype)
         return cls(run, restore(run), placed, epochs)
 
