@@ -3,14 +3,14 @@
 from heapq import heappop, heappush
 from typing import Any
 
-from bpkit.array import Array
+from bpkit.array import Array, constant
 from bpkit.derivative import DerivativeTrace, owned
 from bpkit.graph import Node
 from bpkit.kinds import raw
 from bpkit.registry import backend_of
 from bpkit.rules.cotangents import cotangent_as
 from bpkit.rules.registry import Rule
-from bpkit.trace import call, snapshot
+from bpkit.trace import Traced, call, snapshot
 
 __all__ = ["ReverseTrace", "gradients"]
 
@@ -84,6 +84,8 @@ def _walk(seeds: list[tuple[Node, Any]], once: bool) -> dict[Node, Any]:
         if once:
             node.edges = []
         for parent, pull, saved in edges:
+            if isinstance(g, Traced):
+                saved = tuple([constant(x, g._trace) for x in saved])
             _accumulate(pending, queue, parent, pull(g, *saved))
     return inputs
 
