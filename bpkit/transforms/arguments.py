@@ -4,10 +4,12 @@ import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from bpkit import tree
 from bpkit.array import Array, constant
 from bpkit.errors import ArgumentError, GradientCutError
-from bpkit.kinds import is_inexact, is_mutable, is_real, raw
+from bpkit.kinds import is_complex, is_inexact, is_mutable, is_real, raw
 from bpkit.registry import by_type, common_backend, current
 from bpkit.trace import Trace, Traced, call, snapshot
 
@@ -198,14 +200,19 @@ def check_tangent(called: str, what: str, tangent: Any, primal: Any) -> Any:
     ------
     ArgumentError
         If it has another shape or dtype.
+    MixedBackendsError
+        If it is of another library.
     """
-    if isinstance(tangent, int | float | complex) and not is_array(tangent) and primal.shape == ():
-        return call("full_like", primal, fill_value=tangent, dtype=None, device=None)
-    if not is_array(tangent) or tangent.shape != primal.shape or tangent.dtype != primal.dtype:
-        raise ArgumentError(
-            f"{called}: {what} must be {describe(primal)}, like its primal; it is {describe(tangent)}"
-        )
-    return constant(tangent, primal._trace) if isinstance(primal, Traced) else tangent
+    if isinstance(tangent, np.generic):
+        tangent = tangent.item()
+    if is_array(tangent):
+        common_backend([raw(primal), raw(tangent)], f"{called}, {what}")
+        if tangent.shape == primal.shape and tangent.dtype == primal.dtype:
+            return constant(tangent, primal._trace) if isinstance(primal, Traced) else tangent
+    elif primal.shape == () and isinstance(tangent, int | float | complex):
+        if is_complex(primal) or not isinstance(tangent, complex):
+            return call("full_like", primal, fill_value=tangent, dtype=None, device=None)
+    raise ArgumentError(f"{called}: {what} must be {describe(primal)}; it is {describe(tangent)}")
 
 
 def check_cuts(called: str, trace: Trace, outputs: Iterable[Any]) -> None:

@@ -158,5 +158,8 @@ def _outputs(called: str, trace: Trace, out: Any) -> tuple[list[Any], tree.Struc
     check_cuts(called, trace, leaves)
     for path, leaf in zip(tree.paths(out), leaves, strict=True):
         if not is_array(leaf):
-            raise ArgumentError(f"{called}: the result{path} must be an array; it is {describe(leaf)}")
+            raise ArgumentError(
+                f"{called}: the result{path} must be an array; it is {describe(leaf)}. Return arrays, and "
+                f"everything else through has_aux=True"
+            )
     return [unwrap(called, trace, x) for x in leaves], structure, [link_of(trace, x) for x in leaves]
