@@ -53,6 +53,8 @@ def describe(x: Any) -> str:
     return "None" if x is None else f"the {type(x).__name__} {reprlib.repr(x)}"
 
 
+_REAL = int | float
+_COMPLEX = int | float | complex
 _array_types: dict[type, bool] = {}
 
 
@@ -209,9 +211,8 @@ def check_tangent(called: str, what: str, tangent: Any, primal: Any) -> Any:
         common_backend([raw(primal), raw(tangent)], f"{called}, {what}")
         if tangent.shape == primal.shape and tangent.dtype == primal.dtype:
             return constant(tangent, primal._trace) if isinstance(primal, Traced) else tangent
-    elif primal.shape == () and isinstance(tangent, int | float | complex):
-        if is_complex(primal) or not isinstance(tangent, complex):
-            return call("full_like", primal, fill_value=tangent, dtype=None, device=None)
+    elif primal.shape == () and isinstance(tangent, _COMPLEX if is_complex(primal) else _REAL):
+        return call("full_like", primal, fill_value=tangent, dtype=None, device=None)
     raise ArgumentError(f"{called}: {what} must be {describe(primal)}; it is {describe(tangent)}")
 
 
