@@ -50,5 +50,6 @@ def _getitem(xp: Any, x: Any, *indices: Any, key: tuple[Any, ...]) -> Any:
 
 @definition("scatter_add")
 def _scatter_add(xp: Any, updates: Any, *indices: Any, key: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
-    zeros = xp.zeros(shape, dtype=updates.dtype, device=updates.device)
+    # Arrays that JAX traces have no device.
+    zeros = xp.zeros(shape, dtype=updates.dtype, device=getattr(updates, "device", None))
     return backend_of(updates).index_add(zeros, fill(key, indices), updates)
