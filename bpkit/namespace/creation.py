@@ -191,7 +191,7 @@ def _stacked(obj: Any, dtype: Any, like: Array) -> RawArray:
         return stack([_stacked(item, dtype, like) for item in obj])
     if isinstance(obj, Array) or hasattr(obj, "shape"):
         return astype(obj, dtype, copy=False)
-    return backend_for(like).xp.asarray(obj, dtype=dtype, device=like.device)
+    return backend_for(like).xp.asarray(obj, dtype=dtype, device=getattr(like, "device", None))
 
 
 def empty(shape: Shape, *, dtype: Any = None, device: Any = None) -> RawArray:
