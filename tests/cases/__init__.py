@@ -1,0 +1,12 @@
+"""The table of cases that every check of a derivative reads; one file per part of the namespace."""
+
+from .case import Argument, Case, moving
+from .elementwise import CASES as _ELEMENTWISE
+from .reductions import CASES as _REDUCTIONS
+from .shapes import CASES as _SHAPES
+from .stops import STOPS
+
+__all__ = ["CASES", "STOPS", "Argument", "Case", "moving"]
+
+CASES: list[Case] = [*_ELEMENTWISE, *_REDUCTIONS, *_SHAPES]
+"""Every case; the first one of each function is its plainest."""

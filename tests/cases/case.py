@@ -1,0 +1,113 @@
+"""What a case is: one function, where it is evaluated, and how it is called."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Argument", "Case", "case", "moving"]
+
+Values = np.ndarray[Any, Any]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An array that is differentiated: drawn from a domain, or given."""
+
+    shape: Shape
+    domain: str = "real"
+    dtype: str = "float64"
+    values: Any = None
+
+    def draw(self, rng: np.random.Generator) -> Values:
+        """The values: multiples of 2**-16, so that float32 holds them and their neighbours exactly."""
+        drawn = np.asarray(DOMAINS[self.domain](rng, self.shape) if self.values is None else self.values)
+        return np.asarray(np.round(drawn * 2**16) / 2**16, dtype=self.dtype)
+
+
+def _real(rng: np.random.Generator, shape: Shape) -> Values:
+    return rng.uniform(0.3, 2.0, shape) * np.where(rng.random(shape) < 0.5, -1, 1)
+
+
+DOMAINS: dict[str, Callable[[np.random.Generator, Shape], Values]] = {
+    "real": _real,
+    "positive": lambda rng, shape: rng.uniform(0.3, 2.5, shape),
+    "unit": lambda rng, shape: rng.uniform(0.1, 0.8, shape) * np.where(rng.random(shape) < 0.5, -1, 1),
+    "above one": lambda rng, shape: rng.uniform(1.3, 3.0, shape),
+    "distinct": lambda rng, shape: rng.permuted(np.linspace(-2, 2, int(np.prod(shape)))).reshape(shape) + 0.1,
+    "complex": lambda rng, shape: _real(rng, shape) + 1j * _real(rng, shape),
+}
+"""Where arguments are drawn: away from kinks, poles and the branch cuts on the axes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One function, called in one way.
+
+    Attributes
+    ----------
+    name : str
+        The function whose derivative it tests: a name of the namespace, or one that only rules use.
+    label : str
+        What is special about it.
+    fun : callable
+        ``fun(xp, *arguments)``, where `xp` is bpkit's namespace or that of a library.
+    arguments : tuple
+        :class:`Argument` for what is differentiated; NumPy arrays, Python scalars and None are constants.
+    library : bool
+        Whether a library's own namespace understands the same call.
+    not_on : tuple of str
+        Backends whose library refuses the call.
+    """
+
+    name: str
+    label: str
+    fun: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    library: bool = True
+    not_on: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"{self.name}-{self.label}"
+
+    def rng(self) -> np.random.Generator:
+        """Always the same numbers for the same case."""
+        return np.random.default_rng(zlib.crc32(repr(self).encode()))
+
+    def values(self) -> list[Any]:
+        """All arguments, with NumPy arrays for those that are arrays."""
+        rng = self.rng()
+        return [x.draw(rng) if isinstance(x, Argument) else x for x in self.arguments]
+
+
+def moving(case: Case) -> list[int]:
+    """Positions of the arguments that are differentiated."""
+    return [i for i, x in enumerate(case.arguments) if isinstance(x, Argument)]
+
+
+def case(
+    name: str,
+    *arguments: Any,
+    label: str = "",
+    call: Callable[..., Any] | None = None,
+    library: bool = True,
+    not_on: tuple[str, ...] = (),
+    **static: Any,
+) -> Case:
+    """A case; `call` says how the function is called, if not as ``xp.name(*arguments, **static)``."""
+
+    def plain(xp: Any, *values: Any) -> Any:
+        return getattr(xp, name)(*values, **static)
+
+    shown = [label or _shown(x) for x in arguments] if not label else [label]
+    shown += [f"{key}={value}" for key, value in static.items()]
+    return Case(name, " ".join(shown), call or plain, arguments, library, not_on)
+
+
+def _shown(x: Any) -> str:
+    if isinstance(x, Argument):
+        return "".join(map(str, x.shape)).join("()") + ("" if x.dtype == "float64" else f":{x.dtype}")
+    return "constant" if isinstance(x, np.ndarray) else repr(x)

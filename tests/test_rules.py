@@ -1,0 +1,227 @@
+"""Every derivative: against finite differences, between modes, at second order, and against torch and JAX."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import CASES, Case
+from cases.check import (
+    TOLERANCE,
+    assert_close,
+    check,
+    cotangents_for,
+    covector,
+    finite_differences,
+    first_order,
+    gradient_of,
+    host,
+    problem,
+    second_order,
+    tangent_of,
+)
+
+import bpkit
+from bpkit._protocol import Backend
+from bpkit.registry import BUILTIN
+
+NAMES = list(dict.fromkeys(case.name for case in CASES))
+but_jax = [name for name in BUILTIN if name != "jax"]
+only_numpy = pytest.mark.parametrize("backend", ["numpy"], indirect=True)
+
+
+def cases_of(name: str, backend: Backend, plainest: bool = False) -> list[Case]:
+    """The cases of a function that a backend can run.
+
+    JAX compiles each function for each shape, which takes longer than all the rest: there, the first case and
+    the first complex one, or only the plainest.
+    """
+    cases = [case for case in CASES if case.name == name and backend.name not in case.not_on]
+    if backend.name != "jax":
+        return cases
+    return cases[:1] if plainest else cases[:1] + [case for case in cases[1:] if "complex" in case.label][:1]
+
+
+@contextmanager
+def of(case: Case) -> Iterator[None]:
+    """Say in an error which case it is."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"case: {case}")
+        raise
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_modes_agree_with_finite_differences(name: str, backend: Backend) -> None:
+    for case in cases_of(name, backend):
+        with of(case):
+            check(*problem(case, backend), backend, first_order(case), TOLERANCE["finite differences"])
+
+
+@pytest.mark.parametrize("backend", but_jax, indirect=True)
+@pytest.mark.parametrize("name", NAMES)
+def test_float32_stays_float32(name: str, backend: Backend) -> None:
+    for case in cases_of(name, backend):
+        with of(case):
+            check(*problem(case, backend, narrow=True), backend, first_order(case), TOLERANCE["float32"])
+
+
+@pytest.mark.parametrize("backend", ["jax"], indirect=True)
+@pytest.mark.parametrize("narrow", [False, True], ids=["float64", "float32"])
+@pytest.mark.parametrize("name", NAMES)
+def test_jax_traces_derivatives_with_the_same_shapes_and_dtypes(
+    name: str, narrow: bool, backend: Backend
+) -> None:
+    for case in CASES:
+        # JAX cannot know the length of what a mask selects.
+        if case.name != name or "jax" in case.not_on or case.label == "traced mask":
+            continue
+        with of(case):
+            fun, primals = problem(case, backend, narrow)
+
+            def both(*xs: Any, fun: Any = fun) -> Any:
+                out, pullback = bpkit.vjp(fun, *xs)
+                return pullback(list(out)), bpkit.jvp(fun, xs, xs)[1], out
+
+            gradients, tangents, out = importlib.import_module("jax").eval_shape(both, *primals)
+            for x, y in zip([*gradients, *tangents], [*primals, *out], strict=True):
+                assert (x.shape, x.dtype) == (y.shape, y.dtype)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_modes_over_reverse_agree_with_finite_differences(name: str, backend: Backend) -> None:
+    for case in cases_of(name, backend, plainest=True):
+        with of(case):
+            fun, primals = problem(case, backend)
+            cotangents = [backend.from_host(ct) for ct in cotangents_for(first_order(case).outputs)]
+            gradient = gradient_of(fun, cotangents)
+            check(gradient, primals, backend, second_order(case), TOLERANCE["finite differences"])
+
+
+@only_numpy
+@pytest.mark.parametrize("name", NAMES)
+def test_both_modes_over_forward_agree_with_finite_differences(name: str, backend: Backend) -> None:
+    for case in cases_of(name, backend):
+        with of(case):
+            fun, primals = problem(case, backend)
+            tangent = tangent_of(fun)
+            reference = finite_differences(tangent, primals)
+            check(tangent, primals, backend, reference, TOLERANCE["finite differences"])
+
+
+@only_numpy
+@pytest.mark.parametrize("name", NAMES)
+def test_arrays_that_cannot_be_written_are_enough(name: str, backend: Backend) -> None:
+    for case in cases_of(name, backend):
+        with of(case):
+            fun, primals = problem(case, backend)
+            for x in primals:
+                x.flags.writeable = False
+            check(fun, primals, backend, first_order(case), TOLERANCE["finite differences"])
+            gradients = bpkit.vjp(fun, *primals)[1](cotangents_for(first_order(case).outputs))
+            assert all(g.flags.writeable for g in gradients if isinstance(g, np.ndarray))
+
+
+# The other libraries' own derivatives.
+
+TORCH_NAMES = {
+    "expit": "torch.special.expit",
+    "log_expit": "torch.nn.functional.logsigmoid",
+    "relu": "torch.relu",
+    "softplus": "torch.nn.functional.softplus",
+}
+JAX_NAMES = {
+    "expit": "jax.nn.sigmoid",
+    "log_expit": "jax.nn.log_sigmoid",
+    "log_softmax": "jax.nn.log_softmax",
+    "logsumexp": "jax.nn.logsumexp",
+    "relu": "jax.nn.relu",
+    "softmax": "jax.nn.softmax",
+    "softplus": "jax.nn.softplus",
+}
+
+
+def _found(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _torch_along(path: str) -> Callable[..., Any]:
+    return lambda x, axis=-1: _found(path)(x, dim=axis)
+
+
+def _torch_logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return _found("torch.logsumexp")(x, tuple(range(x.ndim)) if axis is None else axis, keepdim=keepdims)
+
+
+@cache
+def library(backend: Backend) -> Any:
+    """The library's own namespace with the functions that only bpkit gives a standard name."""
+    if backend.name == "torch":
+        extras: dict[str, Any] = {name: _found(path) for name, path in TORCH_NAMES.items()}
+        extras |= {name: _torch_along(f"torch.{name}") for name in ("softmax", "log_softmax")}
+        extras["logsumexp"] = _torch_logsumexp
+    else:
+        extras = {name: _found(path) for name, path in JAX_NAMES.items()}
+    return SimpleNamespace(**{**vars(backend.xp), **extras})
+
+
+def own_gradients(case: Case, backend: Backend) -> list[Any]:
+    """What the library's own reverse mode says, by JAX's convention for complex numbers."""
+    fun, primals = problem(case, backend, xp=library(backend))
+    cts = cotangents_for(first_order(case).outputs)
+    if backend.name == "jax":
+        jax = importlib.import_module("jax")
+        pull = jax.jit(lambda cts, *primals: jax.vjp(fun, *primals)[1](cts))
+        found = pull([backend.from_host(ct) for ct in cts], *primals)
+        return [backend.to_host(g) for g in found]
+    torch = importlib.import_module("torch")
+    primals = [x.requires_grad_() for x in primals]
+    out = fun(*primals)
+    # PyTorch's gradient is dL/dx + i dL/dy.
+    found = torch.autograd.grad(
+        out,
+        primals,
+        [backend.from_host(np.conj(ct)) for ct in cts],
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    return [np.conj(backend.to_host(g)) for g in found]
+
+
+# By backend and case: what the library itself gets wrong, or refuses.
+NOT_THERE = {
+    ("jax", "acosh-(3):complex128"): "wrong sign in the left half plane: 1 / sqrt((x - 1) * (x + 1)) there",
+    ("jax", "sign-(3):complex128"): "0, though the direction of a complex number turns with it",
+    ("jax", "nextafter-(3) (3)"): "no derivative",
+    ("torch", "divide-integer array on the right"): "divides in float32",
+    ("torch", "remainder-1.7 (3)"): "no derivative",
+    ("torch", "remainder-scalar . x"): "no derivative",
+    ("torch", "where-complex and real"): "no derivative",
+    ("torch", "broadcast_arrays-(23) () constant"): "no derivative where one of the results is a constant",
+    ("torch", "std-(23) axis=1 correction=0.5"): "no such correction",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("backend", ["jax", "torch"], indirect=True)
+def test_the_library_itself_agrees(name: str, backend: Backend) -> None:
+    cases = [case for case in cases_of(name, backend) if case.library]
+    if not cases:
+        pytest.skip(f"{backend.name} has no {name}")
+    for case in cases:
+        with of(case):
+            fun, primals = problem(case, backend)
+            cts = [backend.from_host(ct) for ct in cotangents_for(first_order(case).outputs)]
+            found = covector(host(bpkit.vjp(fun, *primals)[1](cts), backend))
+            tolerance = TOLERANCE["float32" if "float32" in repr(case) else "float64"]
+            if (backend.name, repr(case)) in NOT_THERE:
+                with pytest.raises((AssertionError, NotImplementedError, RuntimeError)):
+                    assert_close(found, covector(own_gradients(case, backend)), tolerance, "gradient")
+            else:
+                assert_close(found, covector(own_gradients(case, backend)), tolerance, "gradient")
