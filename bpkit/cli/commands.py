@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bpkit import registry
 from bpkit.cli.display import display_for
 from bpkit.cli.interrupt import Interrupt
@@ -56,7 +58,9 @@ def _train(session: Session, options: argparse.Namespace) -> int:
     stream = sys.stderr if options.json else sys.stdout
     interrupt = Interrupt()
     try:
-        with interrupt, display_for(stream, quiet=options.quiet) as display:
+        # What overflows is reported once, and with advice, by the loop.
+        quietly = np.errstate(over="ignore", invalid="ignore")
+        with interrupt, quietly, display_for(stream, quiet=options.quiet) as display:
             display.begin(session)
             for event in session.events():
                 if isinstance(event, Epoch):

@@ -9,11 +9,11 @@ from bpkit.training.settings import CHOICES, Settings, SettingsError
 
 __all__ = ["PRESETS", "preset"]
 
-# Chosen by the validation images, over 25 seeds that no test uses.
+# Chosen by images to train and to validate alone, in five folds over 30 seeds.
 _DEFAULT = {
     "hidden": (100, 50),
     "activation": "relu",
-    "init": "glorot-uniform",
+    "init": "he-normal",
     "cost": "softmax",
     "optimizer": "sgd",
     "learning_rate": 0.1,
