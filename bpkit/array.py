@@ -84,7 +84,7 @@ class Array(Traced):
         """The transpose of a matrix."""
         if self.ndim != 2:
             raise ValueError(
-                f"x.T transposes a matrix, and x has shape {self.shape}; use x.mT or permute_dims"
+                f"x.T transposes a matrix, and x has shape {tuple(self.shape)}; use x.mT or permute_dims"
             )
         return self.mT
 
@@ -112,7 +112,9 @@ class Array(Traced):
     def __iter__(self) -> Iterator["Array"]:
         if not self.shape:
             raise TypeError("iteration over a 0-d array")
-        return (self[i] for i in range(self.shape[0]))
+        # array-api-strict asks for the ellipsis; without one, NumPy gives a vector's elements as scalars.
+        rows = range(self.shape[0])
+        return (self[i] for i in rows) if self.ndim == 1 else (self[i, ...] for i in rows)
 
     # Values for Python's control flow.
 
@@ -277,8 +279,8 @@ class Array(Traced):
             )
         if result.shape != self.shape or result.dtype != self.dtype:
             raise ValueError(
-                f"in-place {name}: the result has shape {result.shape} and dtype {result.dtype}, "
-                f"which do not fit into x with shape {self.shape} and dtype {self.dtype}"
+                f"in-place {name}: the result has shape {tuple(result.shape)} and dtype {result.dtype}, "
+                f"which do not fit into x with shape {tuple(self.shape)} and dtype {self.dtype}"
             )
         self._value, self._trace, self._link = result._value, result._trace, result._link
         return self
