@@ -119,6 +119,13 @@ def test_a_folder_is_read_while_its_training_saves(folder: Path, monkeypatch: py
     assert interfered
 
 
+def test_a_later_version_of_bpkit_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bpkit.training.run.__version__", "99.0")
+    Run.open(folder).save(make_saved(3))
+    assert same(Run.open(folder).saved, make_saved(3))
+    assert json.loads((folder / "settings.json").read_text())["bpkit"] == __version__
+
+
 def test_nothing_is_overwritten(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"run is already there and not empty.*--out.*--resume"):
         Run.create(folder, SETTINGS, make_saved(0))

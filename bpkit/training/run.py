@@ -89,12 +89,15 @@ class Run:
         The last save.
     """
 
-    def __init__(self, path: Path, settings: Settings, data: str | None, saved: Saved, number: int) -> None:
+    def __init__(
+        self, path: Path, settings: Settings, data: str | None, saved: Saved, number: int, digest: str
+    ) -> None:
         self.path = path
         self.settings = settings
         self.data = data
         self.saved = saved
         self._number = number
+        self._settings_digest = digest
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -132,10 +135,13 @@ class Run:
                 f"{folder} is already there and not empty, and nothing is overwritten: choose another folder "
                 "(--out), or go on with the run in it (--resume)"
             )
-        run = cls(folder, settings, data, saved, 0)
+        content = _dump(
+            {"format": FORMAT, "bpkit": __version__, "settings": settings.to_json(), "data": data}
+        )
+        run = cls(folder, settings, data, saved, 0, files.sha256(content))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            files.write(folder / SETTINGS, run._settings_file())
+            files.write(folder / SETTINGS, content)
             run._replace(saved)
         except BaseException as error:
             for name in (STATE, SETTINGS, METRICS, _weights_name(1)):
@@ -148,11 +154,6 @@ class Run:
                 raise _save_error(folder, error, advice) from error
             raise
         return run
-
-    def _settings_file(self) -> bytes:
-        return _dump(
-            {"format": FORMAT, "bpkit": __version__, "settings": self.settings.to_json(), "data": self.data}
-        )
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Run":
@@ -219,7 +220,7 @@ class Run:
             backend=state["backend"],
             device=state["device"],
         )
-        return cls(folder, settings, started["data"], saved, state["save"])
+        return cls(folder, settings, started["data"], saved, state["save"], state["settings"]["sha256"])
 
     def save(self, saved: Saved) -> None:
         """Replace the folder's last save.
@@ -257,7 +258,7 @@ class Run:
             "epochs": saved.epochs,
             "backend": saved.backend,
             "device": saved.device,
-            "settings": {"sha256": files.sha256(self._settings_file())},
+            "settings": {"sha256": self._settings_digest},
             "metrics": {"bytes": len(lines), "sha256": files.sha256(lines)},
             "weights": {"file": weights.name, "sha256": files.sha256(content)},
         }
