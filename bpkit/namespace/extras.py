@@ -168,9 +168,8 @@ def _stop_gradient(xp: Any, x: RawArray) -> RawArray:
 
 
 def _shift(largest: RawArray) -> RawArray:
-    # Softmax and log-sum-exp do not depend on what is subtracted inside and put back outside, so it may be
-    # taken as a constant: its derivative is zero in exact arithmetic. Clipping keeps x - shift defined where
-    # the largest is infinite: the infinite elements stay so, and finite ones vanish beside +inf.
+    # Clipping keeps x - shift defined where the largest is infinite: the infinite elements stay so, and
+    # finite ones vanish beside +inf.
     limits = finfo(largest)
     return minimum(maximum(largest, float(limits.min)), float(limits.max))
 
@@ -246,7 +245,12 @@ def softmax(x: RawArray, /, *, axis: int = -1) -> RawArray:
     >>> xp.softmax(xp.asarray([1000.0, 1000.0, -1000.0]))
     array([0.5, 0.5, 0. ])
     """
-    terms = exp(subtract(x, _shift(max(stop_gradient(x), axis=axis, keepdims=True))))
+    return call("softmax", x, axis=axis)
+
+
+@definition("softmax")
+def _softmax(xp: Any, x: RawArray, *, axis: int) -> RawArray:
+    terms = exp(subtract(x, _shift(max(x, axis=axis, keepdims=True))))
     return terms / sum(terms, axis=axis, keepdims=True)
 
 
@@ -271,7 +275,12 @@ def log_softmax(x: RawArray, /, *, axis: int = -1) -> RawArray:
     >>> xp.log_softmax(xp.asarray([0.0, -1000.0]))
     array([    0., -1000.])
     """
-    shifted = subtract(x, _shift(max(stop_gradient(x), axis=axis, keepdims=True)))
+    return call("log_softmax", x, axis=axis)
+
+
+@definition("log_softmax")
+def _log_softmax(xp: Any, x: RawArray, *, axis: int) -> RawArray:
+    shifted = subtract(x, _shift(max(x, axis=axis, keepdims=True)))
     return shifted - log(sum(exp(shifted), axis=axis, keepdims=True))
 
 

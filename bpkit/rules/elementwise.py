@@ -124,13 +124,13 @@ def _direction(x: Any, out: Any) -> Any:
 
 elementwise("hypot", x1=lambda x1, out: _direction(x1, out), x2=lambda x2, out: _direction(x2, out))
 
-# Piecewise functions: ties are split evenly, relu'(0) = 0.
+# Piecewise functions: ties are split evenly, relu'(0) = 0, and the slope at NaN is NaN.
 
 
 def _step(x1: Any, x2: Any, out: Any) -> Any:
-    """1 where x1 > x2, 1/2 where they are equal, 0 elsewhere, in the dtype of `out`."""
-    above = xp.astype(xp.greater(x1, x2), out.dtype)
-    return 0.5 * (above + xp.astype(xp.greater_equal(x1, x2), out.dtype))
+    """1 where x1 > x2, 1/2 where they are equal, 0 where x1 < x2, and 0 / 0 where one is NaN."""
+    above = xp.astype(xp.greater_equal(x1, x2), out.dtype)
+    return above / (above + xp.astype(xp.less_equal(x1, x2), out.dtype))
 
 
 def _below_max(x: Any, bound: Any, out: Any) -> Any:
@@ -145,17 +145,16 @@ def _raised(x: Any, bound: Any) -> Any:
     return x if bound is None else xp.maximum(x, bound)
 
 
-elementwise("maximum", finite=True, x1=_step, x2=lambda x1, x2, out: _step(x2, x1, out))
-elementwise("minimum", finite=True, x1=lambda x1, x2, out: _step(x2, x1, out), x2=_step)
+elementwise("maximum", x1=_step, x2=lambda x1, x2, out: _step(x2, x1, out))
+elementwise("minimum", x1=lambda x1, x2, out: _step(x2, x1, out), x2=_step)
 # clip is minimum(maximum(x, min), max).
 elementwise(
     "clip",
-    finite=True,
     x=lambda x, min, max, out: _above_min(x, min, out) * _below_max(_raised(x, min), max, out),
     min=lambda x, min, max, out: _step(min, x, out) * _below_max(_raised(x, min), max, out),
     max=lambda x, min, max, out: _step(_raised(x, min), max, out),
 )
-elementwise("relu", finite=True, x=lambda out: xp.astype(out > 0, out.dtype))
+elementwise("relu", x=lambda out: xp.sign(out))
 elementwise(
     "copysign",
     finite=True,

@@ -94,6 +94,20 @@ custom(
         annihilating_product(t, _share(x, out, axis, keepdims)), axis=axis, keepdims=keepdims
     ),
 )
+custom(
+    "softmax",
+    x=lambda g, out, axis: annihilating_product(
+        g - xp.sum(annihilating_product(g, out), axis=axis, keepdims=True), out
+    ),
+    jvp=lambda t, out, axis: annihilating_product(
+        t - xp.sum(annihilating_product(t, out), axis=axis, keepdims=True), out
+    ),
+)
+custom(
+    "log_softmax",
+    x=lambda g, out, axis: g - annihilating_product(xp.sum(g, axis=axis, keepdims=True), xp.exp(out)),
+    jvp=lambda t, out, axis: t - xp.sum(annihilating_product(t, xp.exp(out)), axis=axis, keepdims=True),
+)
 
 
 def _others(x: Any) -> Any:
