@@ -8,9 +8,14 @@ from bpkit.transforms import grad, jvp, stop_gradient, value_and_grad, vjp
 __version__ = "0.1.0"
 
 __all__ = [
+    "data",
     "errors",
     "grad",
     "jvp",
+    "losses",
+    "nn",
+    "optim",
+    "random",
     "registry",
     "stop_gradient",
     "tree",

@@ -17,6 +17,8 @@
     ├── DataError                      (ValueError)
     │   ├── CorruptDataError                          a data file is truncated, swapped or damaged
     │   └── MissingDataError           (FileNotFoundError) it is not here and cannot be fetched
+    ├── SettingsError                  (ValueError)   a training setting has a value that cannot be used
+    ├── DivergedError                  (ArithmeticError) the loss or a weight is no longer finite
     └── RunError
         ├── CorruptRunError            (ValueError)   a run folder is incomplete or damaged
         └── SaveError                  (OSError)      writing failed; what was there before is intact
@@ -35,6 +37,7 @@ __all__ = [
     "CorruptRunError",
     "DataError",
     "DeviceNotFoundError",
+    "DivergedError",
     "GradientCutError",
     "GradientCutWarning",
     "LeakedArrayError",
@@ -43,6 +46,7 @@ __all__ = [
     "NotDifferentiableError",
     "RunError",
     "SaveError",
+    "SettingsError",
     "ShapeError",
     "TraceError",
     "UnknownBackendError",
@@ -107,6 +111,30 @@ class CorruptDataError(DataError):
 
 class MissingDataError(DataError, FileNotFoundError):
     """A data file is not on this machine and could not be fetched."""
+
+
+class SettingsError(BpkitError, ValueError):
+    """A setting has a value that cannot be used.
+
+    Attributes
+    ----------
+    field : str
+        Which setting of :class:`bpkit.training.Settings`.
+    got : object
+        Its value.
+    expected : str
+        What it should have been.
+    """
+
+    def __init__(self, field: str, got: object, expected: str) -> None:
+        super().__init__(f"Settings: {field} is {got!r}; expected {expected}")
+        self.field = field
+        self.got = got
+        self.expected = expected
+
+
+class DivergedError(BpkitError, ArithmeticError):
+    """The loss or a weight is no longer a finite number."""
 
 
 class RunError(BpkitError):

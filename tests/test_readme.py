@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -26,7 +27,7 @@ def test_the_ten_lines_print_what_the_readme_shows(tmp_path):
 
 def test_the_same_lines_run_on_every_backend(backend):
     program = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[1]
-    namespace: dict[str, object] = {}
+    namespace: dict[str, Any] = {}
     exec(compile(program, "README.md", "exec"), namespace)
     gradient = namespace["bpkit"].grad(namespace["loss"])(namespace["params"], namespace["x"])
     assert backend.owns(type(gradient["w"])) and backend.owns(type(gradient["b"]))

@@ -12,15 +12,13 @@ import pytest
 from bpkit import losses, nn, optim, random, registry, tree
 from bpkit._protocol import Backend
 from bpkit.data import Dataset, Split, digits
-from bpkit.errors import BackendError, CorruptRunError, DataError
+from bpkit.errors import BackendError, CorruptRunError, DataError, DivergedError, SettingsError
 from bpkit.training import (
     PRESETS,
-    DivergedError,
     Epoch,
     Run,
     Session,
     Settings,
-    SettingsError,
     State,
     Step,
     build_cost,

@@ -5,8 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from bpkit.cli.parser import OPTIONS, UsageError, make_parser
-from bpkit.errors import BpkitError, SaveError
-from bpkit.training import DivergedError, SettingsError
+from bpkit.errors import BpkitError, DivergedError, SaveError, SettingsError
 
 __all__ = ["main"]
 

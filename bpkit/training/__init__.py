@@ -6,7 +6,6 @@
 
 from bpkit.training.build import build_cost, build_model, build_optimizer, order_key, start
 from bpkit.training.loop import (
-    DivergedError,
     Epoch,
     PlacedDataset,
     PlacedSplit,
@@ -19,11 +18,10 @@ from bpkit.training.loop import (
 from bpkit.training.presets import PRESETS, preset
 from bpkit.training.run import Run, Saved, locked
 from bpkit.training.session import Session, load_dataset, restore
-from bpkit.training.settings import Settings, SettingsError
+from bpkit.training.settings import Settings
 
 __all__ = [
     "PRESETS",
-    "DivergedError",
     "Epoch",
     "PlacedDataset",
     "PlacedSplit",
@@ -31,7 +29,6 @@ __all__ = [
     "Saved",
     "Session",
     "Settings",
-    "SettingsError",
     "State",
     "Step",
     "build_cost",

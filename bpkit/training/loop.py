@@ -17,12 +17,11 @@ from bpkit import namespace as xp
 from bpkit import random, registry, tree
 from bpkit._protocol import RawArray
 from bpkit.data import Dataset, Split
-from bpkit.errors import BackendError, BpkitError, DataError
+from bpkit.errors import BackendError, DataError, DivergedError
 from bpkit.optim import Optimizer
 from bpkit.transforms import value_and_grad
 
 __all__ = [
-    "DivergedError",
     "Epoch",
     "PlacedDataset",
     "PlacedSplit",
@@ -36,10 +35,6 @@ __all__ = [
 
 Cost = Callable[[RawArray, RawArray], RawArray]
 """``(logits, one-hot targets) -> scalar``: the mean over a batch."""
-
-
-class DivergedError(BpkitError, ArithmeticError):
-    """The loss or a weight is no longer a finite number."""
 
 
 @dataclass(frozen=True, slots=True)

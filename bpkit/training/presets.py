@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from bpkit.training.settings import CHOICES, Settings, SettingsError
+from bpkit.errors import SettingsError
+from bpkit.training.settings import CHOICES, Settings
 
 __all__ = ["PRESETS", "preset"]
 

@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 
 from bpkit import __version__
-from bpkit.errors import CorruptRunError, RunError, SaveError
+from bpkit.errors import CorruptRunError, RunError, SaveError, SettingsError
 from bpkit.training import files
-from bpkit.training.settings import Settings, SettingsError
+from bpkit.training.settings import Settings
 
 __all__ = ["FORMAT", "Run", "Saved", "locked"]
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from bpkit import registry, tree
 from bpkit.data import Dataset, digits, mnist
-from bpkit.errors import CorruptRunError, DataError
+from bpkit.errors import CorruptRunError, DataError, SettingsError
 from bpkit.training.build import build_cost, build_optimizer, order_key, start
 from bpkit.training.loop import Epoch, PlacedDataset, State, Step, place, train
 from bpkit.training.run import Run, Saved
-from bpkit.training.settings import Settings, SettingsError
+from bpkit.training.settings import Settings
 
 __all__ = ["Session", "load_dataset", "restore"]
 

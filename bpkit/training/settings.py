@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bpkit.errors import BpkitError
+from bpkit.errors import SettingsError
 
-__all__ = ["CHOICES", "DATASETS", "Settings", "SettingsError"]
+__all__ = ["CHOICES", "DATASETS", "Settings"]
 
 DATASETS: Mapping[str, tuple[int, int]] = {"digits": (64, 10), "mnist": (784, 10)}
 """Features per image and classes of each data set, so that a model can be built without the data."""
@@ -22,26 +22,6 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "dtype": ("float32", "float64"),
 }
 """The values of each setting that is a name."""
-
-
-class SettingsError(BpkitError, ValueError):
-    """A setting has a value that cannot be used.
-
-    Attributes
-    ----------
-    field : str
-        Which setting of :class:`Settings`.
-    got : object
-        Its value.
-    expected : str
-        What it should have been.
-    """
-
-    def __init__(self, field: str, got: object, expected: str) -> None:
-        super().__init__(f"Settings: {field} is {got!r}; expected {expected}")
-        self.field = field
-        self.got = got
-        self.expected = expected
 
 
 def _whole(x: object) -> bool:
