@@ -59,7 +59,29 @@ elementwise("positive", x=1)
 elementwise("square", x=lambda x: 2 * x)
 elementwise("sqrt", x=lambda out: 0.5 / out)
 elementwise("reciprocal", x=lambda out: -out * out)
-elementwise("annihilating_product", factor=finite_where_zero, derivative=lambda factor: factor)
+
+
+def _by_derivative(g: Any, factor: Any) -> Any:
+    """g * factor; where `factor` is 0 it annihilates an infinite `g`, as it did the derivative itself."""
+    return annihilating_product(finite_where_zero(factor, g), factor)
+
+
+def _annihilating_jvp(ts: list[Any], factor: Any, derivative: Any) -> Any:
+    by_factor, by_derivative = ts
+    parts = []
+    if by_factor is not None:
+        parts.append(annihilating_product(by_factor, finite_where_zero(factor, derivative)))
+    if by_derivative is not None:
+        parts.append(_by_derivative(by_derivative, factor))
+    return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+
+custom(
+    "annihilating_product",
+    factor=lambda g, factor, derivative: annihilating_product(g, finite_where_zero(factor, derivative)),
+    derivative=_by_derivative,
+    jvp=_annihilating_jvp,
+)
 
 # Exponentials, logarithms and the logistic function.
 
