@@ -1,0 +1,509 @@
+"""Levels of transforms: nesting, what may leave them, threads, and graphs too deep or too large."""
+
+import gc
+import math
+import threading
+import tracemalloc
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bpkit import backward, grad, jvp, stop_gradient, value_and_grad, vjp, xp
+from bpkit._protocol import Backend, Capability
+from bpkit.array import Array
+from bpkit.errors import ArgumentError, BackendError, LeakedArrayError
+from bpkit.graph import Node
+from bpkit.kinds import raw
+from bpkit.registry import backend_of, get_backend
+
+Scalar = Callable[[Any], Any]
+Transform = Callable[[Scalar], Scalar]
+
+
+def host(x: Any) -> Any:
+    return backend_of(x).to_host(x)
+
+
+def forward_grad(f: Scalar) -> Scalar:
+    """The derivative of a scalar function by forward mode."""
+    return lambda x: jvp(f, (x,), (1.0,))[1]
+
+
+def pulled_grad(f: Scalar) -> Scalar:
+    """The derivative of a scalar function by vjp."""
+    return lambda x: vjp(f, x)[1](1.0)[0]
+
+
+MODES: tuple[Transform, ...] = (grad, forward_grad, pulled_grad)
+
+# Higher orders.
+
+DERIVATIVES: dict[str, tuple[Scalar, Callable[[float, int], float]]] = {
+    "sin 3x": (lambda x: xp.sin(3 * x), lambda x, n: 3**n * math.sin(3 * x + n * math.pi / 2)),
+    "exp 2x": (lambda x: xp.exp(x + x), lambda x, n: 2**n * math.exp(2 * x)),
+    "1 / x": (lambda x: 1 / x, lambda x, n: (-1) ** n * math.factorial(n) / x ** (n + 1)),
+    "log x": (xp.log, lambda x, n: (-1) ** (n - 1) * math.factorial(n - 1) / x**n),
+    "x^7": (lambda x: x**7, lambda x, n: math.perm(7, n) * x ** (7 - n)),
+    "x^3 x^4": (lambda x: (x * x * x) * (x**2) ** 2, lambda x, n: math.perm(7, n) * x ** (7 - n)),
+    "sqrt x": (
+        lambda x: xp.sqrt(x) * 1.0,
+        lambda x, n: math.prod([0.5 - k for k in range(n)]) * x ** (0.5 - n),
+    ),
+    "x^x": (lambda x: x**x, lambda x, n: _power_tower(x)[n]),
+    "fan-out": (lambda x: x * xp.sin(x) + x, lambda x, n: x * _sine(x, n) + n * _sine(x, n - 1) + (n == 1)),
+}
+
+
+def _sine(x: float, n: int) -> float:
+    return math.sin(x + n * math.pi / 2)
+
+
+def _power_tower(x: float) -> list[float]:
+    """Derivatives of x**x: f' = f l with l = log x + 1, so f^(n+1) = sum of binomials of f and l."""
+    l = [math.log(x) + 1] + [(-1) ** (k - 1) * math.factorial(k - 1) / x**k for k in range(1, 6)]  # noqa: E741
+    f = [x**x]
+    for n in range(5):
+        f.append(sum(math.comb(n, k) * f[k] * l[n - k] for k in range(n + 1)))
+    return f
+
+
+@pytest.mark.parametrize("name", DERIVATIVES)
+@pytest.mark.parametrize("order", range(1, 6))
+def test_derivatives_of_every_order(name: str, order: int) -> None:
+    f, exact = DERIVATIVES[name]
+    mixtures = product(MODES, repeat=order) if order < 4 else [MODES[:1] * order, (MODES * 2)[:order]]
+    for modes in mixtures:
+        g = f
+        for mode in modes:
+            g = mode(g)
+        assert float(g(0.7)) == pytest.approx(exact(0.7, order), rel=1e-11)
+
+
+def test_fifth_order_on_every_library(backend: Backend) -> None:
+    if Capability.FLOAT64 not in backend.capabilities:
+        pytest.skip("needs float64")
+    f, exact = DERIVATIVES["x^3 x^4"]
+    for mode in MODES:
+        g = f
+        for _ in range(5):
+            g = mode(g)
+        x = xp.asarray(0.7, dtype="float64")
+        assert float(g(x)) == pytest.approx(exact(0.7, 5), rel=1e-11)
+        assert backend_of(g(x)) is backend
+
+
+@pytest.mark.parametrize("inner", MODES)
+@pytest.mark.parametrize("outer", MODES)
+def test_inner_derivatives_see_the_outer_argument(inner: Transform, outer: Transform) -> None:
+    # d/dx x * d/dy (x y^2 + y) at y = x: x (2 x^2 + 1), so 6 x^2 + 1.
+    f = outer(lambda x: x * inner(lambda y: x * y * y + y)(x))
+    assert float(f(2.0)) == pytest.approx(25.0)
+
+
+# Perturbation confusion.
+
+
+@pytest.mark.parametrize("inner", MODES)
+@pytest.mark.parametrize("outer", MODES)
+def test_no_perturbation_confusion(inner: Transform, outer: Transform) -> None:
+    # J. M. Siskind, B. A. Pearlmutter, "Perturbation confusion and referential transparency" (2005):
+    # d/dx (x * d/dy (x + y) at y=1) at x=1 is 1, and 2 if the two derivatives are confused.
+    assert float(outer(lambda x: x * inner(lambda y: x + y)(1.0))(1.0)) == 1.0
+    assert float(outer(lambda x: x * inner(lambda y: x * y)(1.0))(1.0)) == 2.0
+    # The inner function ignores its argument, or returns the outer one.
+    assert float(outer(lambda x: x + inner(lambda y: x * x)(1.0))(3.0)) == 1.0
+    assert float(outer(lambda x: x + inner(lambda y: x)(x))(3.0)) == 1.0
+    # Three levels, of which each uses the two around it: x y z twice, thrice, once.
+    f = outer(lambda x: inner(lambda y: outer(lambda z: x**2 * y**3 * z)(x * y))(x))
+    assert float(f(2.0)) == pytest.approx(3 * 4 * 2.0**3)
+
+
+@pytest.mark.parametrize("derivative", MODES)
+def test_no_confusion_of_curried_derivatives(derivative: Transform) -> None:
+    # O. Manzyuk et al., "Perturbation confusion in forward automatic differentiation of higher-order
+    # functions", J. Funct. Prog. 29 (2019) e12: s(u)(f)(x) = f(x + u), and D(s)(0) is the derivative
+    # operator, which applied twice must be the second derivative. (The confused answer is 0.)
+    def operator(f: Scalar) -> Scalar:
+        return lambda y: derivative(lambda u: f(y + u))(0.0)
+
+    h = operator(operator(xp.exp))
+    assert float(h(1.0)) == pytest.approx(math.e)
+    assert float(operator(operator(operator(lambda x: x**4)))(2.0)) == pytest.approx(48.0)
+
+
+def test_a_function_that_leaves_with_its_traced_values_is_refused() -> None:
+    # The paper's operator itself returns a function from inside a derivative.
+    with pytest.raises(ArgumentError, match="the result must be an array; it is the function"):
+        jvp(lambda u: lambda f: lambda x: f(x + u), (0.0,), (1.0,))
+    _, operator = grad(lambda u: (u, lambda x: xp.exp(x + u)), has_aux=True)(0.0)
+    with pytest.raises(LeakedArrayError, match=r"add: an operand was traced by grad.*, which has ended"):
+        operator(1.0)
+    with pytest.raises(LeakedArrayError):
+        grad(operator)(1.0)
+
+
+# What may leave a transform.
+
+
+def test_a_value_kept_in_a_global_is_refused(backend: Backend) -> None:
+    kept: list[Any] = []
+
+    def f(x: Any) -> Any:
+        kept.append(x * 2.0)
+        return xp.sum(x)
+
+    x = xp.asarray([1.0, 2.0])
+    grad(f)(x)
+    with pytest.raises(
+        LeakedArrayError, match=r"kept .* and used later; return it from the function instead"
+    ):
+        kept[0] + 1.0
+    jvp(f, (x,), (x,))
+    vjp(f, x)
+    for leaked in kept:
+        for use in (
+            lambda y: grad(lambda t: xp.sum(t * y))(x),
+            lambda y: jvp(lambda t: t * y, (x,), (x,)),
+            lambda y: y[0],
+            lambda y: y @ x,
+            grad(xp.sum),
+        ):
+            with pytest.raises(LeakedArrayError):
+                use(leaked)
+
+
+@pytest.mark.parametrize("where", ["loss", "aux", "vjp", "jvp"])
+def test_a_leaked_value_in_a_result_is_refused(where: str) -> None:
+    cache: list[Any] = []
+
+    def f(x: Any) -> Any:
+        if not cache:
+            cache.append(x * x)
+        return (x, {"cached": cache[0]}) if where == "aux" else cache[0]
+
+    transforms: dict[str, Scalar] = {
+        "loss": grad(f),
+        "aux": grad(f, has_aux=True),
+        "vjp": lambda x: vjp(f, x),
+        "jvp": lambda x: jvp(f, (x,), (1.0,)),
+    }
+    transforms[where](2.0)
+    with pytest.raises(LeakedArrayError, match="a value in the result was traced by"):
+        transforms[where](3.0)
+
+
+def test_an_inner_value_in_the_outer_result_is_refused() -> None:
+    kept: list[Any] = []
+
+    def inner(y: Any) -> Any:
+        kept.append(y * y)
+        return y
+
+    def f(x: Any) -> Any:
+        grad(inner)(x)
+        return kept[-1]
+
+    with pytest.raises(LeakedArrayError):
+        grad(f)(2.0)
+
+
+def test_a_generator_that_runs_on_after_its_transform_is_refused() -> None:
+    def powers(x: Any) -> Iterator[Any]:
+        y = x
+        while True:
+            yield y
+            y = y * x
+
+    def f(x: Any) -> Any:
+        generator = powers(x)
+        total = next(generator) + next(generator) + next(generator)
+        return total, generator
+
+    gradient, generator = grad(f, has_aux=True)(2.0)
+    assert float(gradient) == 1 + 4 + 12
+    with pytest.raises(LeakedArrayError):
+        next(generator)
+
+
+def test_an_exception_ends_its_transform_and_no_other() -> None:
+    kept: list[Any] = []
+
+    def fails(x: Any) -> Any:
+        kept.append(x)
+        raise KeyError("no such key")
+
+    def f(x: Any) -> Any:
+        for transform in MODES:
+            with pytest.raises(KeyError):
+                transform(fails)(x)
+        return x * x
+
+    assert float(grad(f)(3.0)) == 6.0
+    assert float(forward_grad(f)(3.0)) == 6.0
+    for leaked in kept:
+        with pytest.raises(LeakedArrayError):
+            leaked + 1.0
+
+
+def test_what_a_pullback_keeps_belongs_to_the_outer_transform() -> None:
+    kept: list[Any] = []
+
+    def f(x: Any) -> Any:
+        _, pullback = vjp(lambda y: x * y * y, x)
+        kept.append(pullback)
+        return pullback(1.0)[0]
+
+    assert float(grad(f)(3.0)) == 12.0
+    with pytest.raises(LeakedArrayError):
+        kept[0](1.0)
+
+
+def test_in_place_changes_do_not_reach_what_an_inner_graph_keeps() -> None:
+    def f(x: Any) -> Any:
+        x = x * 1.0
+        _, by_closure = vjp(lambda y: xp.sum(y * x), np.asarray([1.0, 1.0]))
+        _, by_argument = vjp(lambda y: xp.sum(y * y), x)
+        out, by_result = vjp(xp.exp, x)
+        kept = out * 1.0
+        x += 5.0
+        out *= 100.0
+        (g1,), (g2,), (g3,) = by_closure(1.0), by_argument(1.0), by_result(xp.ones(2))
+        return xp.sum(g1 * g1) + xp.sum(g2) + xp.sum(g3 - kept)
+
+    x = np.asarray([1.0, 2.0])
+    value, gradient = value_and_grad(f)(x)
+    assert value == pytest.approx(np.sum(x * x) + np.sum(2 * x))
+    np.testing.assert_allclose(gradient, 2 * x + 2)
+
+
+# stop_gradient.
+
+
+def test_stop_gradient_stops_every_level() -> None:
+    assert float(grad(grad(lambda x: stop_gradient(x) * x * x))(3.0)) == 6.0
+    assert float(grad(lambda x: grad(lambda y: stop_gradient(x * y) * y)(x))(3.0)) == 0.0
+    assert float(grad(lambda x: grad(lambda y: x * stop_gradient(y) * y)(x))(3.0)) == 3.0
+    assert float(grad(lambda x: jvp(lambda y: stop_gradient(y) * x, (x,), (1.0,))[1] + x)(3.0)) == 1.0
+    assert float(jvp(lambda x: grad(lambda y: y * stop_gradient(x))(x), (3.0,), (1.0,))[1]) == 0.0
+    assert float(grad(lambda x: x * stop_gradient(grad(lambda y: y * y * x)(x)))(3.0)) == 18.0
+
+
+def test_stop_gradient_takes_trees_and_leaves_the_rest_alone() -> None:
+    def f(p: Any) -> Any:
+        stopped = stop_gradient({**p, "name": "relu", "n": 3})
+        assert (stopped["name"], stopped["n"]) == ("relu", 3)
+        return p["w"] * stopped["w"] + stopped["b"][0]
+
+    gradient = grad(f)({"w": 2.0, "b": [1.0, None]})
+    assert (float(gradient["w"]), float(gradient["b"][0]), gradient["b"][1]) == (2.0, 0.0, None)
+    x = np.ones(3)
+    np.testing.assert_array_equal(stop_gradient(x), x)
+
+
+# Threads and contexts.
+
+
+def test_threads_do_not_see_each_other() -> None:
+    libraries = []
+    for name in ("numpy", "torch", "jax", "array_api_strict"):
+        try:
+            libraries.append(get_backend(name))
+            libraries[-1].from_host(np.ones(1))
+        except BackendError:
+            libraries.remove(libraries[-1])
+    barrier = threading.Barrier(8)
+
+    def work(number: int) -> list[str]:
+        backend = libraries[number % len(libraries)]
+        mode = MODES[number % 3]
+        barrier.wait(timeout=60)
+        wrong = []
+        for k in range(25 if backend.name == "jax" else 200):
+            x = backend.from_host(np.asarray(0.5 + number + 0.01 * k))
+            first = mode(lambda y: y * xp.sin(y))(x)
+            second = grad(mode(lambda y: y * xp.sin(y)))(x)
+            v = float(x)
+            exact = (math.sin(v) + v * math.cos(v), 2 * math.cos(v) - v * math.sin(v))
+            if (float(first), float(second)) != pytest.approx(exact, rel=1e-12):
+                wrong.append(f"{backend.name} {v}: {first}, {second} and not {exact}")
+            if backend_of(second) is not backend:
+                wrong.append(f"{backend.name} gave {type(second)}")
+        return wrong
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [line for lines in pool.map(work, range(8)) for line in lines] == []
+
+
+@pytest.mark.parametrize("inner", MODES)
+@pytest.mark.parametrize("outer", MODES)
+def test_a_transform_in_a_thread_that_the_function_starts_is_inner(
+    inner: Transform, outer: Transform
+) -> None:
+    def f(x: Any) -> Any:
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(lambda n: inner(lambda y: x * y**n)(x), (2, 3))
+        return first * second
+
+    assert float(outer(f)(2.0)) == pytest.approx(5 * 6 * 2.0**4)
+
+
+def test_contexts_can_be_copied_inside_a_transform() -> None:
+    def f(x: Any) -> Any:
+        inner = grad(lambda y: x * y * y)
+        return x * copy_context().run(inner, x)
+
+    assert float(grad(f)(2.0)) == 24.0
+    assert float(copy_context().run(grad(f), 2.0)) == 24.0
+
+
+# Deep and large graphs.
+
+
+@pytest.mark.parametrize("mode", ["grad", "jvp", "vjp, kept", "exception"])
+def test_a_hundred_thousand_functions_in_a_row(mode: str) -> None:
+    count = 100_000
+
+    def f(x: Any) -> Any:
+        for _ in range(count // 2):
+            x = x * 1.00001
+            x = x + 1e-9
+        if mode == "exception":
+            raise KeyError
+        return x
+
+    expected = pytest.approx(1.00001 ** (count // 2))
+    if mode == "grad":
+        assert float(grad(f)(1.0)) == expected
+    elif mode == "jvp":
+        assert float(jvp(f, (1.0,), (1.0,))[1]) == expected
+    elif mode == "vjp, kept":
+        _, pullback = vjp(f, 1.0)
+        assert float(pullback(1.0)[0]) == expected
+        assert float(pullback(2.0)[0]) == 2 * pullback(1.0)[0]
+        del pullback
+    else:
+        with pytest.raises(KeyError):
+            grad(f)(1.0)
+    gc.collect()
+
+
+def living_nodes() -> int:
+    return sum(type(x) is Node for x in gc.get_objects())
+
+
+def test_nothing_of_the_graph_lives_on() -> None:
+    def f(x: Any) -> Any:
+        y = xp.sin(x) * x
+        return xp.sum(y * y), y
+
+    x = np.ones(3)
+    gc.collect()
+    before = living_nodes()
+    gc.disable()  # Counting references must do: a graph is no cycle.
+    try:
+        value, gradient = value_and_grad(f, has_aux=True)(x)
+        assert living_nodes() == before
+        second = grad(lambda t: xp.sum(grad(lambda u: f(u)[0])(t)))(x)
+        assert living_nodes() == before
+        tangent = jvp(grad(lambda u: f(u)[0]), (x,), (x,))
+        assert living_nodes() == before
+        _, pullback = vjp(f, x)
+        assert living_nodes() > before
+        pullback((1.0, x))
+        del pullback
+        assert living_nodes() == before
+    finally:
+        gc.enable()
+    assert (value[0], gradient.shape, second.shape, len(tangent)) == (pytest.approx(value[0]), (3,), (3,), 2)
+
+
+def test_nodes_let_go_while_the_gradient_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+    accumulate = backward._accumulate
+
+    def spy(*arguments: Any) -> None:
+        alive.append(sum(reference() is not None for reference in kept))
+        accumulate(*arguments)
+
+    def f(x: Any) -> Any:
+        for _ in range(20):
+            x = xp.tanh(x)
+            kept.append(weakref.ref(raw(x)))
+        return xp.sum(x)
+
+    monkeypatch.setattr(backward, "_accumulate", spy)
+    grad(f)(np.ones(3))
+    assert alive[0] == 20
+    assert alive == sorted(alive, reverse=True)
+    assert alive[-1] <= 1
+
+
+def peak_bytes(function: Callable[[], Any]) -> int:
+    function()
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_is_what_the_derivatives_need() -> None:
+    x = np.full(1 << 17, 0.5)  # 1 MiB
+
+    def chain(step: Callable[[Any], Any]) -> Callable[[], Any]:
+        def loss(y: Any) -> Any:
+            for _ in range(30):
+                y = step(y)
+            return xp.sum(y)
+
+        return lambda: grad(loss)(x)
+
+    # tanh keeps its result, and adding and scaling by a number keep nothing.
+    assert 30 <= peak_bytes(chain(xp.tanh)) / x.nbytes < 34
+    assert peak_bytes(chain(lambda y: y * 2.0 + 1.0)) / x.nbytes < 5
+
+
+def test_a_graph_in_the_shape_of_a_ladder_takes_linear_time() -> None:
+    calls = 0
+
+    def counted(x: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return x + x
+
+    def f(x: Any) -> Any:
+        for _ in range(200):
+            x = counted(x)
+        return x
+
+    value, gradient = value_and_grad(f)(1.0)
+    assert float(value) == float(gradient) == 2.0**200
+    assert calls == 200
+
+
+def test_a_traced_value_knows_its_level_only() -> None:
+    seen: list[Any] = []
+
+    def inner(y: Any) -> Any:
+        seen.append(y)
+        return y
+
+    def outer(x: Any) -> Any:
+        seen.append(x)
+        grad(inner)(x)
+        grad(inner)(1.0)
+        return x
+
+    grad(outer)(2.0)
+    x, y, z = seen
+    assert isinstance(y._value, Array) and y._value._trace is x._trace
+    assert not isinstance(z._value, Array)
+    assert x._trace.level < y._trace.level < z._trace.level
