@@ -91,12 +91,13 @@ def tests(session: nox.Session, backend: str) -> None:
         session.skip("CuPy needs an NVIDIA GPU, and this machine has none")
     install(session, "-e", f".[{EXTRAS[backend]}]")
     places = () if backend == "numpy" else ("tests",)
-    session.run("pytest", "--backend", backend, *places, *session.posargs)
+    parallel = ("--numprocesses=auto", "--maxprocesses=8")
+    session.run("pytest", *parallel, "--backend", backend, *places, *session.posargs)
 
 
 @nox.session(default=False, venv_params=["--system-site-packages"])
 def gpu(session: nox.Session) -> None:
-    """The tests on a GPU machine, with the array libraries that are installed there."""
+    """The tests on a GPU machine, with the array libraries and test tools that are installed there."""
     if not has_gpu():
         session.skip("this machine has no NVIDIA GPU")
     session.install("--no-deps", "--no-build-isolation", "-e", ".")
