@@ -10,8 +10,8 @@ length 1.
 from typing import Any
 
 from bpkit._protocol import RawArray
+from bpkit.evaluate import definition
 from bpkit.namespace.dtypes import dtype_for
-from bpkit.namespace.transcendental import sqrt
 from bpkit.trace import call
 
 __all__ = ["cumulative_sum", "max", "mean", "min", "prod", "std", "sum", "var"]
@@ -168,7 +168,8 @@ def std(
 ) -> RawArray:
     """Standard deviation along `axis`: the square root of :func:`var`.
 
-    Derivative: ``(x - mean(x)) / (n - correction) / std(x)``.
+    Derivative: ``(x - mean(x)) / (n - correction) / std(x)``; 0 where all elements are equal, the least of
+    the subgradients there.
 
     Parameters
     ----------
@@ -188,7 +189,15 @@ def std(
     >>> xp.std(xp.asarray([[1.0, 5.0], [7.0, 2.0]]), axis=0)
     array([3. , 1.5])
     """
-    return sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
+    return call("std", x, axis=axis, correction=correction, keepdims=keepdims)
+
+
+@definition("std")
+def _std(
+    xp: Any, x: RawArray, *, axis: int | tuple[int, ...] | None, correction: float, keepdims: bool
+) -> RawArray:
+    # Not the library's own, which in PyTorch takes no fractions: https://github.com/pytorch/pytorch/issues/61492
+    return xp.sqrt(xp.var(x, axis=axis, correction=correction, keepdims=keepdims))
 
 
 def sum(

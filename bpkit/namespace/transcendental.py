@@ -59,7 +59,7 @@ def acos(x: RawArray, /) -> RawArray:
 def acosh(x: RawArray, /) -> RawArray:
     """Inverse hyperbolic cosine of each element.
 
-    Derivative: ``1 / sqrt(x**2 - 1)``.
+    Derivative: ``1 / (sqrt(x - 1) * sqrt(x + 1))``.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def atan(x: RawArray, /) -> RawArray:
 def atan2(x1: RawArray | float, x2: RawArray | float, /) -> RawArray:
     """Angle in radians between the positive first axis and the point ``(x2, x1)``.
 
-    Derivative: ``x2 / (x1**2 + x2**2)`` and ``-x1 / (x1**2 + x2**2)``.
+    Derivative: ``x2 / (x1**2 + x2**2)`` and ``-x1 / (x1**2 + x2**2)``; NaN at the origin.
 
     Parameters
     ----------
@@ -280,7 +280,8 @@ def expm1(x: RawArray, /) -> RawArray:
 def hypot(x1: RawArray | float, x2: RawArray | float, /) -> RawArray:
     """Length of the hypotenuse, ``sqrt(x1**2 + x2**2)``, without overflow on the way.
 
-    Derivative: ``x1 / hypot(x1, x2)`` and ``x2 / hypot(x1, x2)``.
+    Derivative: ``x1 / hypot(x1, x2)`` and ``x2 / hypot(x1, x2)``; 0 at the origin, the least of the
+    subgradients there.
 
     Parameters
     ----------
@@ -391,7 +392,7 @@ def log10(x: RawArray, /) -> RawArray:
 def logaddexp(x1: RawArray | float, x2: RawArray | float, /) -> RawArray:
     """``log(exp(x1) + exp(x2))`` of each pair, without overflow on the way.
 
-    Derivative: ``expit(x1 - x2)`` and ``expit(x2 - x1)``.
+    Derivative: ``expit(x1 - x2)`` and ``expit(x2 - x1)``; one half each where both are the same infinity.
 
     Parameters
     ----------
@@ -414,7 +415,7 @@ def logaddexp(x1: RawArray | float, x2: RawArray | float, /) -> RawArray:
 def pow(x1: RawArray | complex, x2: RawArray | complex, /) -> RawArray:
     """`x1` to the power `x2`, element by element.
 
-    Derivative: ``x2 * x1**(x2 - 1)`` and ``log(x1) * x1**x2``.
+    Derivative: ``x2 * x1**(x2 - 1)`` and ``log(x1) * x1**x2``; both 0 for ``0**0``.
 
     Parameters
     ----------

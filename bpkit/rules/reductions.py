@@ -42,17 +42,34 @@ linear(
 )
 
 
-def _var_slope(x: Any, axis: Axis, correction: float) -> Any:
-    return 2 * (x - xp.mean(x, axis=axis, keepdims=True)) / (_count(x.shape, axis) - correction)
+def _deviation(x: Any, axis: Axis, correction: float) -> Any:
+    return (x - xp.mean(x, axis=axis, keepdims=True)) / (_count(x.shape, axis) - correction)
 
 
 custom(
     "var",
     x=lambda g, x, axis, correction, keepdims: annihilating_product(
-        _restored(g, x.shape, axis, keepdims), _var_slope(x, axis, correction)
+        _restored(g, x.shape, axis, keepdims), 2 * _deviation(x, axis, correction)
     ),
     jvp=lambda t, x, axis, correction, keepdims: xp.sum(
-        annihilating_product(t, _var_slope(x, axis, correction)), axis=axis, keepdims=keepdims
+        annihilating_product(t, 2 * _deviation(x, axis, correction)), axis=axis, keepdims=keepdims
+    ),
+)
+
+
+def _std_slope(x: Any, out: Any, axis: Axis, correction: float, keepdims: bool) -> Any:
+    """The deviation over the standard deviation; 0 where that is 0, as at the origin of hypot."""
+    spread = _restored(out, x.shape, axis, keepdims)
+    return _deviation(x, axis, correction) / xp.where(spread == 0, xp.ones_like(spread), spread)
+
+
+custom(
+    "std",
+    x=lambda g, x, out, axis, correction, keepdims: annihilating_product(
+        _restored(g, x.shape, axis, keepdims), _std_slope(x, out, axis, correction, keepdims)
+    ),
+    jvp=lambda t, x, out, axis, correction, keepdims: xp.sum(
+        annihilating_product(t, _std_slope(x, out, axis, correction, keepdims)), axis=axis, keepdims=keepdims
     ),
 )
 

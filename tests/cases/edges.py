@@ -54,6 +54,7 @@ POINTS: list[Point] = [
     ("hypot at the origin", xp.hypot, [[0.0, 3.0, 0.0], [0.0, 4.0, 2.0]], [[0, 0.6, 0], [0, 0.8, 1]]),
     ("atan2 at the origin has none", xp.atan2, [[0.0, 0.0], [0.0, 2.0]], [[nan, 0.5], [nan, 0]]),
     ("sort with ties", lambda x: xp.sort(x) * 2.0, [[1.0, 0.0, 1.0]], [[2, 2, 2]]),
+    ("std of equal numbers", xp.std, [[2.0, 2.0]], [[0, 0]]),
     ("copysign by the sign of zero", xp.copysign, [[3.0, -3.0], [-0.0, 0.0]], [[-1, -1], [0, 0]]),
     # Products with zeros.
     ("prod with one zero", xp.prod, [[2.0, 0.0, 3.0]], [[0, 6, 0]]),

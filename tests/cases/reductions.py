@@ -43,7 +43,7 @@ REDUCTIONS = [
     *_reduction("max", "distinct", False),
     *_reduction("min", "distinct", False),
     *[c for c in _reduction("var", "real", False) if "(03)" not in c.label],
-    # The square root has no derivative at the variance 0 of a single number.
+    # Of a single number the standard deviation is 0, at a kink.
     *[c for c in _reduction("std", "real", False) if "(03)" not in c.label and "axis=()" not in c.label],
     *_reduction("logsumexp", "real", False),
     *[case(name, A(())) for name in ("sum", "mean", "prod", "max", "min", "var", "logsumexp")],
