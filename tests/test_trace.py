@@ -313,10 +313,11 @@ def test_threads_do_not_see_each_other() -> None:
     libraries = []
     for name in ("numpy", "torch", "jax", "array_api_strict"):
         try:
-            libraries.append(get_backend(name))
-            libraries[-1].from_host(np.ones(1))
+            backend = get_backend(name)
+            if Capability.FLOAT64 in backend.capabilities:
+                libraries.append(backend)
         except BackendError:
-            libraries.remove(libraries[-1])
+            continue
     barrier = threading.Barrier(8)
 
     def work(number: int) -> list[str]:
