@@ -366,31 +366,22 @@ def test_contexts_can_be_copied_inside_a_transform() -> None:
 # Deep and large graphs.
 
 
-@pytest.mark.parametrize("mode", ["grad", "jvp", "vjp, kept", "exception"])
-def test_a_hundred_thousand_functions_in_a_row(mode: str) -> None:
+def test_a_hundred_thousand_functions_in_a_row() -> None:
     count = 100_000
 
     def f(x: Any) -> Any:
         for _ in range(count // 2):
             x = x * 1.00001
             x = x + 1e-9
-        if mode == "exception":
-            raise KeyError
         return x
 
     expected = pytest.approx(1.00001 ** (count // 2))
-    if mode == "grad":
-        assert float(grad(f)(1.0)) == expected
-    elif mode == "jvp":
-        assert float(jvp(f, (1.0,), (1.0,))[1]) == expected
-    elif mode == "vjp, kept":
-        _, pullback = vjp(f, 1.0)
-        assert float(pullback(1.0)[0]) == expected
-        assert float(pullback(2.0)[0]) == 2 * pullback(1.0)[0]
-        del pullback
-    else:
-        with pytest.raises(KeyError):
-            grad(f)(1.0)
+    assert float(grad(f)(1.0)) == expected
+    out, pullback = vjp(f, 1.0)
+    assert float(pullback(1.0)[0]) == expected
+    assert float(pullback(2.0)[0]) == 2 * pullback(1.0)[0]
+    # This graph was not let go node by node, and goes now as a whole.
+    del out, pullback
     gc.collect()
 
 
