@@ -106,10 +106,6 @@ def _accumulate(pending: dict[int, tuple[Node, Any]], queue: list[int], node: No
 def _sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum over the axes along which broadcasting repeated an operand of this shape."""
     extra = len(g.shape) - len(shape)
-    stretched = [
-        extra + i
-        for i, (have, want) in enumerate(zip(g.shape[extra:], shape, strict=True))
-        if want == 1 and have != 1
-    ]
+    stretched = [extra + i for i, length in enumerate(shape) if length == 1]
     g = call("sum", g, axis=(*range(extra), *stretched), dtype=None, keepdims=False)
     return g if g.shape == shape else call("reshape", g, shape=shape, copy=None)

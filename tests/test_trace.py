@@ -106,6 +106,37 @@ def test_inner_derivatives_see_the_outer_argument(inner: Transform, outer: Trans
     assert float(f(2.0)) == pytest.approx(25.0)
 
 
+PRODUCTS: dict[str, Callable[[Any, Any], Any]] = {
+    "multiply": lambda a, x: a * x,
+    "divide": lambda a, x: a / x,
+    "exp": lambda a, x: xp.exp(x),
+    "vector @ vector": xp.matmul,
+    "matrix @ vector": lambda a, x: xp.matmul(a[:, None] * a, x),
+    "vector @ matrix": lambda a, x: xp.matmul(a, x[:, None] * a),
+    "where": lambda a, x: xp.where(a > 1.5, x * x, a),
+    "prod": lambda a, x: xp.prod(x * a),
+    "cumulative_sum": lambda a, x: xp.cumulative_sum(x * a),
+    "var": lambda a, x: xp.var(x * a),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_with_a_jacobian_of_plain_arrays_are_linear_maps(backend: Backend, name: str) -> None:
+    # Here only cotangents and tangents are traced, and rules meet plain arrays.
+    a = xp.asarray([1.0, 2.0, 4.0])
+
+    def f(x: Any) -> Any:
+        return PRODUCTS[name](xp.stop_gradient(x) * 0.0 + a if backend.name == "array_api_strict" else a, x)
+
+    x, v = xp.asarray([3.0, 2.0, 1.0]), xp.asarray([0.5, -1.0, 2.0])
+    out, pullback = vjp(f, x)
+    expected = host(jvp(f, (x,), (v,))[1])
+    back = grad(lambda g: xp.sum(pullback(g)[0] * v))(xp.ones_like(out))
+    np.testing.assert_allclose(host(back), expected, rtol=1e-5)
+    along = grad(lambda t: xp.sum(jvp(f, (x,), (t,))[1]))(v)
+    np.testing.assert_allclose(host(along), host(pullback(xp.ones_like(out))[0]), rtol=1e-5)
+
+
 # Perturbation confusion.
 
 

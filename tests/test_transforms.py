@@ -451,6 +451,25 @@ def test_tangents_of_results_that_do_not_move(backend: Backend) -> None:
     assert all(t.dtype == o.dtype and t.shape == o.shape for t, o in zip(tangent, out, strict=True))
 
 
+def test_tangents_take_the_shape_and_dtype_of_the_result(backend: Backend) -> None:
+    for x, y in (
+        (xp.asarray(2.0), xp.ones((2, 3))),
+        (xp.ones((3, 1)), xp.ones(2)),
+        (xp.asarray([1.0], dtype="float32"), xp.ones(3, dtype=real_dtypes(backend)[-1])),
+    ):
+        for f in (
+            lambda x, y=y: x + y,
+            lambda x, y=y: xp.subtract(y, x),
+            lambda x, y=y: xp.maximum(x, y - 5.0),
+        ):
+            out, tangent = jvp(f, (x,), (xp.ones_like(x),))
+            assert tangent.shape == out.shape and tangent.dtype == out.dtype
+            np.testing.assert_array_equal(np.abs(host(tangent)), np.ones(out.shape))
+            (gradient,) = vjp(f, x)[1](tangent)
+            assert gradient.shape == x.shape and gradient.dtype == x.dtype
+            assert abs(float(xp.sum(gradient))) == host(out).size
+
+
 WRONG_TANGENTS: list[tuple[Any, Any, str]] = [
     (
         np.ones(2),

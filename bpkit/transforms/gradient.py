@@ -87,10 +87,7 @@ def value_and_grad(
         value = _check_loss(called, unwrap(called, trace, loss))
         aux = unwrap(called, trace, aux) if has_aux else None
         node = link_of(trace, loss)
-        # Nothing here may keep the graph alive while it is walked.
-        del watched, traced, out, loss
         seeds = [] if node is None else [(node, call("ones_like", value, dtype=None, device=None))]
-        del node
         found = tree.unflatten(structure, gradients(seeds, inputs, leaves, once=True))
         return (value, aux) if has_aux else value, found if several else found[0]
 
@@ -102,12 +99,21 @@ def grad(
 ) -> Callable[..., Any]:
     """Make a function that returns the gradient of `fun`.
 
-    Parameters, errors and source are those of :func:`value_and_grad`.
+    Parameters
+    ----------
+    fun : callable
+        Returns the loss, a 0-d array of a real floating dtype; with `has_aux`, a pair of that and any tree.
+    argnums : int or tuple of int
+        Which positional arguments to differentiate with respect to; each may be a tree of floating arrays
+        (a dict, a list, a model). What is passed by keyword is not differentiated.
+    has_aux : bool
+        Whether `fun` returns ``(loss, aux)``.
 
     Returns
     -------
     callable
-        Takes what `fun` takes; returns the gradient, or ``(gradient, aux)`` with `has_aux`.
+        Takes what `fun` takes; returns the gradient, or ``(gradient, aux)`` with `has_aux`. Errors and source
+        are those of :func:`value_and_grad`.
 
     Examples
     --------
