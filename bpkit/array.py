@@ -149,7 +149,8 @@ class Array(Traced):
         if cut:
             warnings.warn(
                 f"{conversion}() of a value that is being differentiated: no gradient flows through the "
-                f"result. If that is meant, write {conversion}(bpkit.stop_gradient(x))",
+                f"result. (Assigning it to an element of an array does this too: use xp.stack.) "
+                f"If that is meant, write {conversion}(bpkit.stop_gradient(x))",
                 GradientCutWarning,
                 stacklevel=3,
             )
@@ -179,6 +180,16 @@ class Array(Traced):
                 )
             x = x._value
         return x
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(f"a traced array has no attribute {name!r}")
+        from bpkit.namespace.xp import xp  # the layer above, as in __array_namespace__
+
+        advice = f"; write bpkit.xp.{name}(x, ...)" if name in dir(xp) else ""
+        raise AttributeError(
+            f"a traced array has the standard's attributes only, and {name!r} is not among them{advice}"
+        )
 
     # Copies. The default ones would copy the trace and the graph as well, and be lost to both.
 

@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(1, str(error))
     except (UsageError, BpkitError) as error:
         return _fail(2, str(error))
+    except PermissionError as error:
+        return _fail(2, f"{error.filename}: {error.strerror}; choose a place that you may read and write")
     except KeyboardInterrupt:
         return _fail(130, "interrupted")
     except BrokenPipeError:

@@ -126,7 +126,7 @@ def _backend(option: str | None, run: Run | None = None) -> Iterator[None]:
     spec, source = option, f"--backend {option}"
     if option is None and run is not None and not os.environ.get(registry.ENVIRONMENT_VARIABLE):
         spec = f"{run.saved.backend}:{run.saved.device}"
-        source = f"the run was saved on {spec}; choose another with --backend"
+        source = f"the run was saved on {spec}; it can go on with any other: --backend numpy"
     if spec is None:
         registry.current()  # says at once if BPKIT_BACKEND cannot be used
         yield

@@ -88,7 +88,7 @@ examples:
   bpkit train mnist --preset nielsen --data ~/mnist
   bpkit train mnist --backend torch:cuda --out runs/gpu
   bpkit train --resume runs/gpu --epochs 60
-  bpkit train --json | tail -n 1 | python -m json.tool
+  bpkit train --json | python -m json.tool
 """,
     )
     parser.add_argument("dataset", nargs="?", help=f"{' or '.join(CHOICES['dataset'])} (default: digits)")
@@ -100,7 +100,7 @@ examples:
         metavar="N[,N...]",
         type=_sizes,
         action="extend",
-        help="neurons of the hidden layers; may be repeated; 'none' for no hidden layer",
+        help="neurons of the hidden layers, as in 100,30; 'none' for no hidden layer",
     )
     for name, text in (
         ("activation", "of the hidden layers"),
@@ -166,7 +166,8 @@ def _add_where(parser: Any) -> None:
     parser.add_argument(
         "--backend",
         metavar="NAME[:DEVICE]",
-        help="array library and device, such as jax or torch:cuda:1 (default: BPKIT_BACKEND, or numpy)",
+        help="array library and device, such as jax or torch:cuda:1; any can go on with a saved run "
+        "(default: BPKIT_BACKEND, else the one that the run was saved on, else numpy)",
     )
     parser.add_argument("--data", metavar="DIR", help="folder with the four files of MNIST, plain or .gz")
 
@@ -174,7 +175,7 @@ def _add_where(parser: Any) -> None:
 def _add_output(parser: Any) -> None:
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--json", action="store_true", help="print the result as one JSON object, nothing else"
+        "--json", action="store_true", help="print the result as one JSON object; progress goes to stderr"
     )
     output.add_argument("--quiet", action="store_true", help="show no progress")
 

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from bpkit.errors import SettingsError
@@ -23,6 +24,9 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 """The values of each setting that is a name."""
 
+MOST_WEIGHTS = 2**28
+"""One gibibyte in float32, of which training needs several times as much."""
+
 
 def _whole(x: object) -> bool:
     return isinstance(x, int) and not isinstance(x, bool)
@@ -38,7 +42,7 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         lambda x: isinstance(x, tuple) and all(_whole(n) and n > 0 for n in x),
         "the sizes of the hidden layers, whole numbers above 0",
     ),
-    "learning_rate": (lambda x: _real(x) and x > 0, "a number above 0"),
+    "learning_rate": (lambda x: _real(x) and x > 0, "a finite number above 0"),
     "momentum": (lambda x: _real(x) and 0 <= x < 1, "a number from 0 to below 1"),
     "weight_decay": (lambda x: _real(x) and x >= 0, "a number not below 0"),
     "batch_size": (lambda x: _whole(x) and x > 0, "a whole number above 0"),
@@ -106,6 +110,10 @@ class Settings:
             value = getattr(self, field)
             if not holds(value):
                 raise SettingsError(field, value, expected)
+        weights = sum(m * n for m, n in pairwise(self.sizes))
+        if weights > MOST_WEIGHTS:
+            expected = f"layers with at most {MOST_WEIGHTS:,} weights in all, and these have {weights:,}"
+            raise SettingsError("hidden", self.hidden, expected)
 
     @property
     def sizes(self) -> tuple[int, ...]:
