@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from bpkit.array import constant
 from bpkit.derivative import DerivativeTrace
 from bpkit.kinds import raw
 from bpkit.registry import backend_of
 from bpkit.rules.cotangents import cotangent_as
 from bpkit.rules.registry import Rule
-from bpkit.trace import Traced, call
+from bpkit.trace import call
 
 __all__ = ["ForwardTrace"]
 
@@ -22,9 +21,6 @@ class ForwardTrace(DerivativeTrace):
 
     def link(self, rule: Rule, links: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
         """The tangent of `out`."""
-        outer = next((t._trace for t in links if isinstance(t, Traced)), None)
-        if outer is not None:
-            values, out = [constant(x, outer) for x in values], constant(out, outer)
         with backend_of(raw(out)).quiet():
             t = rule.tangent(links, values, out, static)
         if t is None:
