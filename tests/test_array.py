@@ -430,3 +430,10 @@ def test_namespace_of_a_traced_array_serves_third_party_code(backend: Backend) -
     g = grad(lambda x: xp.sum(standardise(x) ** 3))(xp.asarray([1.0, 2.0, 4.0]))
     assert backend_of(g) is backend
     assert abs(float(bpkit.xp.sum(g))) < 1e-6
+
+
+def test_a_method_of_one_library_names_the_function_to_use() -> None:
+    with pytest.raises(AttributeError, match=r"write bpkit\.xp\.sum\(x"):
+        grad(lambda x: x.sum())(np.ones(2))
+    with pytest.raises(AttributeError, match="'flatten_all' is not among them$"):
+        grad(lambda x: x.flatten_all())(np.ones(2))

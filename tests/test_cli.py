@@ -112,6 +112,7 @@ def test_help_is_quick_because_nothing_big_is_imported() -> None:
         ("train --cost hinge", "--cost is hinge; expected one of quadratic, cross-entropy, softmax"),
         ("train --optimizer adam", "--optimizer is adam; expected one of sgd"),
         ("train --init zeros", "--init is zeros; expected one of standard-normal"),
+        ("train --hidden 100000000", "expected layers with at most 268,435,456 weights in all"),
         ("train --lr -1", "--lr is -1.0; expected a finite number above 0"),
         ("train --lr nan", "--lr is nan; expected a finite number above 0"),
         ("train --lr fast", "--lr: 'fast' is not a number"),

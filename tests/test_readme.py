@@ -38,4 +38,4 @@ def test_links_to_files_lead_somewhere():
     links = re.findall(r"\]\((?!http)([^)]+)\)", README.read_text())
     assert links
     for link in links:
-        assert (README.parent / link).exists(), link
+        assert (README.parent / link).stat().st_size > 100, link

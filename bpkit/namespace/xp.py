@@ -73,8 +73,8 @@ class Namespace(ModuleType):
         close = difflib.get_close_matches(name, dir(self))
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise AttributeError(
-            f"{self.__name__}.{name} is not in bpkit's namespace, version {API_VERSION} of the array-API "
-            f"standard{hint}"
+            f"{self.__name__}.{name} is not in bpkit's namespace, which has not all of the array-API "
+            f"standard {API_VERSION} yet{hint}"
         )
 
     def __dir__(self) -> list[str]:
