@@ -1,7 +1,7 @@
 """The gradient of a scalar function, by one pass forward and one pass back."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 from bpkit import tree
@@ -155,8 +155,9 @@ def stop_gradient(x: Any) -> Any:
     return tree.map(lambda leaf: call("stop_gradient", leaf) if is_array(leaf) else leaf, x)
 
 
-def _positions(called: str, argnums: tuple[int, ...], count: int) -> list[int]:
-    positions = [i + count if i < 0 else i for i in argnums]
+@lru_cache(maxsize=256)
+def _positions(called: str, argnums: tuple[int, ...], count: int) -> tuple[int, ...]:
+    positions = tuple([i + count if i < 0 else i for i in argnums])
     if len({i for i in positions if 0 <= i < count}) != len(positions):
         raise ArgumentError(
             f"{called}: argnums {argnums} must name different positional arguments, and the call has "
