@@ -338,6 +338,15 @@ def test_arguments_may_change_between_a_vjp_and_its_pullback(backend: Backend) -
         x = xp.asarray([0.0, 1.0])
 
 
+def test_parameters_of_torch_are_arrays_like_others() -> None:
+    torch = pytest.importorskip("torch")
+    weight = torch.nn.Parameter(torch.ones(3))
+    first, second = grad(lambda x, y: xp.sum(x * 2.0 + y * 2.0), (0, 1))(weight, weight)
+    assert first.tolist() == second.tolist() == [2.0] * 3
+    assert first is not second and type(first) is torch.Tensor
+    assert weight.grad is None
+
+
 # vjp.
 
 
