@@ -17,7 +17,7 @@ _CAPABILITIES = ALL_CAPABILITIES - {Capability.UINT32_ARITHMETIC}
 
 
 class TorchBackend(LibraryBackend):
-    """PyTorch tensors, parameters among them; bpkit neither uses nor updates their own autograd."""
+    """PyTorch tensors; where they require gradients, torch's own autograd goes on recording as usual."""
 
     name = "torch"
     distribution = "torch"
@@ -72,7 +72,8 @@ class TorchBackend(LibraryBackend):
         return np.array(x.numpy(force=True), copy=True)
 
     def is_view(self, x: Any) -> bool:
-        view: bool = x._is_view()
+        # In inference mode torch does not record what is a view, so everything may be one.
+        view: bool = x._is_view() or self.module.is_inference_mode_enabled()
         return view
 
     def index_add(self, x: Any, key: Any, updates: Any) -> Any:

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-from bpkit.errors import GradientCutError, GradientCutWarning
+from bpkit.errors import GradientCutError, GradientCutWarning, TraceError
 from bpkit.indexing import getitem
 from bpkit.kinds import is_mutable, raw
 from bpkit.registry import backend_of
@@ -35,6 +35,12 @@ def _in_place(name: str) -> Callable[["Array", Any], "Array"]:
     return apply
 
 
+_WRITES = {
+    f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
+}
+_WRITES |= {"__ilshift__", "__irshift__", "__setitem__"}
+
+
 class Array(Traced):
     """A backend array and the trace that watches it, with the interface of the standard's array object.
 
@@ -47,6 +53,19 @@ class Array(Traced):
     # NumPy arrays and scalars then leave their operators to ours.
     __array_ufunc__ = None
     __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # PyTorch asks before it applies a function of its own to a traced value. Its operators are left to
+        # ours, but `tensor += x` would then rebind the name and leave the tensor's other names as they were.
+        name = getattr(function, "__name__", "")
+        if name in _WRITES or (name.endswith("_") and not name.endswith("__")):
+            # Not a TypeError, which torch would take for NotImplemented.
+            raise TraceError(
+                f"{name} of a tensor and a traced value: the tensor itself cannot take up a value that is "
+                f"being differentiated. Write a = a + x instead of a += x, and build arrays with xp.stack"
+            )
+        return NotImplemented
 
     # What it is.
 

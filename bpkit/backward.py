@@ -4,7 +4,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from bpkit.array import Array, constant
-from bpkit.derivative import DerivativeTrace, owned
+from bpkit.derivative import DerivativeTrace, owned, private
 from bpkit.graph import Node
 from bpkit.kinds import raw
 from bpkit.registry import backend_of
@@ -25,6 +25,10 @@ class ReverseTrace(DerivativeTrace):
     def input(self, value: Any) -> Array:
         """Watch a value as an input: a node without edges."""
         return Array(snapshot(value), self, Node("input", value, []))
+
+    def keep(self, x: Any) -> Any:
+        """A copy: what the graph keeps of a buffer must not change when the user fills it again."""
+        return private(x)
 
     def link(
         self, rule: Rule, links: list[Any], values: list[Any], out: Any, static: dict[str, Any]

@@ -5,12 +5,12 @@ from typing import Any
 
 from bpkit.array import Array, constant
 from bpkit.evaluate import evaluate
-from bpkit.kinds import is_inexact
+from bpkit.kinds import is_inexact, is_mutable
 from bpkit.registry import backend_of
 from bpkit.rules.registry import Rule, rule_of
 from bpkit.trace import VIEWS, Trace, Traced, call, share, snapshot
 
-__all__ = ["DerivativeTrace", "owned"]
+__all__ = ["DerivativeTrace", "owned", "private"]
 
 
 class DerivativeTrace(Trace):
@@ -22,7 +22,7 @@ class DerivativeTrace(Trace):
         """Run `name` one level down and link its result to the operands that depend on an input."""
         if not self.live:
             self.refuse(f"{name}: an operand")
-        values, links, depends, outer = [], [], False, None
+        values, links, depends, outer, bare = [], [], False, None, False
         for x in operands:
             link = None
             if isinstance(x, Traced):
@@ -33,29 +33,47 @@ class DerivativeTrace(Trace):
                     x = snapshot(x)
                 if isinstance(x, Traced):
                     outer = x._trace
+            elif hasattr(x, "shape"):
+                bare = True
             values.append(x)
             links.append(link)
+        if bare and depends:
+            values = [
+                v if isinstance(x, Traced) else self.keep(v) for x, v in zip(operands, values, strict=True)
+            ]
         if outer is None:
             out = evaluate(name, tuple(values), static)
         else:
             values = [constant(x, outer) for x in values]
             out = call(name, *values, **static)
-        if type(out) is tuple:
-            return tuple([Array(part, self, None) for part in out])
         link = None
         # A dtype argument is the one way out of the floating dtypes, and nothing flows through integers.
         if depends and "dtype" in static and not is_inexact(out):
             depends = False
-        if depends and (rule := rule_of(name)) is not None:
+        rule = rule_of(name) if depends else None
+        if rule is None and type(out) is tuple:
+            return tuple([Array(part, self, None) for part in out])
+        if rule is not None:
             link = self.link(rule, links, values, out, static)
         result = Array(out, self, link)
         if name in VIEWS:
             share(result, operands)
         return result
 
+    def keep(self, x: Any) -> Any:
+        """A raw operand as the derivative may need it after the user has gone on."""
+        return x
+
     @abstractmethod
     def link(self, rule: Rule, links: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
         """What ties `out` to the operands, of which at least one has a link; None if nothing does."""
+
+
+def private(x: Any) -> Any:
+    """An array that nobody else can write to: a copy, where the library's arrays can change."""
+    if isinstance(x, Traced) or not hasattr(x, "shape") or not is_mutable(x):
+        return snapshot(x)
+    return call("astype", x, dtype=x.dtype, copy=True, device=None)
 
 
 def owned(derivatives: list[Any], values: list[Any], taken: list[Any]) -> list[Any]:
@@ -65,8 +83,10 @@ def owned(derivatives: list[Any], values: list[Any], taken: list[Any]) -> list[A
     for d, value in zip(derivatives, values, strict=True):
         if not isinstance(d, Traced):
             backend = backend_of(d)
-            if id(d) in seen or type(d) is not type(value) or backend.is_view(d):
-                d = backend.xp.asarray(d, copy=True)
+            if id(d) in seen or backend.is_view(d):
+                d = call("astype", d, dtype=d.dtype, copy=True, device=None)
+            if hasattr(value, "__setitem__") and not hasattr(d, "__setitem__"):
+                d = backend.xp.asarray(d)  # a NumPy scalar, which is what functions of a 0-d array return
         seen.add(id(d))
         found.append(d)
     return found

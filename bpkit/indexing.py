@@ -28,7 +28,10 @@ def scatter_add(updates: Any, key: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _split(key: Any) -> tuple[tuple[Any, ...], list[Any]]:
-    parts = key if isinstance(key, tuple) else (key,)
+    # A list is copied, since the user may change it before the transpose reads it.
+    parts = [
+        list(part) if isinstance(part, list) else part for part in (key if isinstance(key, tuple) else (key,))
+    ]
     arrays = [part for part in parts if _is_array(part)]
     return tuple([_ARRAY if _is_array(part) else part for part in parts]), arrays
 

@@ -342,6 +342,10 @@ class use_backend:
         _override.set(self._selection)
 
     def __enter__(self) -> Selection:
+        # Made and entered in one line, it is selected already; entered a second time, it may not be.
+        if _override.get() is not self._selection:
+            self._before = _override.get()
+            _override.set(self._selection)
         return self._selection
 
     def __exit__(self, *exception: object) -> None:

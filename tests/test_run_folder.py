@@ -1,6 +1,7 @@
 """A run folder is the last save or the one before it, or it is refused; never something in between."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -450,3 +451,44 @@ def test_a_disk_that_is_really_full(small_disk: Path) -> None:
 
 
 REST = ("metrics", "step", "seconds", "epochs", "backend", "device")
+
+
+@pytest.mark.parametrize("name", [".state.json.tmp", ".metrics.jsonl.tmp", ".weights-1.safetensors.tmp"])
+def test_saving_follows_no_link_that_somebody_put_there(tmp_path, name):
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    run = Run.create(tmp_path / "run", SETTINGS, make_saved(0))
+    for link in {name.replace("-1", f"-{number}") for number in range(1, 4)}:
+        (tmp_path / "run" / link).symlink_to(precious)
+    run.save(make_saved(1))
+    assert precious.read_text() == "mine"
+
+
+def test_a_file_that_is_a_link_or_a_pipe_is_refused(tmp_path):
+    Run.create(tmp_path / "run", SETTINGS, make_saved(0))
+    for name in ("state.json", "settings.json", "metrics.jsonl"):
+        file = tmp_path / "run" / name
+        content = file.read_bytes()
+        file.rename(tmp_path / "elsewhere")
+        file.symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(CorruptRunError, match="not a plain file"):
+            Run.open(tmp_path / "run")
+        file.unlink()
+        file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "change", [{"weights": 5}, {"save": "x"}, {"metrics": {"bytes": "x"}}, {"step": None}]
+)
+def test_a_state_of_another_form_with_a_right_checksum(tmp_path, change):
+    Run.create(tmp_path / "run", SETTINGS, make_saved(0))
+    file = tmp_path / "run" / "state.json"
+    state = json.loads(file.read_text()) | change
+    if state["step"] is None:
+        del state["step"]
+    del state["sha256"]
+    content = json.dumps(state, indent=1) + "\n"
+    state["sha256"] = hashlib.sha256(content.encode()).hexdigest()
+    file.write_text(json.dumps(state, indent=1) + "\n")
+    with pytest.raises(CorruptRunError):
+        Run.open(tmp_path / "run")

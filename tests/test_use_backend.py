@@ -128,3 +128,13 @@ def test_threads_do_not_see_each_other() -> None:
         done.set()
         thread.join()
     assert seen == {"at start": None, "at end": "cpu"}
+
+
+def test_one_selection_may_be_entered_again() -> None:
+    chosen = registry.use_backend("numpy:cpu")
+    with chosen:
+        pass
+    before = registry.current()
+    with chosen as selection:
+        assert registry.current() is selection
+    assert registry.current() == before

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from bpkit import namespace as xp
-from bpkit.kinds import is_complex
+from bpkit.kinds import is_complex, is_inexact
 from bpkit.rules.cotangents import annihilating_product, finite_where_zero
 from bpkit.rules.registry import custom, elementwise, linear, no_gradient
 
@@ -30,6 +30,8 @@ def _power_by_base(x1: Any, x2: Any) -> Any:
         if x2 == 2:
             return 2 * x1
         return x2 * x1 ** (x2 - 1) if x2 else xp.zeros_like(x1)
+    if not is_inexact(x2):
+        x2 = xp.astype(x2, x1.dtype)  # x2 - 1 would wrap around where x2 is unsigned
     # The formula has 0 * 0**-1 at 0**0, where x1**0 is constant. Elsewhere it holds for x2 = 0 as well, and
     # there its own derivative by x2 is not 0.
     constant = xp.logical_and(x1 == 0, x2 == 0)
@@ -134,7 +136,7 @@ elementwise(
     "atan2",
     # Divided by the modulus twice, since its square overflows and underflows long before it does.
     x1=lambda x1, x2: x2 / xp.hypot(x1, x2) / xp.hypot(x1, x2),
-    x2=lambda x1, x2: -x1 / xp.hypot(x1, x2) / xp.hypot(x1, x2),
+    x2=lambda x1, x2: -(x1 / xp.hypot(x1, x2) / xp.hypot(x1, x2)),
 )
 
 

@@ -36,7 +36,7 @@ def write(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
     try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+        handle = _create(temporary)
         try:
             rest = memoryview(content)
             while rest:
@@ -48,6 +48,16 @@ def write(path: Path, content: bytes) -> None:
     except BaseException:
         remove(temporary)
         raise
+
+
+def _create(path: Path) -> int:
+    """Open a new file for writing; what an earlier process left, or a link put in its place, is removed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        return os.open(path, flags, 0o666)
+    except FileExistsError:
+        remove(path)
+        return os.open(path, flags, 0o666)
 
 
 def remove(path: Path) -> None:

@@ -188,10 +188,14 @@ class Run:
             manifest = _read(folder / STATE)
             try:
                 return cls._open(folder, manifest)
-            except CorruptRunError:
-                # The training that owns the folder may have saved, and deleted what `manifest` names.
-                if _read(folder / STATE) == manifest:
-                    raise
+            except CorruptRunError as error:
+                wrong = error
+            except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+                wrong = _corrupt(folder, f"has files of another form than bpkit {__version__} writes")
+                wrong.__cause__ = error
+            # The training that owns the folder may have saved, and deleted what `manifest` names.
+            if _read(folder / STATE) == manifest:
+                raise wrong
 
     @classmethod
     def _open(cls, folder: Path, manifest: bytes) -> "Run":
@@ -204,7 +208,7 @@ class Run:
         started = _parse(folder / SETTINGS, content)
         lines = _read(folder / METRICS)[: state["metrics"]["bytes"]]
         _check(folder / METRICS, lines, state["metrics"])
-        weights = folder / state["weights"]["file"]
+        weights = folder / _weights_name(int(state["save"]))
         content = _read(weights)
         _check(weights, content, state["weights"])
         try:
@@ -260,7 +264,7 @@ class Run:
             "device": saved.device,
             "settings": {"sha256": self._settings_digest},
             "metrics": {"bytes": len(lines), "sha256": files.sha256(lines)},
-            "weights": {"file": weights.name, "sha256": files.sha256(content)},
+            "weights": {"sha256": files.sha256(content)},
         }
         try:
             files.write(weights, content)
@@ -319,6 +323,8 @@ def _dump(value: object, indent: int | None = 1) -> bytes:
 
 
 def _read(path: Path) -> bytes:
+    if path.exists() and (path.is_symlink() or not path.is_file()):
+        raise _corrupt(path, "is not a plain file")
     try:
         return path.read_bytes()
     except FileNotFoundError as error:

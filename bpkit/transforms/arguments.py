@@ -9,7 +9,7 @@ import numpy as np
 from bpkit import tree
 from bpkit.array import Array, constant
 from bpkit.errors import ArgumentError, GradientCutError
-from bpkit.kinds import is_complex, is_inexact, is_mutable, is_real, raw
+from bpkit.kinds import is_complex, is_inexact, is_real, raw
 from bpkit.registry import by_type, common_backend, current
 from bpkit.trace import Trace, Traced, call, snapshot
 
@@ -21,7 +21,6 @@ __all__ = [
     "is_array",
     "is_real_scalar",
     "link_of",
-    "private",
     "split_aux",
     "title",
     "unwrap",
@@ -145,13 +144,6 @@ def wrap_constants(trace: Trace, value: Any) -> Any:
         return Array(snapshot(value), trace, None)
     leaves, structure = tree.flatten(value)
     return tree.unflatten(structure, [Array(snapshot(x), trace, None) if is_array(x) else x for x in leaves])
-
-
-def private(x: Any) -> Any:
-    """An array that nobody else can write to: a copy, where the library's arrays can change."""
-    if isinstance(x, Traced) or not is_mutable(x):
-        return snapshot(x)
-    return call("astype", x, dtype=x.dtype, copy=True, device=None)
 
 
 def link_of(trace: Trace, x: Any) -> Any:

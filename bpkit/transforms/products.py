@@ -6,7 +6,7 @@ from typing import Any
 from bpkit import tree
 from bpkit.array import Array
 from bpkit.backward import ReverseTrace, gradients
-from bpkit.derivative import owned
+from bpkit.derivative import owned, private
 from bpkit.errors import ArgumentError
 from bpkit.forward import ForwardTrace
 from bpkit.trace import Trace, snapshot
@@ -17,7 +17,6 @@ from bpkit.transforms.arguments import (
     describe,
     is_array,
     link_of,
-    private,
     split_aux,
     title,
     unwrap,
