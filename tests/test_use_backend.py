@@ -131,10 +131,10 @@ def test_threads_do_not_see_each_other() -> None:
 
 
 def test_one_selection_may_be_entered_again() -> None:
-    chosen = registry.use_backend("numpy:cpu")
+    chosen = use_backend("numpy:cpu")
     with chosen:
         pass
-    before = registry.current()
+    before = current()
     with chosen as selection:
-        assert registry.current() is selection
-    assert registry.current() == before
+        assert current() is selection
+    assert current() == before
