@@ -162,7 +162,7 @@ class Array(Traced):
         place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         while isinstance(x, Traced):
             if x._link is not None:
-                x._trace.cuts.append(f"{conversion}() at {place}")
+                x._trace.cuts[f"{conversion}() at {place}"] = None
                 cut = True
             x = x._value
         if cut:

@@ -71,8 +71,8 @@ class Trace(ABC):
         thread, so that the highest level among operands is the innermost.
     live : bool
         Whether its function is still running.
-    cuts : list of str
-        Places where a value that depends on the inputs was turned into a Python float.
+    cuts : dict of str to None
+        Places where a value that depends on the inputs was turned into a Python float, in order.
     """
 
     __slots__ = ("cuts", "level", "live")
@@ -82,7 +82,7 @@ class Trace(ABC):
     def __init__(self) -> None:
         self.level = next(_clock)
         self.live = False
-        self.cuts: list[str] = []
+        self.cuts: dict[str, None] = {}
 
     def __enter__(self) -> Self:
         self.live = True

@@ -213,6 +213,6 @@ def check_cuts(called: str, trace: Trace, outputs: Iterable[Any]) -> None:
     if trace.cuts and all(link_of(trace, x) is None for x in outputs):
         raise GradientCutError(
             f"{called}: the result does not depend on the inputs, because their values left through "
-            f"{'; '.join(dict.fromkeys(trace.cuts))}. Keep arrays as arrays there; if no gradient is "
+            f"{'; '.join(trace.cuts)}. Keep arrays as arrays there; if no gradient is "
             f"meant to flow, write bpkit.stop_gradient(x)"
         )
