@@ -396,7 +396,7 @@ run = Run.open({folder!r})
 print("ready", flush=True)
 epoch = run.saved.epoch
 while True:
-    epoch = epoch % 40 + 1
+    epoch += 1
     run.save(make_saved(epoch))
 """
 

@@ -189,7 +189,7 @@ def _find_in_cache() -> dict[str, Path]:
     except ImportError as error:
         raise MissingDataError(
             "mnist: no folder is named by root or BPKIT_DATA, and pooch, which downloads the files, is not "
-            f"installed; install it (pip install pooch) and try again, or {_advice()}"
+            f"installed; pip install pooch, or {_advice()}"
         ) from error
     cache = Path(pooch.os_cache("bpkit")) / "mnist"
     try:
