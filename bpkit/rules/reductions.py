@@ -60,7 +60,10 @@ custom(
 def _std_slope(x: Any, out: Any, axis: Axis, correction: float, keepdims: bool) -> Any:
     """The deviation over the standard deviation; 0 where that is 0, as at the origin of hypot."""
     spread = _restored(out, x.shape, axis, keepdims)
-    return _deviation(x, axis, correction) / xp.where(spread == 0, xp.ones_like(spread), spread)
+    deviation = _deviation(x, axis, correction)
+    # Centred twice: where the mean of equal numbers rounds, deviation and spread are that rounding error.
+    deviation = deviation - xp.mean(deviation, axis=axis, keepdims=True)
+    return deviation / xp.where(spread == 0, xp.ones_like(spread), spread)
 
 
 custom(
