@@ -8,6 +8,7 @@ A function with an array argument works in that array's library. Functions with 
 of a list …) use the current backend, see :func:`bpkit.registry.current`.
 """
 
+from bpkit.namespace import fft, special  # noqa: F401  extensions, reached as xp.fft and xp.special
 from bpkit.namespace.arithmetic import (
     abs,
     add,

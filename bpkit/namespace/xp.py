@@ -13,12 +13,13 @@ from typing import Any
 
 from bpkit import namespace, registry
 from bpkit._protocol import Backend
-from bpkit.namespace import dtypes
-from bpkit.namespace import linalg as linalg_functions
+from bpkit.namespace import dtypes, fft, linalg, special
 
 __all__ = ["Namespace", "namespace_of", "xp"]
 
 API_VERSION = "2025.12"
+CHAPTERS = {"fft": fft, "linalg": linalg, "special": special}
+"""The extensions, each a module of its own."""
 CREATION = ("arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros")
 """The functions that have no array argument to tell them the library."""
 
@@ -52,9 +53,11 @@ class Namespace(ModuleType):
             if backend is not None and exported in CREATION:
                 value = _on(backend, value)
             setattr(self, exported, value)
-        self.linalg = ModuleType(f"{name}.linalg", linalg_functions.__doc__)
-        for exported in linalg_functions.__all__:
-            setattr(self.linalg, exported, getattr(linalg_functions, exported))
+        for chapter, functions in CHAPTERS.items():
+            extension = ModuleType(f"{name}.{chapter}", functions.__doc__)
+            for exported in functions.__all__:
+                setattr(extension, exported, getattr(functions, exported))
+            setattr(self, chapter, extension)
 
     def __array_namespace_info__(self) -> Any:
         """What the library says about its devices and dtypes."""
@@ -81,7 +84,7 @@ class Namespace(ModuleType):
         library = self._library().xp
         here = [name for name in dtypes.NAMES if hasattr(library, name)]
         return sorted(
-            [*namespace.__all__, *here, "linalg", "__array_api_version__", "__array_namespace_info__"]
+            [*namespace.__all__, *here, *CHAPTERS, "__array_api_version__", "__array_namespace_info__"]
         )
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:

@@ -2,11 +2,14 @@
 
 from .case import Argument, Case, moving
 from .elementwise import CASES as _ELEMENTWISE
+from .fft import CASES as _FFT
+from .linalg import CASES as _LINALG
 from .reductions import CASES as _REDUCTIONS
 from .shapes import CASES as _SHAPES
+from .special import CASES as _SPECIAL
 from .stops import STOPS
 
 __all__ = ["CASES", "STOPS", "Argument", "Case", "moving"]
 
-CASES: list[Case] = [*_ELEMENTWISE, *_REDUCTIONS, *_SHAPES]
+CASES: list[Case] = [*_ELEMENTWISE, *_REDUCTIONS, *_SHAPES, *_LINALG, *_FFT, *_SPECIAL]
 """Every case; the first one of each function is its plainest."""

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def case(
     """A case; `call` says how the function is called, if not as ``xp.name(*arguments, **static)``."""
 
     def plain(xp: Any, *values: Any) -> Any:
-        return getattr(xp, name)(*values, **static)
+        return attrgetter(name)(xp)(*values, **static)
 
     shown = [label or _shown(x) for x in arguments] if not label else [label]
     shown += [f"{key}={value}" for key, value in static.items()]

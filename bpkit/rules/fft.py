@@ -1,0 +1,1 @@
+"""Derivatives of the Fourier transforms: linear, every one."""

@@ -1,0 +1,1 @@
+"""Derivatives of decompositions, inverses, determinants and norms of matrices."""

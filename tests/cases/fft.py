@@ -1,0 +1,7 @@
+"""Cases of xp.fft."""
+
+from .case import Case
+
+__all__ = ["CASES"]
+
+CASES: list[Case] = []

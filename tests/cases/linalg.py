@@ -1,0 +1,7 @@
+"""Cases of xp.linalg."""
+
+from .case import Case
+
+__all__ = ["CASES"]
+
+CASES: list[Case] = []
