@@ -6,11 +6,11 @@ from typing import Any
 from bpkit.array import Array, constant
 from bpkit.derivative import DerivativeTrace, owned, private
 from bpkit.graph import Node
-from bpkit.kinds import raw
+from bpkit.kinds import is_inexact, raw
 from bpkit.registry import backend_of
 from bpkit.rules.cotangents import cotangent_as
 from bpkit.rules.registry import Rule
-from bpkit.trace import Traced, call, snapshot
+from bpkit.trace import Trace, Traced, call, snapshot
 
 __all__ = ["ReverseTrace", "gradients"]
 
@@ -36,6 +36,29 @@ class ReverseTrace(DerivativeTrace):
         """The node of `out`."""
         edges = rule.edges(links, values, out, static)
         return Node(rule.name, out, edges) if edges else None
+
+    def links(
+        self,
+        rule: Rule,
+        links: list[Any],
+        values: list[Any],
+        out: tuple[Any, ...],
+        static: dict[str, Any],
+    ) -> list[Any]:
+        """A node for each result, which all lead to one node for the function."""
+        edges = rule.edges(links, values, out, static)
+        if not edges:
+            return [None] * len(out)
+        function = Node(rule.name, None, edges)
+        return [
+            Node(rule.name, part, [(function, _alone, (i, len(out)))]) if is_inexact(part) else None
+            for i, part in enumerate(out)
+        ]
+
+
+def _alone(g: Any, i: int, count: int) -> tuple[Any, ...]:
+    """The cotangents of all results of a function, of which one is `g` and nothing reached the others."""
+    return tuple([g if k == i else None for k in range(count)])
 
 
 def gradients(seeds: list[tuple[Node, Any]], inputs: list[Node], primals: list[Any], once: bool) -> list[Any]:
@@ -87,24 +110,54 @@ def _walk(seeds: list[tuple[Node, Any]], once: bool) -> dict[Node, Any]:
             continue
         if once:
             node.edges = []
+        trace = _trace_of(g)
+        if trace is not None:
+            g = _constant(g, trace)
         for parent, pull, saved in edges:
-            if isinstance(g, Traced):
-                saved = tuple([constant(x, g._trace) for x in saved])
+            if trace is not None:
+                saved = tuple([_constant(x, trace) for x in saved])
             _accumulate(pending, queue, parent, pull(g, *saved))
     return inputs
 
 
+def _trace_of(g: Any) -> Trace | None:
+    """Who watches the cotangent of a function, or the cotangents of its several results."""
+    if type(g) is tuple:
+        return next((part._trace for part in g if isinstance(part, Traced)), None)
+    return g._trace if isinstance(g, Traced) else None
+
+
+def _constant(x: Any, trace: Trace) -> Any:
+    if type(x) is tuple:
+        return tuple([constant(part, trace) for part in x])
+    return constant(x, trace)
+
+
 def _accumulate(pending: dict[int, tuple[Node, Any]], queue: list[int], node: Node, g: Any) -> None:
+    index = node.index
+    if node.shape is None:
+        if index in pending:
+            g = tuple([_sum(x, y) for x, y in zip(pending[index][1], g, strict=True)])
+        else:
+            heappush(queue, -index)
+        pending[index] = node, g
+        return
     if g.shape != node.shape:
         g = _sum_to(g, node.shape)
     if g.dtype != node.dtype:
         g = cotangent_as(g, node.dtype)
-    index = node.index
     if index in pending:
         g = pending[index][1] + g
     else:
         heappush(queue, -index)
     pending[index] = node, g
+
+
+def _sum(x: Any, y: Any) -> Any:
+    """The sum of two cotangents, of which None is zero."""
+    if x is None or y is None:
+        return y if x is None else x
+    return x + y
 
 
 def _sum_to(g: Any, shape: tuple[int, ...]) -> Any:

@@ -51,8 +51,9 @@ class DerivativeTrace(Trace):
         if depends and "dtype" in static and not is_inexact(out):
             depends = False
         rule = rule_of(name) if depends else None
-        if rule is None and type(out) is tuple:
-            return tuple([Array(part, self, None) for part in out])
+        if isinstance(out, tuple):
+            several = [None] * len(out) if rule is None else self.links(rule, links, values, out, static)
+            return tuple([Array(part, self, link) for part, link in zip(out, several, strict=True)])
         if rule is not None:
             link = self.link(rule, links, values, out, static)
         result = Array(out, self, link)
@@ -67,6 +68,17 @@ class DerivativeTrace(Trace):
     @abstractmethod
     def link(self, rule: Rule, links: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
         """What ties `out` to the operands, of which at least one has a link; None if nothing does."""
+
+    @abstractmethod
+    def links(
+        self,
+        rule: Rule,
+        links: list[Any],
+        values: list[Any],
+        out: tuple[Any, ...],
+        static: dict[str, Any],
+    ) -> list[Any]:
+        """The same for a function with several results: a link or None for each."""
 
 
 def private(x: Any) -> Any:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bpkit.derivative import DerivativeTrace
-from bpkit.kinds import raw
+from bpkit.kinds import is_inexact, raw
 from bpkit.registry import backend_of
 from bpkit.rules.cotangents import cotangent_as
 from bpkit.rules.registry import Rule
@@ -22,9 +22,28 @@ class ForwardTrace(DerivativeTrace):
     def link(self, rule: Rule, links: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
         """The tangent of `out`."""
         with backend_of(raw(out)).quiet():
-            t = rule.tangent(links, values, out, static)
-        if t is None:
-            return None
-        if t.shape != out.shape:
-            t = call("broadcast_to", t, shape=out.shape)
-        return t if t.dtype == out.dtype else cotangent_as(t, out.dtype)
+            return _fitting(rule.tangent(links, values, out, static), out)
+
+    def links(
+        self,
+        rule: Rule,
+        links: list[Any],
+        values: list[Any],
+        out: tuple[Any, ...],
+        static: dict[str, Any],
+    ) -> list[Any]:
+        """The tangent of each result that can have one."""
+        with backend_of(raw(out[0])).quiet():
+            ts = rule.tangent(links, values, out, static)
+            if ts is None:
+                return [None] * len(out)
+            return [_fitting(t, x) if is_inexact(x) else None for t, x in zip(ts, out, strict=True)]
+
+
+def _fitting(t: Any, out: Any) -> Any:
+    """A tangent with the shape and dtype of its value; None if it is zero."""
+    if t is None:
+        return None
+    if t.shape != out.shape:
+        t = call("broadcast_to", t, shape=out.shape)
+    return t if t.dtype == out.dtype else cotangent_as(t, out.dtype)

@@ -27,19 +27,22 @@ class Node:
     index : int
         Rises with time, so that parents have smaller ones: the topological order.
     shape, dtype
-        Those of the value, which its cotangent must have too.
+        Those of the value, which its cotangent must have too. None for the node of a function with several
+        results: each of them is a node of its own, with this one for a parent, and the cotangent of this
+        one is a tuple of theirs, None where nothing reached a result.
     edges : list of Edge
         Empty for an input.
     """
 
     __slots__ = ("dtype", "edges", "index", "name", "shape")
 
-    def __init__(self, name: str, value: Any, edges: list[Edge]) -> None:
+    def __init__(self, name: str, value: Any | None, edges: list[Edge]) -> None:
         self.name = name
         self.index = next(_clock)
-        self.shape = value.shape
-        self.dtype = value.dtype
+        self.shape: tuple[int, ...] | None = None if value is None else value.shape
+        self.dtype: Any = None if value is None else value.dtype
         self.edges = edges
 
     def __repr__(self) -> str:
-        return f"<{self.name} #{self.index} {self.dtype}{list(self.shape)}>"
+        kind = "several results" if self.shape is None else f"{self.dtype}{list(self.shape)}"
+        return f"<{self.name} #{self.index} {kind}>"

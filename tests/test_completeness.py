@@ -1,6 +1,7 @@
 """Nothing of the namespace is without a derivative that is tested, and the tests notice a wrong one."""
 
 import ast
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -149,8 +150,24 @@ class Mutant(Rule):
         for links, factor in zip(self._split(tangents), (self.factor, 1.0), strict=True):
             if any(t is not None for t in links):
                 t = self.rule.tangent(links, values, out, static)
-                parts += [] if t is None else [factor * t]
-        return sum(parts[1:], parts[0]) if parts else None
+                parts += [] if t is None else [t if factor == 1.0 else _scaled(t, factor)]
+        return functools.reduce(_added, parts) if parts else None
+
+
+def _scaled(t: Any, factor: float) -> Any:
+    """A tangent, or the tangents of several results, times a number."""
+    if isinstance(t, tuple):
+        return tuple([_scaled(part, factor) for part in t])
+    return None if t is None else factor * t
+
+
+def _added(t: Any, u: Any) -> Any:
+    """The sum of two tangents, or of those of several results; None is zero."""
+    if isinstance(t, tuple):
+        return tuple([_added(x, y) for x, y in zip(t, u, strict=True)])
+    if t is None or u is None:
+        return u if t is None else t
+    return t + u
 
 
 def differentiated(rule: Rule) -> list[int]:

@@ -53,7 +53,7 @@ class Rule(ABC):
 
     @abstractmethod
     def tangent(self, tangents: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
-        """The tangent of `out`; a tangent of None is zero, and at least one is not."""
+        """The tangent of `out`, a tuple of them for several results; None is zero, and not all given are."""
 
 
 def rule_of(name: str) -> Rule | None:
@@ -131,10 +131,17 @@ class _Elementwise(Rule):
 class _Structured(Rule):
     """Rules whose pulls are written out: linear maps and custom rules."""
 
-    def __init__(self, name: str, operands: tuple[str, ...], pulls: dict[str, Callable[..., Any]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        operands: tuple[str, ...],
+        pulls: dict[str, Callable[..., Any]],
+        shared: dict[str, Callable[..., Any]],
+    ) -> None:
         super().__init__(name, operands)
         self.variadic = operands[-1].startswith("*")
         self.pulls = pulls
+        self.shared = shared
         self.needs = {operand: _needs(pull)[1:] for operand, pull in pulls.items()}
 
     def named(self, values: list[Any]) -> dict[str, Any]:
@@ -150,39 +157,37 @@ class _Structured(Rule):
     def operand(self, position: int) -> str:
         return self.operands[position] if position < len(self.operands) - 1 else self.operands[-1].lstrip("*")
 
-    def gather(
-        self, needs: tuple[str, ...], position: int, values: list[Any], out: Any, static: dict[str, Any]
-    ) -> tuple[Any, ...]:
-        """What a function asks for by its parameters' names."""
-        named = self.named(values)
-        found = []
-        for need in needs:
-            if need in named:
-                found.append(named[need])
-            elif need in static:
-                found.append(static[need])
-            elif need == "out":
-                found.append(out)
-            elif need == "position":
-                found.append(position)
-            elif need == "out_shape":
-                found.append(out.shape)
-            elif need.endswith("_shape"):
-                found.append(_shape(named[need.removesuffix("_shape")]))
-            else:
-                raise KeyError(
-                    f"the rule of {self.name} asks for {need!r}, which is no operand and no argument"
-                )
-        return tuple(found)
+    def known(self, values: list[Any], out: Any, static: dict[str, Any]) -> dict[str, Any]:
+        """What functions may ask for by their parameters' names; :meth:`gather` adds what it works out."""
+        return {"out": out, **static, **self.named(values)}
+
+    def gather(self, needs: tuple[str, ...], position: int, known: dict[str, Any]) -> tuple[Any, ...]:
+        """What a function asks for, for the operand at `position`."""
+        return tuple([position if need == "position" else self.find(need, known) for need in needs])
+
+    def find(self, need: str, known: dict[str, Any]) -> Any:
+        """One thing asked for, worked out at most once for all operands of a call."""
+        if need in known:
+            return known[need]
+        if need in self.shared:
+            function = self.shared[need]
+            found = function(*[self.find(name, known) for name in _needs(function)])
+        elif need.endswith("_shape") and need.removesuffix("_shape") in known:
+            found = _shape(known[need.removesuffix("_shape")])
+        else:
+            raise KeyError(f"the rule of {self.name} asks for {need!r}, which is no operand and no argument")
+        known[need] = found
+        return found
 
     def edges(
         self, parents: list[Node | None], values: list[Any], out: Any, static: dict[str, Any]
     ) -> list[Edge]:
         found = []
+        known = self.known(values, out, static)
         for i, parent in enumerate(parents):
             operand = self.operand(i)
             if parent is not None and operand in self.pulls:
-                saved = self.gather(self.needs[operand], i, values, out, static)
+                saved = self.gather(self.needs[operand], i, known)
                 found.append((parent, self.pulls[operand], saved))
         return found
 
@@ -195,9 +200,14 @@ class _Linear(_Structured):
     """Linear in each differentiated operand by itself ("each"), or in all of them together ("jointly")."""
 
     def __init__(
-        self, name: str, operands: tuple[str, ...], jointly: bool, pulls: dict[str, Callable[..., Any]]
+        self,
+        name: str,
+        operands: tuple[str, ...],
+        jointly: bool,
+        pulls: dict[str, Callable[..., Any]],
+        shared: dict[str, Callable[..., Any]],
     ) -> None:
-        super().__init__(name, operands, pulls)
+        super().__init__(name, operands, pulls, shared)
         self.jointly = jointly
 
     def tangent(self, tangents: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
@@ -231,7 +241,7 @@ class _Custom(_Structured):
         jvp: Callable[..., Any],
         pulls: dict[str, Callable[..., Any]],
     ) -> None:
-        super().__init__(name, operands, pulls)
+        super().__init__(name, operands, pulls, {})
         self.jvp = jvp
         self.jvp_needs = _needs(jvp)[1:]
 
@@ -240,7 +250,8 @@ class _Custom(_Structured):
         if all(t is None for t in moving):
             return None
         return self.jvp(
-            moving[0] if len(moving) == 1 else moving, *self.gather(self.jvp_needs, 0, values, out, static)
+            moving[0] if len(moving) == 1 else moving,
+            *self.gather(self.jvp_needs, 0, self.known(values, out, static)),
         )
 
 
@@ -260,7 +271,14 @@ def elementwise(name: str, /, *, finite: bool = False, **partials: Partial | Lit
     _register(_Elementwise(name, finite, dict(partials)))
 
 
-def linear(name: str, /, *operands: str, jointly: bool = False, **transposes: Callable[..., Any]) -> None:
+def linear(
+    name: str,
+    /,
+    *operands: str,
+    jointly: bool = False,
+    shared: dict[str, Callable[..., Any]] | None = None,
+    **transposes: Callable[..., Any],
+) -> None:
     """Declare the transpose of a function that is linear in the named operands.
 
     The tangent needs no rule: it is the function itself, applied to one tangent after the other, or, if it is
@@ -273,10 +291,14 @@ def linear(name: str, /, *operands: str, jointly: bool = False, **transposes: Ca
         Names of all operands; may be left out where every operand has a transpose. ``"*arrays"`` stands for
         any number; its transpose then gets ``position``.
     jointly : bool
+    shared : dict of str to callable, optional
+        Functions of what a rule may need, by name. A transpose that has the name among its parameters gets
+        the result, which is worked out once for all operands: with any number of them, what takes one look at
+        each would otherwise take as many looks as there are pairs.
     **transposes
         ``operand=lambda g, …: cotangent``.
     """
-    _register(_Linear(name, operands or tuple(transposes), jointly, transposes))
+    _register(_Linear(name, operands or tuple(transposes), jointly, transposes, shared or {}))
 
 
 def custom(name: str, /, *operands: str, jvp: Callable[..., Any], **pulls: Callable[..., Any]) -> None:
@@ -292,6 +314,11 @@ def custom(name: str, /, *operands: str, jvp: Callable[..., Any], **pulls: Calla
         list of their tangents (None for zero).
     **pulls
         ``operand=lambda g, …: cotangent``.
+
+    Notes
+    -----
+    For a function with several results ``out`` is the tuple of them, `g` the tuple of their cotangents (None
+    where nothing depends on a result), and `jvp` returns a tuple of tangents (None for zero).
     """
     _register(_Custom(name, operands or tuple(pulls), jvp, pulls))
 
