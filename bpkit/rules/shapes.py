@@ -1,5 +1,6 @@
 """Derivatives of the functions that move, pick, repeat or convert elements: linear, every one."""
 
+from itertools import accumulate
 from typing import Any
 
 from bpkit import namespace as xp
@@ -14,15 +15,22 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(inverse)
 
 
-def _concat_part(g: Any, arrays_shape: tuple[tuple[int, ...], ...], position: int, axis: int | None) -> Any:
+def _concat_starts(arrays_shape: tuple[tuple[int, ...], ...], axis: int | None) -> tuple[int, ...]:
+    """Where each operand begins along the axis."""
+    lengths = [_size(shape) if axis is None else shape[axis] for shape in arrays_shape]
+    return (0, *accumulate(lengths))
+
+
+def _concat_part(
+    g: Any,
+    starts: tuple[int, ...],
+    arrays_shape: tuple[tuple[int, ...], ...],
+    position: int,
+    axis: int | None,
+) -> Any:
     """The slice of `g` that came from the operand at `position`."""
-    if axis is None:
-        lengths, axis = [_size(shape) for shape in arrays_shape], 0
-    else:
-        lengths = [shape[axis] for shape in arrays_shape]
-    start = sum(lengths[:position])
-    axis %= len(g.shape)
-    part = g[(*(slice(None),) * axis, slice(start, start + lengths[position]), ...)]
+    axis = (axis or 0) % len(g.shape)
+    part = g[(*(slice(None),) * axis, slice(starts[position], starts[position + 1]), ...)]
     return xp.reshape(part, arrays_shape[position])
 
 
@@ -43,7 +51,7 @@ linear("matrix_transpose", x=lambda g: xp.matrix_transpose(g))
 linear("broadcast_to", x=lambda g: g)
 linear("flip", x=lambda g, axis: xp.flip(g, axis=axis))
 linear("roll", x=lambda g, shift, axis: xp.roll(g, _negated(shift), axis=axis))
-linear("concat", "*arrays", jointly=True, arrays=_concat_part)
+linear("concat", "*arrays", jointly=True, shared={"starts": _concat_starts}, arrays=_concat_part)
 linear("tril", x=lambda g, k: xp.tril(g, k=k))
 linear("triu", x=lambda g, k: xp.triu(g, k=k))
 linear("astype", x=lambda g: g)
