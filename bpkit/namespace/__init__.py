@@ -80,6 +80,10 @@ from bpkit.namespace.creation import (
     zeros,
     zeros_like,
 )
+from bpkit.namespace.creation_from_arrays import (
+    from_dlpack,
+    meshgrid,
+)
 from bpkit.namespace.dtypes import (
     astype,
     can_cast,
@@ -102,6 +106,7 @@ from bpkit.namespace.extras import (
 )
 from bpkit.namespace.indexing import (
     take,
+    take_along_axis,
 )
 from bpkit.namespace.linalg import (
     matmul,
@@ -111,6 +116,7 @@ from bpkit.namespace.linalg import (
 )
 from bpkit.namespace.manipulation import (
     broadcast_arrays,
+    broadcast_shapes,
     broadcast_to,
     concat,
     expand_dims,
@@ -128,15 +134,24 @@ from bpkit.namespace.manipulation import (
 from bpkit.namespace.searching import (
     argmax,
     argmin,
+    count_nonzero,
     nonzero,
     searchsorted,
     where,
+)
+from bpkit.namespace.sets import (
+    isin,
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
 )
 from bpkit.namespace.sorting import (
     argsort,
     sort,
 )
 from bpkit.namespace.statistical import (
+    cumulative_prod,
     cumulative_sum,
     max,
     mean,
@@ -174,6 +189,7 @@ from bpkit.namespace.transcendental import (
 from bpkit.namespace.utility import (
     all,
     any,
+    diff,
 )
 
 __all__ = [
@@ -201,6 +217,7 @@ __all__ = [
     "bitwise_right_shift",
     "bitwise_xor",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_to",
     "can_cast",
     "ceil",
@@ -210,7 +227,10 @@ __all__ = [
     "copysign",
     "cos",
     "cosh",
+    "count_nonzero",
+    "cumulative_prod",
     "cumulative_sum",
+    "diff",
     "divide",
     "dtype_of",
     "e",
@@ -226,6 +246,7 @@ __all__ = [
     "flip",
     "floor",
     "floor_divide",
+    "from_dlpack",
     "full",
     "full_like",
     "greater",
@@ -236,6 +257,7 @@ __all__ = [
     "inf",
     "isdtype",
     "isfinite",
+    "isin",
     "isinf",
     "isnan",
     "less",
@@ -258,6 +280,7 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "meshgrid",
     "min",
     "minimum",
     "moveaxis",
@@ -302,6 +325,7 @@ __all__ = [
     "subtract",
     "sum",
     "take",
+    "take_along_axis",
     "tan",
     "tanh",
     "tensordot",
@@ -309,6 +333,10 @@ __all__ = [
     "tril",
     "triu",
     "trunc",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
     "unstack",
     "var",
     "vecdot",

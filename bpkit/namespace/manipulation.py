@@ -15,10 +15,12 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from bpkit._protocol import RawArray
 from bpkit.errors import ShapeError
 from bpkit.evaluate import definition
+from bpkit.namespace.indexing import take
 from bpkit.trace import call
 
 __all__ = [
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_to",
     "concat",
     "expand_dims",
@@ -61,6 +63,31 @@ def broadcast_arrays(*arrays: RawArray) -> tuple[RawArray, ...]:
     """
     shape = np.broadcast_shapes(*(x.shape for x in arrays))
     return tuple(x if x.shape == shape else broadcast_to(x, shape) for x in arrays)
+
+
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that arrays of these shapes have together.
+
+    Parameters
+    ----------
+    *shapes : tuple of int
+
+    Returns
+    -------
+    tuple of int
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.broadcast_shapes((2, 1), (3,))
+    (2, 3)
+    """
+    return np.broadcast_shapes(*shapes)
 
 
 def broadcast_to(x: RawArray, /, shape: tuple[int, ...]) -> RawArray:
@@ -237,14 +264,17 @@ def permute_dims(x: RawArray, /, axes: tuple[int, ...]) -> RawArray:
     return call("permute_dims", x, axes=axes)
 
 
-def repeat(x: RawArray, repeats: int, /, *, axis: int | None = None) -> RawArray:
+def repeat(x: RawArray, repeats: int | RawArray, /, *, axis: int | None = None) -> RawArray:
     """`x` with each element repeated along an axis.
+
+    Derivative: the sum of the cotangents of an element's copies.
 
     Parameters
     ----------
     x : array of any shape and dtype
-    repeats : int
-        How often, equally for all elements; the standard's array of repeats is not supported.
+    repeats : int or one-dimensional integer array
+        How often, equally for all elements or for each along `axis`; with an array the shape of the result
+        depends on values.
     axis : int, optional
         None flattens `x` first.
 
@@ -255,29 +285,42 @@ def repeat(x: RawArray, repeats: int, /, *, axis: int | None = None) -> RawArray
     Raises
     ------
     TypeError
-        If `repeats` is no single int.
+        If `repeats` is neither an int nor an array.
+    ShapeError
+        If `repeats` is a negative int.
 
     Examples
     --------
     >>> from bpkit import xp
     >>> xp.repeat(xp.asarray([1, 2]), 3)
     array([1, 1, 1, 2, 2, 2])
+    >>> xp.repeat(xp.asarray([1, 2]), xp.asarray([3, 1]))
+    array([1, 1, 1, 2])
     """
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    place = normalize_axis_index(axis, x.ndim, "repeat")
+    if hasattr(repeats, "shape"):
+        return take(x, call("repeated_places", repeats, length=x.shape[place]), axis=place)
     try:
         times = operator.index(repeats)
     except TypeError:
         raise TypeError(
-            f"repeat: repeats must be an int, one for all elements, got {repeats!r}; "
-            "for one count per element use take(x, indices, axis=axis)"
+            f"repeat: repeats must be an int or an integer array, got {repeats!r}; "
+            "make an array of it first: xp.asarray(repeats)"
         ) from None
     if times < 0:
         raise ShapeError(f"repeat: repeats must not be negative, got {times}")
-    if axis is None:
-        x, axis = reshape(x, (-1,)), 0
-    place = normalize_axis_index(axis, x.ndim, "repeat")
     before, length, after = tuple(x.shape[:place]), x.shape[place], tuple(x.shape[place + 1 :])
     column = reshape(x, (*before, length, 1, *after))
     return reshape(broadcast_to(column, (*before, length, times, *after)), (*before, length * times, *after))
+
+
+@definition("repeated_places")
+def _repeated_places(xp: Any, repeats: RawArray, *, length: int) -> RawArray:
+    """The index of the element that each element of the result repeats."""
+    # Arrays that JAX traces have no device.
+    return xp.repeat(xp.arange(length, device=getattr(repeats, "device", None)), repeats)
 
 
 def reshape(x: RawArray, /, shape: tuple[int, ...], *, copy: bool | None = None) -> RawArray:

@@ -10,7 +10,7 @@ from bpkit._protocol import RawArray
 from bpkit.evaluate import definition
 from bpkit.trace import call
 
-__all__ = ["argmax", "argmin", "nonzero", "searchsorted", "where"]
+__all__ = ["argmax", "argmin", "count_nonzero", "nonzero", "searchsorted", "where"]
 
 
 def argmax(x: RawArray, /, *, axis: int | None = None, keepdims: bool = False) -> RawArray:
@@ -61,6 +61,33 @@ def argmin(x: RawArray, /, *, axis: int | None = None, keepdims: bool = False) -
     return call("argmin", x, axis=axis, keepdims=keepdims)
 
 
+def count_nonzero(
+    x: RawArray, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+) -> RawArray:
+    """Number of elements along `axis` that are not zero; no derivative.
+
+    Parameters
+    ----------
+    x : array of any shape and dtype
+        NaN is not zero.
+    axis : int or tuple of int, optional
+        None counts in the whole array.
+    keepdims : bool
+        Keep the reduced axes with length 1.
+
+    Returns
+    -------
+    integer array
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.count_nonzero(xp.asarray([[0.0, 3.0], [0.0, 0.0]]), axis=1)
+    array([1, 0])
+    """
+    return call("count_nonzero", x, axis=axis, keepdims=keepdims)
+
+
 def nonzero(x: RawArray, /) -> tuple[RawArray, ...]:
     """Indices of the elements that are not zero, one array per axis; no derivative.
 
@@ -96,7 +123,7 @@ def searchsorted(
     Parameters
     ----------
     x1 : one-dimensional array, real numeric, sorted
-    x2 : array of any shape, real numeric
+    x2 : array of any shape, real numeric, or Python number
     side : "left" or "right"
         Before or after elements that are equal.
     sorter : one-dimensional integer array, optional

@@ -14,7 +14,38 @@ from bpkit.evaluate import definition
 from bpkit.namespace.dtypes import dtype_for
 from bpkit.trace import call
 
-__all__ = ["cumulative_sum", "max", "mean", "min", "prod", "std", "sum", "var"]
+__all__ = ["cumulative_prod", "cumulative_sum", "max", "mean", "min", "prod", "std", "sum", "var"]
+
+
+def cumulative_prod(
+    x: RawArray, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> RawArray:
+    """Product of all elements up to and including each, along one axis.
+
+    Derivative: for each element and each product that it is in, the product of the others, also where
+    elements are zero.
+
+    Parameters
+    ----------
+    x : array of any dtype but bool, at least one axis
+    axis : int, optional
+        May be left out when `x` has one axis.
+    dtype : dtype or str, optional
+        None multiplies small integers in the default integer dtype and everything else in its own.
+    include_initial : bool
+        Put a one first, so that the axis gets one longer.
+
+    Returns
+    -------
+    array of `x`'s shape, one longer along `axis` with `include_initial`
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.cumulative_prod(xp.asarray([1.0, 2.0, 3.0]))
+    array([1., 2., 6.])
+    """
+    return call("cumulative_prod", x, axis=axis, dtype=dtype_for(x, dtype), include_initial=include_initial)
 
 
 def cumulative_sum(

@@ -1,17 +1,21 @@
-"""Truth of whole arrays; no derivatives.
+"""Truth of whole arrays, and differences.
 
 Chapter "Utility Functions" of the standard:
 https://data-apis.org/array-api/2025.12/API_specification/utility_functions.html
 """
 
+from numpy.lib.array_utils import normalize_axis_index
+
 from bpkit._protocol import RawArray
+from bpkit.errors import ShapeError
+from bpkit.namespace.manipulation import concat
 from bpkit.trace import call
 
-__all__ = ["all", "any"]
+__all__ = ["all", "any", "diff"]
 
 
 def all(x: RawArray, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> RawArray:
-    """Whether every element along `axis` is true.
+    """Whether every element along `axis` is true; no derivative.
 
     Parameters
     ----------
@@ -37,7 +41,7 @@ def all(x: RawArray, /, *, axis: int | tuple[int, ...] | None = None, keepdims: 
 
 
 def any(x: RawArray, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> RawArray:
-    """Whether at least one element along `axis` is true.
+    """Whether at least one element along `axis` is true; no derivative.
 
     Parameters
     ----------
@@ -60,3 +64,55 @@ def any(x: RawArray, /, *, axis: int | tuple[int, ...] | None = None, keepdims: 
     array([ True, False])
     """
     return call("any", x, axis=axis, keepdims=keepdims)
+
+
+def diff(
+    x: RawArray,
+    /,
+    *,
+    axis: int = -1,
+    n: int = 1,
+    prepend: RawArray | None = None,
+    append: RawArray | None = None,
+) -> RawArray:
+    """The `n`-th difference of neighbours along one axis.
+
+    Derivative: 1 for an element and -1 for the one before it, `n` times.
+
+    Parameters
+    ----------
+    x : array of any dtype but bool, at least one axis
+    axis : int
+    n : int
+        How often differences are taken; 0 leaves `x` as it is.
+    prepend, append : array of `x`'s shape except along `axis`, optional
+        Put before and after `x` first.
+
+    Returns
+    -------
+    array of `x`'s dtype, shorter by `n` along `axis`
+        Empty where nothing is left.
+
+    Raises
+    ------
+    IndexError
+        If `x` has no such axis.
+    ShapeError
+        If `n` is negative.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.diff(xp.asarray([1.0, 4.0, 9.0]), prepend=xp.asarray([0.0]))
+    array([1., 3., 5.])
+    """
+    if n < 0:
+        raise ShapeError(f"diff: n must not be negative, got {n}")
+    place = normalize_axis_index(axis, x.ndim, "diff")
+    parts = [part for part in (prepend, x, append) if part is not None]
+    if len(parts) > 1:
+        x = concat(parts, axis=place)
+    before = (slice(None),) * place
+    for _ in range(min(n, x.shape[place])):
+        x = x[(*before, slice(1, None), ...)] - x[(*before, slice(None, -1), ...)]
+    return x

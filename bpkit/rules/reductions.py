@@ -3,6 +3,7 @@
 from typing import Any
 
 from bpkit import namespace as xp
+from bpkit.kinds import is_complex
 from bpkit.rules.cotangents import annihilating_product
 from bpkit.rules.registry import custom, linear, no_gradient
 
@@ -43,7 +44,9 @@ linear(
 
 
 def _deviation(x: Any, axis: Axis, correction: float) -> Any:
-    return (x - xp.mean(x, axis=axis, keepdims=True)) / (_count(x.shape, axis) - correction)
+    # Some libraries have the variance of complex numbers, the mean of |x - mean(x)|**2.
+    deviation = (x - xp.mean(x, axis=axis, keepdims=True)) / (_count(x.shape, axis) - correction)
+    return xp.conj(deviation) if is_complex(x) else deviation
 
 
 custom(
@@ -147,8 +150,10 @@ def _others(x: Any) -> Any:
     return xp.reshape(xp.stack([rest * odd, rest * even], axis=-1), x.shape)[..., :length]
 
 
-def _prod_slope(x: Any, axis: Axis) -> Any:
+def _prod_slope(x: Any, axis: Axis, dtype: Any) -> Any:
     """The product of all other elements that are reduced together with each."""
+    if dtype is not None and dtype != x.dtype:
+        x = xp.astype(x, dtype)
     reduced = _axes(axis, len(x.shape))
     order = (*[k for k in range(len(x.shape)) if k not in reduced], *reduced)
     moved = xp.permute_dims(x, order)
@@ -161,22 +166,12 @@ def _prod_slope(x: Any, axis: Axis) -> Any:
 custom(
     "prod",
     x=lambda g, x, axis, keepdims: annihilating_product(
-        _restored(g, x.shape, axis, keepdims), _prod_slope(x, axis)
+        _restored(g, x.shape, axis, keepdims), _prod_slope(x, axis, g.dtype)
     ),
     jvp=lambda t, x, axis, keepdims, dtype: xp.sum(
-        annihilating_product(t, _prod_slope(x, axis)), axis=axis, keepdims=keepdims, dtype=dtype
+        annihilating_product(t, _prod_slope(x, axis, dtype)), axis=axis, keepdims=keepdims, dtype=dtype
     ),
 )
-
-
-def _cumulative_sum_transpose(g: Any, axis: int | None, include_initial: bool) -> Any:
-    axis = (axis or 0) % len(g.shape)
-    if include_initial:
-        g = g[(*(slice(None),) * axis, slice(1, None))]
-    return xp.flip(xp.cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis)
-
-
-linear("cumulative_sum", x=_cumulative_sum_transpose)
 no_gradient("all", "any")
 
 # The matrix product: for matrices, g @ x2.mT and x1.mT @ g; a vector is a matrix of one row or column.

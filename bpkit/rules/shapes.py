@@ -5,6 +5,7 @@ from typing import Any
 
 from bpkit import namespace as xp
 from bpkit.indexing import fill, getitem, scatter_add
+from bpkit.namespace.indexing import add_along_axis
 from bpkit.rules.registry import custom, linear, no_gradient
 
 
@@ -66,6 +67,18 @@ def _take_transpose(g: Any, x_shape: tuple[int, ...], indices: Any, axis: int | 
 
 linear("take", "x", "indices", x=_take_transpose)
 linear(
+    "take_along_axis",
+    "x",
+    "indices",
+    x=lambda g, x_shape, indices, axis: add_along_axis(g, indices, x_shape, axis),
+)
+linear(
+    "add_along_axis",
+    "updates",
+    "indices",
+    updates=lambda g, indices, axis: xp.take_along_axis(g, indices, axis=axis),
+)
+linear(
     "getitem",
     "x",
     "*indices",
@@ -81,25 +94,16 @@ linear(
 # Order. sort(x) is x read at its argsort, which stays put under a small change of x.
 
 
-def _along(order: Any, axis: int) -> tuple[Any, ...]:
-    """The key that reads an array at `order` along an axis: that, and every other axis in its own order."""
-    key = []
-    for k in range(len(order.shape)):
-        ascending = xp.cumulative_sum(xp.ones_like(order), axis=k) - 1
-        key.append(order if k == axis % len(order.shape) else ascending)
-    return tuple(key)
+def _sort_transpose(g: Any, x: Any, axis: int, descending: bool, stable: bool) -> Any:
+    return add_along_axis(g, xp.argsort(x, axis=axis, descending=descending, stable=stable), g.shape, axis)
 
 
-def _order(x: Any, axis: int, descending: bool, stable: bool) -> tuple[Any, ...]:
-    return _along(xp.argsort(x, axis=axis, descending=descending, stable=stable), axis)
+def _sort_jvp(t: Any, x: Any, axis: int, descending: bool, stable: bool) -> Any:
+    order = xp.argsort(x, axis=axis, descending=descending, stable=stable)
+    return xp.take_along_axis(t, order, axis=axis)
 
 
-custom(
-    "sort",
-    x=lambda g, x, x_shape, axis, descending, stable: scatter_add(
-        g, _order(x, axis, descending, stable), x_shape
-    ),
-    jvp=lambda t, x, axis, descending, stable: getitem(t, _order(x, axis, descending, stable)),
-)
-no_gradient("argsort", "argmax", "argmin", "nonzero", "searchsorted")
+custom("sort", x=_sort_transpose, jvp=_sort_jvp)
+no_gradient("argsort", "argmax", "argmin", "count_nonzero", "isin", "nonzero", "searchsorted")
+no_gradient("repeated_places", "unique_all", "unique_counts", "unique_inverse", "unique_values")
 no_gradient("zeros_like", "ones_like", "empty_like", "full_like")

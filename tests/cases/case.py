@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from bpkit._protocol import Capability
+
 __all__ = ["Argument", "Case", "case", "moving"]
 
 Values = np.ndarray[Any, Any]
@@ -62,6 +64,8 @@ class Case:
         Whether a library's own namespace understands the same call.
     not_on : tuple of str
         Backends whose library refuses the call.
+    needs : tuple of Capability
+        What the call itself asks of a library that some lack; a derivative may not ask for more.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Case:
     arguments: tuple[Any, ...]
     library: bool = True
     not_on: tuple[str, ...] = ()
+    needs: tuple[Capability, ...] = ()
 
     def __repr__(self) -> str:
         return f"{self.name}-{self.label}"
@@ -96,6 +101,7 @@ def case(
     call: Callable[..., Any] | None = None,
     library: bool = True,
     not_on: tuple[str, ...] = (),
+    needs: tuple[Capability, ...] = (),
     **static: Any,
 ) -> Case:
     """A case; `call` says how the function is called, if not as ``xp.name(*arguments, **static)``."""
@@ -105,7 +111,7 @@ def case(
 
     shown = [label or _shown(x) for x in arguments] if not label else [label]
     shown += [f"{key}={value}" for key, value in static.items()]
-    return Case(name, " ".join(shown), call or plain, arguments, library, not_on)
+    return Case(name, " ".join(shown), call or plain, arguments, library, not_on, needs)
 
 
 def _shown(x: Any) -> str:

@@ -41,10 +41,16 @@ STOPS: dict[str, Callable[..., Any]] = {
     "all": lambda xp, x: xp.all(x > 0.0, axis=0),
     "any": lambda xp, x: xp.any(x > 0.0, axis=0),
     "bitwise_invert": lambda xp, x: xp.bitwise_invert(_whole(xp, x)),
+    "count_nonzero": lambda xp, x: xp.count_nonzero(x, axis=0),
     "full_like": lambda xp, x: xp.full_like(x, 2.0),
+    "isin": lambda xp, x: xp.isin(_whole(xp, x), 1),
     "logical_not": lambda xp, x: xp.logical_not(x > 0.0),
     "nonzero": lambda xp, x: xp.nonzero(x)[0],
     "one_hot": lambda xp, x: xp.one_hot(xp.astype(x > 0.0, "int64"), 3),
+    "repeated_places": lambda xp, x: xp.repeat(_whole(xp, x) * 0, xp.abs(_whole(xp, x))),
     "searchsorted": lambda xp, x: xp.searchsorted(xp.sort(x), x),
+    "unique_all": lambda xp, x: xp.unique_all(x).indices,
+    "unique_counts": lambda xp, x: xp.unique_counts(x).counts,
+    "unique_inverse": lambda xp, x: xp.unique_inverse(x).inverse_indices,
 }
 """``STOPS[name](xp, x)`` for a floating `x` with one axis."""
