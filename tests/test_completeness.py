@@ -19,6 +19,7 @@ from bpkit.rules.registry import RULES, Rule
 
 CASED = {case.name for case in CASES}
 WITHOUT_ARRAYS = {
+    *("fft.fftfreq", "fft.rfftfreq"),
     *("arange", "broadcast_shapes", "empty", "eye", "linspace", "ones", "zeros"),
     *("can_cast", "dtype_of", "finfo", "iinfo", "isdtype", "result_type"),
 }

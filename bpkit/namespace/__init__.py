@@ -131,6 +131,10 @@ from bpkit.namespace.manipulation import (
     tile,
     unstack,
 )
+from bpkit.namespace.padding import (
+    pad,
+    sliding_window_view,
+)
 from bpkit.namespace.searching import (
     argmax,
     argmin,
@@ -294,6 +298,7 @@ __all__ = [
     "one_hot",
     "ones",
     "ones_like",
+    "pad",
     "permute_dims",
     "pi",
     "positive",
@@ -313,6 +318,7 @@ __all__ = [
     "signbit",
     "sin",
     "sinh",
+    "sliding_window_view",
     "softmax",
     "softplus",
     "sort",

@@ -20,7 +20,7 @@ __all__ = ["Namespace", "namespace_of", "xp"]
 API_VERSION = "2025.12"
 CHAPTERS = {"fft": fft, "linalg": linalg, "special": special}
 """The extensions, each a module of its own."""
-CREATION = ("arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros")
+CREATION = ("arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros", "fftfreq", "rfftfreq")
 """The functions that have no array argument to tell them the library."""
 
 
@@ -48,16 +48,19 @@ class Namespace(ModuleType):
     def __init__(self, name: str, backend: Backend | None = None) -> None:
         super().__init__(name, f"The array-API namespace of {'bpkit' if backend is None else backend.name}.")
         self._backend = backend
-        for exported in namespace.__all__:
-            value = getattr(namespace, exported)
-            if backend is not None and exported in CREATION:
-                value = _on(backend, value)
-            setattr(self, exported, value)
+        self._fill(self, namespace)
         for chapter, functions in CHAPTERS.items():
             extension = ModuleType(f"{name}.{chapter}", functions.__doc__)
-            for exported in functions.__all__:
-                setattr(extension, exported, getattr(functions, exported))
+            self._fill(extension, functions)
             setattr(self, chapter, extension)
+
+    def _fill(self, module: ModuleType, functions: ModuleType) -> None:
+        """Give a module the functions of another; those that make arrays make them with this backend."""
+        for exported in functions.__all__:
+            value = getattr(functions, exported)
+            if self._backend is not None and exported in CREATION:
+                value = _on(self._backend, value)
+            setattr(module, exported, value)
 
     def __array_namespace_info__(self) -> Any:
         """What the library says about its devices and dtypes."""

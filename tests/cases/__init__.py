@@ -2,6 +2,7 @@
 
 from .case import Argument, Case, moving
 from .elementwise import CASES as _ELEMENTWISE
+from .extras import CASES as _EXTRAS
 from .fft import CASES as _FFT
 from .linalg import CASES as _LINALG
 from .reductions import CASES as _REDUCTIONS
@@ -11,5 +12,5 @@ from .stops import STOPS
 
 __all__ = ["CASES", "STOPS", "Argument", "Case", "moving"]
 
-CASES: list[Case] = [*_ELEMENTWISE, *_REDUCTIONS, *_SHAPES, *_LINALG, *_FFT, *_SPECIAL]
+CASES: list[Case] = [*_ELEMENTWISE, *_REDUCTIONS, *_SHAPES, *_LINALG, *_FFT, *_SPECIAL, *_EXTRAS]
 """Every case; the first one of each function is its plainest."""

@@ -1,0 +1,68 @@
+"""What networks need and the standard lacks: NumPy's values in every library, and the errors."""
+
+import itertools
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from cases.extras import CASES
+
+from bpkit import xp
+from bpkit._protocol import Backend
+from bpkit.errors import ShapeError
+
+MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
+WIDTHS = (0, 2, (1, 3), ((1, 0), (0, 2)), ((5, 4),), ((2,), (0,)), [[9, 0], [0, 8]])
+
+
+NUMPY = SimpleNamespace(
+    **{**vars(np), "sliding_window_view": np.lib.stride_tricks.sliding_window_view},
+)
+"""NumPy, with its functions under the names that they have in bpkit."""
+
+
+@pytest.mark.parametrize("name", sorted({case.name for case in CASES}))
+def test_values_and_dtypes_are_numpys(name: str, backend: Backend) -> None:
+    for case in CASES:
+        if case.name != name or backend.name in case.not_on:
+            continue
+        values = case.values()
+        expected = np.asarray(case.fun(NUMPY, *values))
+        placed = [backend.from_host(x) if isinstance(x, np.ndarray) else x for x in values]
+        found = backend.to_host(case.fun(xp, *placed))
+        assert found.dtype == expected.dtype, case
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13, err_msg=repr(case))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_padding_is_numpys(mode: Any, backend: Backend) -> None:
+    for shape, width in itertools.product([(2, 3), (1, 4), (3, 1)], WIDTHS):
+        x = np.arange(1, np.prod(shape) + 1, dtype=np.int64).reshape(shape)
+        found = backend.to_host(xp.pad(backend.from_host(x), width, mode))
+        np.testing.assert_array_equal(found, np.pad(x, width, mode), err_msg=f"{shape} {width}", strict=True)
+
+
+def test_padding_says_what_does_not_fit() -> None:
+    x = np.ones((2, 3))
+    for width in ((1, 2, 3), ((1, 2), (3, 4), (5, 6)), -1, (0, -1), 1.5, ((1, 2), (3,))):
+        with pytest.raises(ShapeError, match=r"pad: pad_width=.* for x with shape \(2, 3\); expected"):
+            xp.pad(x, width)  # type: ignore[arg-type]
+    with pytest.raises(IndexError, match="pad: axis 2 is out of bounds"):
+        xp.pad(x, {2: 1})
+    with pytest.raises(ValueError, match=r"mode='mean'; expected 'constant' or one of .*'edge', 'reflect'"):
+        xp.pad(x, 1, mode="mean")  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match=r"none along axis 0 of its shape \(0, 3\); only mode='constant'"):
+        xp.pad(x[:0], 1, mode="edge")
+
+
+def test_windows_say_what_does_not_fit() -> None:
+    x = np.ones((2, 3))
+    with pytest.raises(ShapeError, match=r"window_shape=2 has 1 lengths for the 2 axes \(0, 1\)"):
+        xp.sliding_window_view(x, 2)
+    with pytest.raises(ShapeError, match=r"window_shape=\(3, 3\) along axes \(0, 1\) does not fit"):
+        xp.sliding_window_view(x, (3, 3))
+    with pytest.raises(ShapeError, match="does not fit"):
+        xp.sliding_window_view(x, -1, axis=0)
+    with pytest.raises(IndexError, match="axis 2 is out of bounds"):
+        xp.sliding_window_view(x, 1, axis=2)
