@@ -150,6 +150,7 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("broadcast_to", (X, (4, 2, 3)), {}),
     *(("concat", ([X, Y],), {"axis": axis}) for axis in (None, 0, -1)),
     *(("expand_dims", (X, axis), {}) for axis in (0, 1, 2, -1, -3)),
+    ("expand_dims", (X, (0, -1)), {}),
     *(("flip", (X,), {"axis": axis}) for axis in (None, 0, -1, (0, 1))),
     ("moveaxis", (X[None], 0, -1), {}),
     ("moveaxis", (X[None], (0, 1), (-1, 0)), {}),

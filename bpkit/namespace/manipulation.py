@@ -151,18 +151,18 @@ def _concat(xp: Any, *arrays: RawArray, axis: int | None) -> RawArray:
     return xp.concat(arrays, axis=axis)
 
 
-def expand_dims(x: RawArray, /, axis: int) -> RawArray:
-    """`x` with a new axis of length 1.
+def expand_dims(x: RawArray, /, axis: int | tuple[int, ...]) -> RawArray:
+    """`x` with a new axis of length 1, or several.
 
     Parameters
     ----------
     x : array of any shape and dtype
-    axis : int
-        Where the new axis stands in the result.
+    axis : int or tuple of int
+        Where the new axes stand in the result.
 
     Returns
     -------
-    array of `x`'s dtype with one axis more
+    array of `x`'s dtype with these axes more
 
     Raises
     ------
@@ -176,8 +176,11 @@ def expand_dims(x: RawArray, /, axis: int) -> RawArray:
     array([[1],
            [2]])
     """
-    place = normalize_axis_index(axis, x.ndim + 1, "expand_dims")
-    return reshape(x, (*x.shape[:place], 1, *x.shape[place:]))
+    new = axis if isinstance(axis, tuple) else (axis,)
+    shape = list(x.shape)
+    for place in sorted(normalize_axis_tuple(new, x.ndim + len(new), "expand_dims")):
+        shape.insert(place, 1)
+    return reshape(x, tuple(shape))
 
 
 def flip(x: RawArray, /, *, axis: int | tuple[int, ...] | None = None) -> RawArray:
@@ -249,7 +252,7 @@ def permute_dims(x: RawArray, /, axes: tuple[int, ...]) -> RawArray:
     ----------
     x : array of any shape and dtype
     axes : tuple of int
-        Every axis of `x` once, in the new order.
+        Every axis of `x` once, in the new order; negative ones count from the end.
 
     Returns
     -------
@@ -261,7 +264,8 @@ def permute_dims(x: RawArray, /, axes: tuple[int, ...]) -> RawArray:
     >>> xp.permute_dims(xp.zeros((2, 3, 4)), (2, 0, 1)).shape
     (4, 2, 3)
     """
-    return call("permute_dims", x, axes=axes)
+    # Not every library counts from the end yet, which the standard has since 2025.12.
+    return call("permute_dims", x, axes=tuple([axis + x.ndim if axis < 0 else axis for axis in axes]))
 
 
 def repeat(x: RawArray, repeats: int | RawArray, /, *, axis: int | None = None) -> RawArray:

@@ -66,13 +66,15 @@ class Reference(NamedTuple):
     jacobian: Values
 
 
-def problem(case: Case, backend: Backend, narrow: bool = False, xp: Any = namespace) -> Problem:
+def problem(
+    case: Case, backend: Backend, narrow: bool = False, xp: Any = namespace, device: Any = None
+) -> Problem:
     """A case in the arrays of a backend; `narrow` makes float64 and complex128 ones float32 and complex64."""
     values = case.values()
     where = moving(case)
     if narrow:
         values = [_narrow(x) if isinstance(x, np.ndarray) else x for x in values]
-    placed = [backend.from_host(x) if isinstance(x, np.ndarray) else x for x in values]
+    placed = [backend.from_host(x, device) if isinstance(x, np.ndarray) else x for x in values]
 
     def fun(*given: Any) -> list[Any]:
         arguments = list(placed)
@@ -164,11 +166,11 @@ def check(
     """Compare both modes with the Jacobian and with each other, and look at what they return."""
     starts = host(primals, backend)
     ts = tangents_for(starts)
-    out, tangents = bpkit.jvp(fun, tuple(primals), tuple(backend.from_host(t) for t in ts))
+    out, tangents = bpkit.jvp(fun, tuple(primals), tuple(_beside(primals, ts, backend)))
     outputs = host(out, backend)
     cts = cotangents_for(outputs)
     again, pullback = bpkit.vjp(fun, *primals)
-    gradients = pullback([backend.from_host(ct) for ct in cts])
+    gradients = pullback(_beside(out, cts, backend))
     _check_kind(gradients, primals, backend, "vjp")
     _check_kind(tangents, out, backend, "jvp")
     _check_kind(again, out, backend, "the result of vjp")
@@ -182,6 +184,11 @@ def check(
     left, right = covector(cts) @ vector(moved), covector(gs) @ vector(ts)
     size = np.abs(covector(cts)) @ np.abs(vector(moved)) + np.abs(covector(gs)) @ np.abs(vector(ts))
     assert abs(left - right) <= precise * max(1.0, size), f"<ct, J t> is {left}, and <J^T ct, t> is {right}"
+
+
+def _beside(placed: Sequence[Any], values: Sequence[Values], backend: Backend) -> list[Any]:
+    """The values as arrays on the devices of others."""
+    return [backend.from_host(value, x.device) for x, value in zip(placed, values, strict=True)]
 
 
 def _check_kind(found: Sequence[Any], expected: Sequence[Any], backend: Backend, what: str) -> None:

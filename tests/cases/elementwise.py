@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bpkit import namespace
+from bpkit._protocol import Capability
 from bpkit.rules.cotangents import annihilating_product, cotangent_as
 
 from .case import Argument, Case, case
@@ -215,6 +216,7 @@ INTERNAL = [
         call=lambda xp, x: cotangent_as(x, namespace.dtype_of("float64", like=x)),
         label="real part",
         library=False,
+        needs=(Capability.FLOAT64,),
     ),
     case(
         "cotangent_as",
@@ -222,6 +224,7 @@ INTERNAL = [
         call=lambda xp, x: cotangent_as(x, namespace.dtype_of("complex128", like=x)),
         label="complex",
         library=False,
+        needs=(Capability.FLOAT64,),
     ),
 ]
 

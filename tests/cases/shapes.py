@@ -30,7 +30,7 @@ MANIPULATION = [
     case("reshape", A((0, 3)), (3, 0, 2)),
     case("reshape", Z, (6,)),
     case("permute_dims", A((2, 3, 2)), (2, 0, 1)),
-    case("permute_dims", A((2, 3, 2)), (-1, 0, -2), not_on=("jax",)),
+    case("permute_dims", A((2, 3, 2)), (-1, 0, -2), library=False),
     case("permute_dims", A(()), ()),
     case("matrix_transpose", A((2, 3))),
     case("matrix_transpose", A((2, 3, 2))),
@@ -41,6 +41,8 @@ MANIPULATION = [
     case("moveaxis", A((2, 3, 2)), (0, 1), (-1, 0)),
     case("expand_dims", A((2, 3)), axis=0),
     case("expand_dims", A((2, 3)), axis=-2),
+    case("expand_dims", A((2, 3)), axis=(-1, 0, 2)),
+    case("expand_dims", A(()), axis=()),
     case("squeeze", A((1, 3, 1)), axis=0),
     case("squeeze", A((1, 3, 1)), axis=(0, -1)),
     case("broadcast_to", A((3,)), (2, 3)),
@@ -252,6 +254,7 @@ CONVERSION = [
         call=lambda xp, x: xp.astype(x, namespace.dtype_of("float64", like=x)),
         label="wider",
         library=False,
+        needs=(Capability.FLOAT64,),
     ),
     case(
         "astype",
@@ -259,6 +262,7 @@ CONVERSION = [
         call=lambda xp, x: xp.astype(x, namespace.dtype_of("complex128", like=x)) * (1 + 2j),
         label="complex",
         library=False,
+        needs=(Capability.FLOAT64,),
     ),
     case(
         "asarray",
