@@ -13,7 +13,17 @@ import numpy as np
 from bpkit._protocol import Capability
 from bpkit.errors import BackendNotInstalledError, DeviceNotFoundError
 
-__all__ = ["ALL_CAPABILITIES", "DTYPES", "LibraryBackend", "host_copy", "is_basic_key"]
+from ._special import not_on_host
+
+__all__ = [
+    "ALL_CAPABILITIES",
+    "DTYPES",
+    "LibraryBackend",
+    "host_copy",
+    "is_basic_key",
+    "layout_copy",
+    "share_memory",
+]
 
 ALL_CAPABILITIES = frozenset(Capability)
 
@@ -46,9 +56,23 @@ class LibraryBackend:
     advice: ClassVar[str] = ""
     """What the install command needs to be told about it, if anything."""
 
+    special_namespace: ClassVar[str | None] = None
+    """The module of its special functions; None if it has none of its own."""
+    special_names: ClassVar[Mapping[str, str | None]] = {}
+    """Its names where they are not SciPy's; None where its function is not SciPy's."""
+
     @property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         return {}
+
+    def special(self, name: str) -> Callable[..., Any] | None:
+        own = self.special_names.get(name, name)
+        if self.special_namespace is None or own is None:
+            return None
+        return getattr(importlib.import_module(self.special_namespace), own, None)
+
+    def special_on_host(self, name: str) -> Callable[..., Any]:
+        raise not_on_host(name, f"{self.library} has none", self.name)
 
     @functools.cached_property
     def module(self) -> Any:
@@ -107,6 +131,12 @@ class LibraryBackend:
     def is_view(self, x: Any) -> bool:
         return False
 
+    def shares_memory(self, x: Any, y: Any) -> bool:
+        return False
+
+    def same_layout(self, x: Any, y: Any) -> bool:
+        return True
+
     def quiet(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
@@ -117,6 +147,28 @@ class LibraryBackend:
 def host_copy(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A contiguous, writable copy in the machine's byte order, which every library can take over."""
     return np.array(x, dtype=np.asarray(x).dtype.newbyteorder("="), order="C", copy=True)
+
+
+def share_memory(x: Any, y: Any) -> bool:
+    """Whether two NumPy arrays have an element in common, or may have one where that is hard to tell."""
+    try:
+        return np.shares_memory(x, y, max_work=100)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
+
+
+def layout_copy(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A copy with the strides of the original, gaps between its elements included."""
+    copy = np.array(x, copy=True, order="K", subok=False)
+    if copy.strides == x.strides or 0 in x.strides:
+        return copy
+    first, end = np.lib.array_utils.byte_bounds(x)
+    memory = np.empty(end - first, dtype=np.uint8)
+    out: np.ndarray[Any, Any] = np.ndarray(
+        x.shape, x.dtype, memory, x.__array_interface__["data"][0] - first, x.strides
+    )
+    out[...] = x
+    return out
 
 
 def is_basic_key(key: Any) -> bool:

@@ -24,6 +24,7 @@ class CupyBackend(LibraryBackend):
     advice = " (cupy-cuda12x where the driver has CUDA 12)"
     library = "cupy"
     namespace = "array_api_compat.cupy"
+    special_namespace = "cupyx.scipy.special"
 
     def require(self) -> None:
         super().require()
@@ -68,6 +69,18 @@ class CupyBackend(LibraryBackend):
 
     def is_view(self, x: Any) -> bool:
         return x.base is not None
+
+    def shares_memory(self, x: Any, y: Any) -> bool:
+        return bool(self.module.may_share_memory(x, y))
+
+    def same_layout(self, x: Any, y: Any) -> bool:
+        return bool(x.strides == y.strides)
+
+    def index_set(self, x: Any, key: Any, value: Any) -> Any:
+        with x.device:
+            out = x.copy(order="K")
+            out[key] = value
+            return out
 
     def index_add(self, x: Any, key: Any, updates: Any) -> Any:
         with x.device:

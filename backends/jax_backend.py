@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from bpkit._protocol import Capability
 
 from ._common import ALL_CAPABILITIES, LibraryBackend, host_copy
+from ._special import scipy_special
 
 __all__ = ["JaxBackend"]
 
@@ -23,10 +24,29 @@ class JaxBackend(LibraryBackend):
     distribution = "jax"
     library = "jax"
     namespace = "jax.numpy"
+    special_namespace = "jax.scipy.special"
+    special_names: ClassVar = {"psi": "digamma"}
 
     @property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         return {"searchsorted": self._searchsorted}
+
+    def special_on_host(self, name: str) -> Callable[..., Any]:
+        function = scipy_special(name)
+
+        def on_host(*operands: Any) -> Any:
+            jax = self.module
+            shape = self.xp.broadcast_shapes(*[x.shape for x in operands])
+            out = jax.ShapeDtypeStruct(shape, operands[0].dtype)
+
+            def computed(*given: Any) -> Any:
+                return np.asarray(function(*[np.asarray(x) for x in given]), dtype=out.dtype)
+
+            if not any(isinstance(x, jax.core.Tracer) for x in operands):
+                return jax.device_put(computed(*operands), next(iter(operands[0].devices())))
+            return jax.pure_callback(computed, out, *operands, vmap_method="broadcast_all")
+
+        return on_host
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -78,6 +98,9 @@ class JaxBackend(LibraryBackend):
 
     def index_add(self, x: Any, key: Any, updates: Any) -> Any:
         return x.at[key].add(self.xp.asarray(updates, dtype=x.dtype))
+
+    def index_set(self, x: Any, key: Any, value: Any) -> Any:
+        return x.at[key].set(value)
 
     def _searchsorted(self, x1: Any, x2: Any, sorter: Any = None, *, side: str = "left") -> Any:
         # The standard wants the default index dtype, and JAX gives int32 even in x64 mode:

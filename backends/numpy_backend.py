@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ._common import LibraryBackend, host_copy, is_basic_key
+from ._common import LibraryBackend, host_copy, is_basic_key, layout_copy, share_memory
+from ._special import has_scipy, scipy_special
 
 __all__ = ["NumpyBackend"]
 
@@ -18,10 +19,19 @@ class NumpyBackend(LibraryBackend):
     distribution = "numpy"
     library = "numpy"
     namespace = "array_api_compat.numpy"
+    special_namespace = "scipy.special"
+    # These warn where trials are not counted in integer dtypes; the definitions take whole numbers of any.
+    special_names: ClassVar = dict.fromkeys(("bdtr", "bdtrc", "bdtri", "nbdtr", "nbdtrc", "nbdtri"))
 
     @property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         return {"annihilating_product": _annihilating_product}
+
+    def special(self, name: str) -> Callable[..., Any] | None:
+        return super().special(name) if has_scipy() else None
+
+    def special_on_host(self, name: str) -> Callable[..., Any]:
+        return scipy_special(name)
 
     def owns(self, cls: type) -> bool:
         if not issubclass(cls, np.ndarray | np.generic):
@@ -55,8 +65,19 @@ class NumpyBackend(LibraryBackend):
     def is_view(self, x: Any) -> bool:
         return x.base is not None
 
+    def shares_memory(self, x: Any, y: Any) -> bool:
+        return share_memory(x, y)
+
+    def same_layout(self, x: Any, y: Any) -> bool:
+        return bool(x.strides == y.strides)
+
     def quiet(self) -> AbstractContextManager[Any]:
         return np.errstate(all="ignore")
+
+    def index_set(self, x: Any, key: Any, value: Any) -> Any:
+        out = layout_copy(x)
+        out[key] = value
+        return out
 
     def index_add(self, x: Any, key: Any, updates: Any) -> Any:
         out = np.array(x, copy=True)

@@ -1,6 +1,7 @@
 """array-api-strict: the standard and nothing else, the reference that tests run against."""
 
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -8,7 +9,8 @@ import numpy as np
 
 from bpkit._protocol import Capability
 
-from ._common import ALL_CAPABILITIES, LibraryBackend, host_copy
+from ._common import ALL_CAPABILITIES, LibraryBackend, host_copy, layout_copy, share_memory
+from ._special import scipy_special
 
 __all__ = ["StrictBackend"]
 
@@ -30,6 +32,15 @@ class StrictBackend(LibraryBackend):
     def capabilities(self) -> frozenset[Capability]:
         flags = self.module.get_array_api_strict_flags()
         return ALL_CAPABILITIES - {fact for flag, fact in _FLAGS.items() if not flags[flag]}
+
+    def special_on_host(self, name: str) -> Callable[..., Any]:
+        function = scipy_special(name)
+
+        def on_host(*operands: Any) -> Any:
+            found = function(*[self.to_host(x) for x in operands])
+            return self.from_host(np.asarray(found), operands[0].device)
+
+        return on_host
 
     def owns(self, cls: type) -> bool:
         # The library has no public name for its array class.
@@ -61,8 +72,21 @@ class StrictBackend(LibraryBackend):
     def is_view(self, x: Any) -> bool:
         return x._array.base is not None
 
+    def shares_memory(self, x: Any, y: Any) -> bool:
+        return share_memory(x._array, y._array)
+
+    def same_layout(self, x: Any, y: Any) -> bool:
+        return bool(x._array.strides == y._array.strides)
+
     def quiet(self) -> AbstractContextManager[Any]:
         return np.errstate(all="ignore")
+
+    def index_set(self, x: Any, key: Any, value: Any) -> Any:
+        out = self.xp.asarray(x, copy=True)
+        out._array = layout_copy(x._array)
+        # Inside a tuple the library does not unwrap its own arrays.
+        out[key[0] if len(key) == 1 else key] = value
+        return out
 
     def index_add(self, x: Any, key: Any, updates: Any) -> Any:
         parts = key if isinstance(key, tuple) else (key,)

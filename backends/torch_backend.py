@@ -1,13 +1,14 @@
 """PyTorch: CPU and whatever accelerator it was built for."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from bpkit._protocol import Capability
 
 from ._common import ALL_CAPABILITIES, LibraryBackend, host_copy, is_basic_key
+from ._special import not_on_host, scipy_special
 
 __all__ = ["TorchBackend"]
 
@@ -23,6 +24,13 @@ class TorchBackend(LibraryBackend):
     distribution = "torch"
     library = "torch"
     namespace = "array_api_compat.torch"
+    special_namespace = "torch.special"
+    special_names: ClassVar = {
+        **{name: f"bessel_{name}" for name in ("j0", "j1", "y0", "y1")},
+        **{name: f"modified_bessel_{name}" for name in ("k0", "k1")},
+        **{name: f"scaled_modified_bessel_{name}" for name in ("k0e", "k1e")},
+        "polygamma": None,  # its order is a Python integer
+    }
 
     @property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
@@ -33,6 +41,19 @@ class TorchBackend(LibraryBackend):
         if self.module.get_default_device().type == "mps":
             return _CAPABILITIES - {Capability.FLOAT64}
         return _CAPABILITIES
+
+    def special_on_host(self, name: str) -> Callable[..., Any]:
+        function = scipy_special(name)
+
+        def on_host(*operands: Any) -> Any:
+            torch = self.module
+            if any(x.device.type != "cpu" for x in operands):
+                raise not_on_host(name, f"torch has none for tensors on {operands[0].device}", self.name)
+            if torch.is_grad_enabled() and any(x.requires_grad for x in operands):
+                raise not_on_host(name, "torch has none, so its own autograd cannot record one", self.name)
+            return self.from_host(np.asarray(function(*[self.to_host(x) for x in operands])), "cpu")
+
+        return on_host
 
     def owns(self, cls: type) -> bool:
         return issubclass(cls, getattr(self.imported, "Tensor", ()))
@@ -75,6 +96,28 @@ class TorchBackend(LibraryBackend):
         # In inference mode torch does not record what is a view, so everything may be one.
         view: bool = x._is_view() or self.module.is_inference_mode_enabled()
         return view
+
+    def shares_memory(self, x: Any, y: Any) -> bool:
+        # Of wrapped tensors (torch.func) there is no storage to compare.
+        try:
+            same: bool = x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr()
+        except (NotImplementedError, RuntimeError):
+            return True
+        return same and bool(x.numel() and y.numel())
+
+    def same_layout(self, x: Any, y: Any) -> bool:
+        return bool(x.stride() == y.stride())
+
+    def index_set(self, x: Any, key: Any, value: Any) -> Any:
+        # Where strides are 0 an element is in several places, and a clone has each place for itself.
+        overlaps = 0 in x.stride()
+        out = (
+            x.clone()
+            if overlaps
+            else self.module.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device).copy_(x)
+        )
+        out[key] = value
+        return out
 
     def index_add(self, x: Any, key: Any, updates: Any) -> Any:
         torch = self.module

@@ -63,6 +63,23 @@ class Backend(Protocol):
         They follow the engine's call convention: operands positional, the rest by keyword.
         """
 
+    def special(self, name: str) -> Callable[..., Any] | None:
+        """The library's own special function of this name in SciPy, for arrays of one floating dtype.
+
+        None if it has none, or one that is not SciPy's.
+        """
+
+    def special_on_host(self, name: str) -> Callable[..., Any]:
+        """SciPy's function of that name, on arrays of this library that lie in the machine's memory.
+
+        Raises
+        ------
+        BackendNotInstalledError
+            If SciPy is missing.
+        NoSuchFunctionError
+            If this library's arrays never lie there; or, when it is called, if these do not.
+        """
+
     @property
     def version(self) -> str:
         """The installed version of the library."""
@@ -125,11 +142,20 @@ class Backend(Protocol):
     def is_view(self, x: RawArray) -> bool:
         """Whether writing to `x` can change another array, because it shares memory with one."""
 
+    def shares_memory(self, x: RawArray, y: RawArray) -> bool:
+        """Whether writing to `x` can change `y`; both of this library. Sure of views."""
+
+    def same_layout(self, x: RawArray, y: RawArray) -> bool:
+        """Whether what is a view of `x` would be one of `y` too, an array of the same shape and dtype."""
+
     def quiet(self) -> AbstractContextManager[Any]:
         """A context without floating-point warnings, for derivatives, whose infinities are answers."""
 
     def index_add(self, x: RawArray, key: Any, updates: RawArray) -> RawArray:
         """A copy of `x` with `updates` added at ``x[key]``; repeated indices accumulate."""
+
+    def index_set(self, x: RawArray, key: Any, value: Any) -> RawArray:
+        """A copy of `x`, laid out in memory as `x` is, with ``x[key] = value`` done to it."""
 
     def synchronize(self) -> None:
         """Wait until everything queued on this library's devices has run."""

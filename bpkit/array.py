@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from bpkit.errors import GradientCutError, GradientCutWarning, TraceError
-from bpkit.indexing import getitem
-from bpkit.kinds import is_mutable, raw
+from bpkit.indexing import getitem, setitem
+from bpkit.kinds import is_mutable, kind_of, raw
+from bpkit.numpy_operators import reflected
 from bpkit.registry import backend_of
 from bpkit.trace import Trace, Traced, call
+from bpkit.views import write
 
 __all__ = ["Array", "constant"]
 
@@ -50,9 +52,22 @@ class Array(Traced):
 
     __slots__ = ()
 
-    # NumPy arrays and scalars then leave their operators to ours.
-    __array_ufunc__ = None
     __hash__ = None  # type: ignore[assignment]
+
+    # NumPy's functions, and the operators of its arrays and scalars, ask these first.
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        name = reflected(ufunc, method, inputs, kwargs)
+        if name is not None:
+            return call(name, *inputs)
+        from bpkit.numpy_protocol import apply_ufunc  # the layer above, as in __array_namespace__
+
+        return apply_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        from bpkit.numpy_protocol import apply_function  # the layer above, as in __array_namespace__
+
+        return apply_function(function, args, kwargs)
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -97,6 +112,12 @@ class Array(Traced):
     def device(self) -> Any:
         """The library's device object."""
         return raw(self).device
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> "Array":
+        """The array on another device of its library; `stream` is for the library's own arrays only."""
+        if stream is not None:
+            raise TypeError("to_device: a traced array takes no stream; leave it out")
+        return call("astype", self, dtype=self.dtype, copy=False, device=device)  # type: ignore[no-any-return]
 
     @property
     def T(self) -> "Array":  # noqa: N802
@@ -229,11 +250,13 @@ class Array(Traced):
     def __getitem__(self, key: Any) -> "Array":
         return getitem(self, key)  # type: ignore[no-any-return]
 
-    def __setitem__(self, key: Any, value: Any) -> NoReturn:
-        raise GradientCutError(
-            f"x[...] = value on a value traced by {self._trace.transform}: assignment cannot be followed. "
-            f"Write xp.where(mask, value, x), or build the array with xp.concat or xp.stack"
-        )
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not is_mutable(raw(self)):
+            raise TypeError(
+                f"x[...] = value: arrays of {backend_of(raw(self)).name} cannot be changed. Write "
+                f"xp.where(mask, value, x), or build the array with xp.concat or xp.stack"
+            )
+        write(self, setitem(self, key, value), "x[...] = value")
 
     # Operators.
 
@@ -302,17 +325,19 @@ class Array(Traced):
         """What ``x += y`` leaves in x: this object where the library's arrays can change, else a new one."""
         if not is_mutable(raw(self)):
             return result
-        if self._shared:
-            raise GradientCutError(
-                f"in-place {name}: x is a view of another array, or another array is a view of it, "
-                f"and a change seen through both cannot be followed. Write x = x + y instead of x += y"
-            )
-        if result.shape != self.shape or result.dtype != self.dtype:
+        if result.shape != self.shape:
             raise ValueError(
-                f"in-place {name}: the result has shape {tuple(result.shape)} and dtype {result.dtype}, "
-                f"which do not fit into x with shape {tuple(self.shape)} and dtype {self.dtype}"
+                f"in-place {name}: the result has shape {tuple(result.shape)}, which does not fit into x of "
+                f"shape {tuple(self.shape)}"
             )
-        self._value, self._trace, self._link = result._value, result._trace, result._link
+        if result.dtype != self.dtype:
+            if kind_of(result) > kind_of(self):
+                raise TypeError(
+                    f"in-place {name}: the result has dtype {result.dtype}, which x with dtype {self.dtype} "
+                    f"cannot hold"
+                )
+            result = call("astype", result, dtype=self.dtype, copy=False, device=None)
+        write(self, result, f"in-place {name}")
         return self
 
 

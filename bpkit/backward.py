@@ -24,6 +24,7 @@ class ReverseTrace(DerivativeTrace):
 
     def input(self, value: Any) -> Array:
         """Watch a value as an input: a node without edges."""
+        self.entered.append(value)
         return Array(snapshot(value), self, Node("input", value, []))
 
     def keep(self, x: Any) -> Any:

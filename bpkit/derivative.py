@@ -4,11 +4,13 @@ from abc import abstractmethod
 from typing import Any
 
 from bpkit.array import Array, constant
+from bpkit.constants import BORROWED
 from bpkit.evaluate import evaluate
 from bpkit.kinds import is_inexact, is_mutable
 from bpkit.registry import backend_of
 from bpkit.rules.registry import Rule, rule_of
-from bpkit.trace import VIEWS, Trace, Traced, call, share, snapshot
+from bpkit.trace import Trace, Traced, call, snapshot
+from bpkit.views import VIEWS, remember
 
 __all__ = ["DerivativeTrace", "owned", "private"]
 
@@ -30,6 +32,7 @@ class DerivativeTrace(Trace):
                     x, link = x._value, x._link
                     depends = depends or link is not None
                 else:
+                    bare = bare or x._trace is BORROWED
                     x = snapshot(x)
                 if isinstance(x, Traced):
                     outer = x._trace
@@ -57,8 +60,9 @@ class DerivativeTrace(Trace):
         if rule is not None:
             link = self.link(rule, links, values, out, static)
         result = Array(out, self, link)
-        if name in VIEWS:
-            share(result, operands)
+        # With more operands it is indexing by arrays, which copies.
+        if name in VIEWS and len(operands) == 1:
+            remember(result, operands[0], name, static)
         return result
 
     def keep(self, x: Any) -> Any:

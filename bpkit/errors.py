@@ -7,7 +7,8 @@
     │   ├── UnknownBackendError        (ValueError)   a name that no backend has
     │   ├── BackendNotInstalledError   (ImportError)  its library is missing
     │   ├── DeviceNotFoundError        (ValueError)   the library is here, the device is not
-    │   └── MixedBackendsError         (TypeError)    arrays of two libraries in one call
+    │   ├── MixedBackendsError         (TypeError)    arrays of two libraries in one call
+    │   └── NoSuchFunctionError        (NotImplementedError) the library has no such function
     ├── TraceError
     │   ├── LeakedArrayError           (RuntimeError) a traced value used after its transform ended
     │   ├── GradientCutError           (TypeError)    a conversion that would lose the gradient
@@ -43,6 +44,7 @@ __all__ = [
     "LeakedArrayError",
     "MissingDataError",
     "MixedBackendsError",
+    "NoSuchFunctionError",
     "NotDifferentiableError",
     "RunError",
     "SaveError",
@@ -75,6 +77,10 @@ class DeviceNotFoundError(BackendError, ValueError):
 
 class MixedBackendsError(BackendError, TypeError):
     """Arrays of two different libraries met in one call."""
+
+
+class NoSuchFunctionError(BackendError, NotImplementedError):
+    """The library has no such function, and none can stand in for it."""
 
 
 class TraceError(BpkitError):

@@ -2,7 +2,7 @@
 
 :func:`evaluate` finds the library that owns the operands and runs, in this order, the backend's kernel of
 that name, the definition registered here, or the function of that name in the library's array-API
-namespace.
+namespace. A special function is the library's own, the definition registered here, or SciPy's.
 """
 
 from collections.abc import Callable
@@ -71,8 +71,13 @@ def _without_numpy_scalars(name: str, operands: tuple[Any, ...]) -> tuple[Any, .
 
 def _resolve(backend: Backend, name: str) -> Callable[..., Any]:
     function = backend.kernels.get(name)
+    special = name.removeprefix("special.") if name.startswith("special.") else None
+    if function is None and special is not None:
+        function = backend.special(special)
     if function is None and name in _definitions:
         function = partial(_definitions[name], backend.xp)
+    if function is None and special is not None:
+        function = backend.special_on_host(special)
     if function is None:
         function = backend.xp
         for part in name.split("."):

@@ -1,12 +1,13 @@
-"""``x[key]``, where arrays inside the key may be traced, and its transpose."""
+"""``x[key]``, its transpose and ``x[key] = value``, where arrays inside the key may be traced."""
 
 from typing import Any
 
 from bpkit.evaluate import definition
+from bpkit.kinds import is_inexact
 from bpkit.registry import backend_of
 from bpkit.trace import Traced, call
 
-__all__ = ["fill", "getitem", "scatter_add"]
+__all__ = ["fill", "getitem", "scatter_add", "setitem"]
 
 _ARRAY = "an array"
 """Stands for an array in a key whose arrays are passed as operands."""
@@ -25,6 +26,15 @@ def scatter_add(updates: Any, key: Any, shape: tuple[int, ...]) -> Any:
     """
     places, arrays = _split(key)
     return call("scatter_add", updates, *arrays, key=places, shape=shape)
+
+
+def setitem(x: Any, key: Any, value: Any) -> Any:
+    """A copy of `x` with `value` at `key`, converted to the dtype of `x`."""
+    places, arrays = _split(key)
+    if _is_array(value) and not is_inexact(x) and is_inexact(value):
+        # As in the library, decimals are cut off; nothing flows through integers.
+        value = call("astype", value, dtype=x.dtype, copy=True, device=None)
+    return call("setitem", x, value, *arrays, key=places)
 
 
 def _split(key: Any) -> tuple[tuple[Any, ...], list[Any]]:
@@ -49,6 +59,11 @@ def _is_array(part: Any) -> bool:
 @definition("getitem")
 def _getitem(xp: Any, x: Any, *indices: Any, key: tuple[Any, ...]) -> Any:
     return x[fill(key, indices)]
+
+
+@definition("setitem")
+def _setitem(xp: Any, x: Any, value: Any, *indices: Any, key: tuple[Any, ...]) -> Any:
+    return backend_of(x).index_set(x, fill(key, indices), value)
 
 
 @definition("scatter_add")

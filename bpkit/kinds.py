@@ -1,5 +1,6 @@
 """Facts about arrays that the engine needs: the kind of a dtype, and whether ``x += y`` changes x itself."""
 
+from enum import IntEnum
 from functools import lru_cache
 from typing import Any
 
@@ -7,7 +8,7 @@ from bpkit._protocol import Backend, Capability
 from bpkit.registry import backend_of
 from bpkit.trace import Traced
 
-__all__ = ["is_complex", "is_inexact", "is_mutable", "is_real", "raw"]
+__all__ = ["Kind", "is_complex", "is_inexact", "is_mutable", "is_real", "kind_of", "raw"]
 
 
 def raw(x: Any) -> Any:
@@ -23,29 +24,44 @@ def is_mutable(x: Any) -> bool:
     return Capability.IN_PLACE in backend_of(x).capabilities and hasattr(x, "__setitem__")
 
 
+class Kind(IntEnum):
+    """Kinds of dtypes, each of which can hold the numbers of those before it."""
+
+    BOOLEAN = 0
+    INTEGER = 1
+    REAL = 2
+    COMPLEX = 3
+
+
+_NAMES = {
+    "bool": Kind.BOOLEAN,
+    "integral": Kind.INTEGER,
+    "real floating": Kind.REAL,
+    "complex floating": Kind.COMPLEX,
+}
+
+
 @lru_cache(maxsize=256)
-def _kind(backend: Backend, dtype: Any) -> str:
-    for kind in ("real floating", "complex floating"):
-        if backend.xp.isdtype(dtype, kind):
-            return kind
-    return "other"
+def _kind(backend: Backend, dtype: Any) -> Kind:
+    return next(kind for name, kind in _NAMES.items() if backend.xp.isdtype(dtype, name))
 
 
-def _kind_of(x: Any) -> str:
+def kind_of(x: Any) -> Kind:
+    """The kind of an array's dtype."""
     x = raw(x)
     return _kind(backend_of(x), x.dtype)
 
 
 def is_real(x: Any) -> bool:
     """Whether an array has a real floating dtype."""
-    return _kind_of(x) == "real floating"
+    return kind_of(x) is Kind.REAL
 
 
 def is_complex(x: Any) -> bool:
     """Whether an array has a complex dtype."""
-    return _kind_of(x) == "complex floating"
+    return kind_of(x) is Kind.COMPLEX
 
 
 def is_inexact(x: Any) -> bool:
     """Whether an array has a real floating or complex dtype: the kinds that have derivatives."""
-    return _kind_of(x) != "other"
+    return kind_of(x) >= Kind.REAL

@@ -8,32 +8,19 @@ only its own level.
 """
 
 from abc import ABC, abstractmethod
+from contextvars import ContextVar, Token
 from itertools import count
 from types import TracebackType
 from typing import Any, NoReturn, Self
+from weakref import ReferenceType
 
 from bpkit.errors import LeakedArrayError
 from bpkit.evaluate import evaluate
 
-__all__ = ["VIEWS", "Trace", "Traced", "call", "share", "snapshot"]
-
-VIEWS = frozenset(
-    {
-        "astype",
-        "broadcast_to",
-        "conj",
-        "flip",
-        "getitem",
-        "imag",
-        "matrix_transpose",
-        "permute_dims",
-        "positive",
-    }
-    | {"real", "reshape", "stop_gradient"}
-)
-"""Functions whose result may share memory with their operand."""
+__all__ = ["Trace", "Traced", "call", "snapshot", "tracing"]
 
 _clock = count(1)
+_live: ContextVar["Trace | None"] = ContextVar("_live", default=None)
 
 
 class Traced:
@@ -48,17 +35,20 @@ class Traced:
     _link
         What ties the value to the trace: a graph node in reverse mode, a tangent in forward mode, None for a
         constant.
-    _shared : bool
-        Whether the raw array may share memory with that of another traced value.
+    _view : View or None
+        The array that it may share memory with because it was taken from it, see :mod:`bpkit.views`.
+    _views : list of weak references or None
+        The arrays that were taken from it.
     """
 
-    __slots__ = ("_link", "_shared", "_trace", "_value")
+    __slots__ = ("__weakref__", "_link", "_trace", "_value", "_view", "_views")
 
     def __init__(self, value: Any, trace: "Trace", link: Any) -> None:
         self._value = value
         self._trace = trace
         self._link = link
-        self._shared = False
+        self._view: Any = None
+        self._views: list[ReferenceType[Traced]] | None = None
 
 
 class Trace(ABC):
@@ -68,30 +58,37 @@ class Trace(ABC):
     ----------
     level : int
         When it began, on one clock for all threads. A transform begins after those around it, in whatever
-        thread, so that the highest level among operands is the innermost.
+        thread, so that the highest level among operands is the innermost. 0 is for constants, which no
+        transform watches.
     live : bool
         Whether its function is still running.
+    entered : list of raw arrays
+        The arguments, as they were when the function began.
     cuts : dict of str to None
         Places where a value that depends on the inputs was turned into a Python float, in order.
     """
 
-    __slots__ = ("cuts", "level", "live")
+    __slots__ = ("_token", "cuts", "entered", "level", "live")
 
     transform = "a transform"
 
     def __init__(self) -> None:
         self.level = next(_clock)
         self.live = False
+        self.entered: list[Any] = []
         self.cuts: dict[str, None] = {}
+        self._token: Token[Trace | None]
 
     def __enter__(self) -> Self:
         self.live = True
+        self._token = _live.set(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.live = False
+        _live.reset(self._token)
 
     @abstractmethod
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
@@ -108,14 +105,14 @@ class Trace(ABC):
 
 def snapshot(x: Any) -> Any:
     """A value of an outer trace as it is now, which a later ``x += y`` of the user does not change."""
-    return type(x)(x._value, x._trace, x._link) if isinstance(x, Traced) else x
+    if not isinstance(x, Traced):
+        return x
+    return type(x)(x._value, x._trace, x._link) if x._trace.level else x._value
 
 
-def share(result: Traced, operands: tuple[Any, ...]) -> None:
-    """Note that the result of one of :data:`VIEWS` and its operands may share memory."""
-    for x in (result, *operands):
-        if isinstance(x, Traced):
-            x._shared = True
+def tracing() -> bool:
+    """Whether the function of some transform is running in this thread."""
+    return _live.get() is not None
 
 
 def call(name: str, /, *operands: Any, **static: Any) -> Any:

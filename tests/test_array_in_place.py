@@ -89,39 +89,31 @@ def test_numpy_scalars_do_not_change_under_another_name() -> None:
     np.testing.assert_allclose(gradient, [7.0 + 20.0, 2.0 + 20.0])
 
 
-def test_in_place_on_a_view_is_refused(backend: Backend) -> None:
-    if Capability.IN_PLACE not in backend.capabilities:
-        pytest.skip(f"{backend.name} has no in-place operators and no views")
-
-    def through_view(x: Any) -> Any:
-        row = x[0, :]
-        row += 1.0
-        return xp.sum(x)
-
-    def through_base(x: Any) -> Any:
-        row = xp.reshape(x, (-1,))
-        x += 1.0
-        return xp.sum(row)
-
-    for f in (through_view, through_base):
-        with pytest.raises(GradientCutError, match=r"in-place add: x is a view .* Write x = x \+ y instead"):
-            grad(f)(xp.ones((2, 2)))
-
-
-def test_in_place_may_not_change_shape_or_dtype() -> None:
+def test_in_place_keeps_shape_and_dtype() -> None:
     def grows(x: Any) -> Any:
         x += xp.ones((2, 3))
         return xp.sum(x)
 
-    with pytest.raises(ValueError, match=r"result has shape \(2, 3\) .* do not fit into x with shape \(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"result has shape \(2, 3\), which does not fit into x of shape \(3,\)"
+    ):
         grad(grows)(np.ones(3))
 
     def widens(x: Any) -> Any:
         x *= np.ones(3)
+        assert x.dtype == np.float32
         return xp.sum(x)
 
-    with pytest.raises(ValueError, match=r"dtype float64, which do not fit into x .* dtype float32"):
-        grad(widens)(np.ones(3, dtype=np.float32))
+    assert grad(widens)(np.ones(3, dtype=np.float32)).dtype == np.float32
+
+    def turns_complex(x: Any) -> Any:
+        x *= 1j
+        return xp.sum(xp.abs(x))
+
+    with pytest.raises(
+        TypeError, match="the result has dtype complex128, which x with dtype float64 cannot hold"
+    ):
+        grad(turns_complex)(np.ones(3))
 
 
 def test_plain_arrays_do_not_take_up_traced_values() -> None:
@@ -183,17 +175,11 @@ def execute(program: list[tuple[str, int, int]], x: Any) -> Any:
 @pytest.mark.parametrize("library", ["numpy", "torch", "array_api_strict"])
 @settings(deadline=None)
 @given(program=st.lists(STATEMENTS, min_size=1, max_size=8))
-def test_in_place_programs_agree_with_the_raw_run_or_refuse(
-    library: str, program: list[tuple[str, int, int]]
-) -> None:
+def test_in_place_programs_agree_with_the_raw_run(library: str, program: list[tuple[str, int, int]]) -> None:
     try:
         backend = get_backend(library)
         x = backend.from_host(np.asarray([1.0, 2.0, 4.0]))
     except BackendError as error:
         pytest.skip(str(error))
-    try:
-        value, _ = value_and_grad(lambda t: execute(program, t * 1.0))(x)
-    except GradientCutError as error:
-        assert "in-place" in str(error)
-        return
+    value, _ = value_and_grad(lambda t: execute(program, t * 1.0))(x)
     assert float(value) == float(execute(program, x * 1.0))

@@ -13,15 +13,23 @@ from typing import Any
 
 from bpkit import namespace, registry
 from bpkit._protocol import Backend
+from bpkit.constants import constant_array
 from bpkit.namespace import dtypes, fft, linalg, special
+from bpkit.trace import tracing
 
 __all__ = ["Namespace", "namespace_of", "xp"]
 
 API_VERSION = "2025.12"
 CHAPTERS = {"fft": fft, "linalg": linalg, "special": special}
 """The extensions, each a module of its own."""
-CREATION = ("arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros", "fftfreq", "rfftfreq")
-"""The functions that have no array argument to tell them the library."""
+CREATION = frozenset(
+    {
+        *("arange", "asarray", "empty", "eye", "from_dlpack", "full", "linspace", "ones", "zeros"),
+        *("empty_like", "full_like", "ones_like", "zeros_like"),
+        *("fftfreq", "rfftfreq"),
+    }
+)
+"""The functions that make arrays; most have no array argument to tell them the library."""
 
 
 class Namespace(ModuleType):
@@ -48,19 +56,13 @@ class Namespace(ModuleType):
     def __init__(self, name: str, backend: Backend | None = None) -> None:
         super().__init__(name, f"The array-API namespace of {'bpkit' if backend is None else backend.name}.")
         self._backend = backend
-        self._fill(self, namespace)
+        for exported in namespace.__all__:
+            setattr(self, exported, _bound_to(backend, getattr(namespace, exported)))
         for chapter, functions in CHAPTERS.items():
             extension = ModuleType(f"{name}.{chapter}", functions.__doc__)
-            self._fill(extension, functions)
+            for exported in functions.__all__:
+                setattr(extension, exported, _bound_to(backend, getattr(functions, exported)))
             setattr(self, chapter, extension)
-
-    def _fill(self, module: ModuleType, functions: ModuleType) -> None:
-        """Give a module the functions of another; those that make arrays make them with this backend."""
-        for exported in functions.__all__:
-            value = getattr(functions, exported)
-            if self._backend is not None and exported in CREATION:
-                value = _on(self._backend, value)
-            setattr(module, exported, value)
 
     def __array_namespace_info__(self) -> Any:
         """What the library says about its devices and dtypes."""
@@ -79,8 +81,8 @@ class Namespace(ModuleType):
         close = difflib.get_close_matches(name, dir(self))
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise AttributeError(
-            f"{self.__name__}.{name} is not in bpkit's namespace, which has not all of the array-API "
-            f"standard {API_VERSION} yet{hint}"
+            f"{self.__name__}.{name} is not in bpkit's namespace: the array-API standard {API_VERSION} and a "
+            f"few extras{hint}"
         )
 
     def __dir__(self) -> list[str]:
@@ -94,15 +96,25 @@ class Namespace(ModuleType):
         return _restore, (None if self._backend is None else self._backend.name,)
 
 
-def _on(backend: Backend, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A creation function that makes its arrays with one backend."""
+def _bound_to(backend: Backend | None, value: Any) -> Any:
+    """A function as a namespace has it: what makes arrays makes them with its backend, and traced.
 
-    @functools.wraps(function)
+    A traced array can take up, by assignment, values that depend on an input; the library's own cannot.
+    """
+    name = getattr(value, "__name__", "")
+    if name not in CREATION:
+        return value
+
+    @functools.wraps(value)
     def created(*args: Any, **kwargs: Any) -> Any:
-        if registry.current().backend is backend:
-            return function(*args, **kwargs)
-        with registry.use_backend(backend.name):
-            return function(*args, **kwargs)
+        if backend is None or registry.current().backend is backend:
+            made = value(*args, **kwargs)
+        else:
+            with registry.use_backend(backend.name):
+                made = value(*args, **kwargs)
+        if backend is None and not tracing():
+            return made
+        return constant_array(made, borrowed=name in ("asarray", "from_dlpack"))
 
     return created
 

@@ -11,7 +11,7 @@ from bpkit.array import Array, constant
 from bpkit.errors import ArgumentError, GradientCutError
 from bpkit.kinds import is_complex, is_inexact, is_real, raw
 from bpkit.registry import by_type, common_backend, current
-from bpkit.trace import Trace, Traced, call, snapshot
+from bpkit.trace import Trace, Traced, call, snapshot, tracing
 
 __all__ = [
     "as_inputs",
@@ -140,10 +140,10 @@ def _advice(leaf: Any) -> str:
 
 def wrap_constants(trace: Trace, value: Any) -> Any:
     """Wrap the arrays of an argument that is not differentiated: all arguments are of one namespace."""
-    if is_array(value):
-        return Array(snapshot(value), trace, None)
-    leaves, structure = tree.flatten(value)
-    return tree.unflatten(structure, [Array(snapshot(x), trace, None) if is_array(x) else x for x in leaves])
+    leaves, structure = ([value], None) if is_array(value) else tree.flatten(value)
+    trace.entered += filter(is_array, leaves)
+    wrapped = [Array(snapshot(x), trace, None) if is_array(x) else x for x in leaves]
+    return wrapped[0] if structure is None else tree.unflatten(structure, wrapped)
 
 
 def link_of(trace: Trace, x: Any) -> Any:
@@ -174,6 +174,8 @@ def unwrap(called: str, trace: Trace, value: Any) -> Any:
             return x
         if x._trace is trace:
             return x._value
+        if not x._trace.level:
+            return x if tracing() else x._value
         # The transforms around this one still run, and began before it.
         if not x._trace.live or x._trace.level > trace.level:
             x._trace.refuse(f"{called}: a value in the result")

@@ -138,6 +138,7 @@ def jvp(
             f"{called}: tangents must have the structure of primals, {structure}; they have {given}"
         )
     with ForwardTrace() as trace:
+        trace.entered += leaves
         watched = [
             Array(snapshot(leaf), trace, check_tangent(called, f"tangents{path}", t, leaf))
             for leaf, t, path in zip(leaves, directions, tree.paths(tuple(tangents)), strict=True)

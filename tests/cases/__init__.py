@@ -1,5 +1,6 @@
 """The table of cases that every check of a derivative reads; one file per part of the namespace."""
 
+from .assignment import CASES as _ASSIGNMENT
 from .case import Argument, Case, moving
 from .elementwise import CASES as _ELEMENTWISE
 from .extras import CASES as _EXTRAS
@@ -12,5 +13,14 @@ from .stops import STOPS
 
 __all__ = ["CASES", "STOPS", "Argument", "Case", "moving"]
 
-CASES: list[Case] = [*_ELEMENTWISE, *_REDUCTIONS, *_SHAPES, *_LINALG, *_FFT, *_SPECIAL, *_EXTRAS]
+CASES: list[Case] = [
+    *_ELEMENTWISE,
+    *_REDUCTIONS,
+    *_SHAPES,
+    *_ASSIGNMENT,
+    *_LINALG,
+    *_FFT,
+    *_SPECIAL,
+    *_EXTRAS,
+]
 """Every case; the first one of each function is its plainest."""
