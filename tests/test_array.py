@@ -308,9 +308,9 @@ def test_float_of_an_outer_value_warns_too() -> None:
     ("what", "conversion"),
     [
         ("numpy.asarray", np.asarray),
-        ("numpy.asarray", np.linalg.norm),
+        ("numpy.asarray", np.vectorize(abs)),
         ("numpy.asarray", lambda x: np.array([x, x])),
-        ("numpy.asarray", lambda x: np.concatenate([x, x])),
+        ("numpy.asarray", lambda x: np.sum([x, x])),
         ("numpy.asarray", lambda x: np.ones(3)[x]),
         ("DLPack export", np.from_dlpack),
     ],
@@ -320,12 +320,6 @@ def test_numpy_conversions_refuse(what: str, conversion: Callable[[Any], Any]) -
         grad(lambda x: conversion(x * 1.0))(np.ones(3))
     assert what in str(caught.value)
     assert "bpkit.xp" in str(caught.value) and "bpkit.stop_gradient(x)" in str(caught.value)
-
-
-def test_numpy_functions_refuse_by_type() -> None:
-    for function in (np.sin, np.sum, lambda x: np.add(x, 1.0), lambda x: np.maximum(np.ones(3), x)):
-        with pytest.raises(TypeError, match="operand 'Array' does not support ufuncs"):
-            grad(function)(np.ones(3))
 
 
 def test_foreign_libraries_refuse() -> None:

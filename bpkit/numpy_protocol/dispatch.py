@@ -1,0 +1,257 @@
+"""The table of NumPy's functions, how a call is bound to NumPy's own signature, and the refusals."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+
+from bpkit import namespace as xp
+from bpkit.errors import GradientCutError, MixedBackendsError, NotDifferentiableError
+from bpkit.kinds import raw
+from bpkit.registry import backend_of
+from bpkit.trace import Traced
+
+__all__ = [
+    "FUNCTIONS",
+    "Function",
+    "apply_function",
+    "as_array",
+    "as_operand",
+    "check_library",
+    "function",
+    "on_values",
+    "refuse_out",
+    "spelled",
+    "traced_in",
+    "transform_of",
+]
+
+_ABSENT = np._NoValue  # what NumPy passes on for an argument that was not given
+
+
+class Function:
+    """What stands for one of NumPy's functions.
+
+    Parameters
+    ----------
+    name : str
+        NumPy's, with its module: ``"linalg.solve"``.
+    original : callable
+        NumPy's function, whose signature counts.
+    run : callable
+        Takes those of NumPy's parameters that are supported, under NumPy's names.
+    libraries : {"numpy", "any"}
+        Whose values it takes.
+    """
+
+    def __init__(self, name: str, original: Callable[..., Any], run: Callable[..., Any], libraries: str):
+        self.name, self.run, self.libraries = name, run, libraries
+        parameters = inspect.signature(run).parameters
+        self.open = any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters.values())
+        self.taken = frozenset(parameters)
+        try:
+            self.signature = inspect.signature(original)
+        except ValueError:  # a function in C that does not say
+            self.signature = inspect.signature(run)
+        names = list(self.signature.parameters)
+        # Leading arguments that mean the same in both signatures need no binding.
+        self.direct = 0
+        for theirs, ours in zip(names, parameters, strict=False):
+            if theirs != ours:
+                break
+            self.direct += 1
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run it with the arguments of a call of the original."""
+        if kwargs:
+            kwargs = {name: value for name, value in kwargs.items() if value is not _ABSENT}
+        if self.open or (len(args) <= self.direct and kwargs.keys() <= self.taken):
+            if kwargs.get("out") is not None:
+                refuse_out(self.name, args, kwargs["out"])
+            return self.run(*args, **kwargs)
+        bound = self.signature.bind(*args, **kwargs)
+        given = {}
+        for name, value in bound.arguments.items():
+            if name in self.taken:
+                given[name] = value
+            elif name == "out" and value is not None:
+                refuse_out(self.name, args, value)
+            elif value is not _ABSENT and not _is_default(value, self.signature.parameters[name].default):
+                raise NotDifferentiableError(
+                    f"numpy.{self.name}({name}=...) of a value traced by {transform_of((args, kwargs))}: "
+                    f"this argument is not supported there; leave it out. Supported are "
+                    f"{', '.join(n for n in self.signature.parameters if n in self.taken)}"
+                )
+        return self.run(**given)
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return value is default or (isinstance(value, bool | int | str) and value == default)
+
+
+FUNCTIONS: dict[Callable[..., Any], Function] = {}
+"""NumPy's functions and what stands for them."""
+
+
+def function(*names: str, libraries: str = "numpy") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register what stands for NumPy's functions of these names, as far as this NumPy has them."""
+
+    def register(run: Callable[..., Any]) -> Callable[..., Any]:
+        for name in names:
+            original: Any = np
+            for part in name.split("."):
+                original = getattr(original, part, None)
+            if original is not None and original not in FUNCTIONS:
+                FUNCTIONS[original] = Function(name, original, run, libraries)
+        return run
+
+    return register
+
+
+def apply_function(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What ``original(*args, **kwargs)`` means when a traced value is among its operands."""
+    known = FUNCTIONS.get(original)
+    if known is None:
+        return _unmapped(original, args, kwargs)
+    if known.libraries == "numpy":
+        check_library(known.name, (args, kwargs))
+    return known(args, kwargs)
+
+
+def _unmapped(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """NumPy's own function where no gradient could be lost; else a refusal."""
+    name = spelled(original)
+    check_library(name, (args, kwargs))
+    for x in traced_in((args, kwargs)):
+        if _depends(x):
+            raise NotDifferentiableError(
+                f"numpy.{name} of a value traced by {x._trace.transform}: bpkit has nothing that stands for "
+                f"it, and NumPy's own would lose the gradient. {_advice(name)}If no gradient is meant to "
+                f"flow through it, pass bpkit.stop_gradient(x)"
+            )
+    return original(*_as_constants(args), **_as_constants(kwargs))
+
+
+def _depends(x: Any) -> bool:
+    while isinstance(x, Traced):
+        if x._link is not None:
+            return True
+        x = x._value
+    return False
+
+
+def _as_constants(x: Any) -> Any:
+    """Traced values in arguments as NumPy arrays that cannot be written: what is written would be lost."""
+    if isinstance(x, Traced):
+        host = np.asarray(x)
+        host.flags.writeable = False
+        return host
+    if isinstance(x, dict):
+        return {name: _as_constants(value) for name, value in x.items()}
+    return type(x)(map(_as_constants, x)) if type(x) in (list, tuple) else x
+
+
+def on_values(original: Callable[..., Any]) -> Callable[..., Any]:
+    """NumPy's own function of the values: for what returns Python's booleans, numbers and strings."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return original(*_values(args), **_values(kwargs))
+
+    return run
+
+
+def _values(x: Any) -> Any:
+    if isinstance(x, Traced):
+        return raw(x)
+    if isinstance(x, dict):
+        return {name: _values(value) for name, value in x.items()}
+    return type(x)(map(_values, x)) if type(x) in (list, tuple) else x
+
+
+# Operands.
+
+
+def as_operand(x: Any) -> Any:
+    """What may stand beside a traced array: a list becomes an array, anything else stays."""
+    return as_array(x) if type(x) in (list, tuple) else x
+
+
+def as_array(x: Any) -> Any:
+    """An array where NumPy takes any sequence or number."""
+    if isinstance(x, Traced | np.ndarray | np.generic):
+        return x
+    return xp.asarray(x) if any(traced_in(x)) else np.asarray(x)
+
+
+def traced_in(x: Any) -> Iterator[Traced]:
+    """The traced values in arguments, however deep in lists."""
+    if isinstance(x, Traced):
+        yield x
+    elif isinstance(x, dict):
+        for value in x.values():
+            yield from traced_in(value)
+    elif isinstance(x, list | tuple):
+        for value in x:
+            yield from traced_in(value)
+
+
+def transform_of(arguments: Any) -> str:
+    """The transform that watches the first traced value."""
+    return next((x._trace.transform for x in traced_in(arguments)), "a transform")
+
+
+# Refusals.
+
+
+def spelled(original: Any) -> str:
+    """NumPy's name of a function, with its module: ``linalg.solve``."""
+    module = str(getattr(original, "__module__", None) or "numpy").removeprefix("numpy").removeprefix(".")
+    public = module if module and not module.startswith(("_", "lib", "core")) else ""
+    return f"{public}.{original.__name__}" if public else str(original.__name__)
+
+
+def check_library(name: str, arguments: Any) -> None:
+    """Refuse values that are traced over another library than NumPy."""
+    for x in traced_in(arguments):
+        backend = backend_of(raw(x))
+        if backend.name != "numpy":
+            raise MixedBackendsError(
+                f"numpy.{name} of a value traced by {x._trace.transform}: its array is one of "
+                f"{backend.name}, not of NumPy. Take the function from xp = x.__array_namespace__()"
+                f"{_nearest(name)}"
+            )
+
+
+def refuse_out(name: str, args: tuple[Any, ...], out: Any) -> NoReturn:
+    """Refuse to write a result into an array that exists."""
+    raise GradientCutError(
+        f"numpy.{name}(..., out=...) with a value traced by {transform_of((args, out))}: an array cannot "
+        f"take up a value that is being differentiated. Write a = numpy.{name}(...) without out="
+    )
+
+
+_INSTEAD = {
+    "copyto": "Build the array with numpy.where, numpy.concatenate or numpy.stack. ",
+    "fill_diagonal": "Write numpy.where(numpy.eye(n, dtype=bool), value, x). ",
+    "insert": "Write numpy.concatenate of the parts. ",
+    "linalg.lstsq": "Write numpy.linalg.pinv(a) @ b. ",
+    "place": "Write numpy.where(mask, values, x). ",
+    "polyfit": "Write numpy.linalg.pinv(numpy.vander(x, deg + 1)) @ y. ",
+    "put": "Build the array with numpy.where, numpy.concatenate or numpy.stack. ",
+    "put_along_axis": "Build the array with numpy.where, numpy.concatenate or numpy.stack. ",
+    "putmask": "Write numpy.where(mask, values, x). ",
+}
+
+
+def _advice(name: str) -> str:
+    if name in _INSTEAD:
+        return _INSTEAD[name]
+    nearest = _nearest(name)
+    return f"Nearest in its namespace{nearest}. " if nearest else ""
+
+
+def _nearest(name: str) -> str:
+    close = difflib.get_close_matches(name.rpartition(".")[2], xp.__all__, n=3)
+    return f": {', '.join(f'xp.{other}' for other in close)}" if close else ""

@@ -1,0 +1,249 @@
+"""NumPy's universal functions and their methods ``reduce``, ``accumulate`` and ``outer``."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bpkit import namespace as xp
+from bpkit.errors import GradientCutError, NotDifferentiableError
+from bpkit.numpy_operators import OPERATORS
+from bpkit.numpy_protocol.dispatch import as_array, as_operand, check_library, refuse_out, transform_of
+
+__all__ = ["UFUNCS", "apply_ufunc"]
+
+OTHERS = {
+    np.absolute: "abs",
+    np.arccos: "acos",
+    np.arccosh: "acosh",
+    np.arcsin: "asin",
+    np.arcsinh: "asinh",
+    np.arctan: "atan",
+    np.arctan2: "atan2",
+    np.arctanh: "atanh",
+    np.conjugate: "conj",
+    np.fabs: "abs",
+    np.invert: "bitwise_invert",
+    np.rint: "round",
+} | {
+    getattr(np, name): name
+    for name in (
+        *("ceil", "copysign", "cos", "cosh", "exp", "expm1", "floor", "hypot", "isfinite", "isinf", "isnan"),
+        *("log", "log10", "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or"),
+        *("logical_xor", "maximum", "minimum", "negative", "nextafter", "positive", "reciprocal", "sign"),
+        *("signbit", "sin", "sinh", "sqrt", "square", "tan", "tanh", "trunc"),
+    )
+}
+
+
+def _degrees(x: Any) -> Any:
+    return xp.multiply(x, 180 / math.pi)
+
+
+def _radians(x: Any) -> Any:
+    return xp.multiply(x, math.pi / 180)
+
+
+def _cbrt(x: Any) -> Any:
+    # sign(x) * |x| ** (1/3): the power is infinitely steep at 0, and so is the root.
+    return xp.copysign(xp.pow(xp.abs(x), 1 / 3), x)
+
+
+def _exp2(x: Any) -> Any:
+    return xp.pow(2.0, x)
+
+
+def _float_power(x: Any, y: Any) -> Any:
+    x, y = as_array(x), as_array(y)
+    wide = np.complex128 if "c" in (x.dtype.kind, y.dtype.kind) else np.float64
+    return xp.pow(xp.astype(x, wide), xp.astype(y, wide))
+
+
+def _fmax(x: Any, y: Any) -> Any:
+    return xp.where(xp.isnan(as_array(x)), y, xp.where(xp.isnan(as_array(y)), x, xp.maximum(x, y)))
+
+
+def _fmin(x: Any, y: Any) -> Any:
+    return xp.where(xp.isnan(as_array(x)), y, xp.where(xp.isnan(as_array(y)), x, xp.minimum(x, y)))
+
+
+def _fmod(x: Any, y: Any) -> Any:
+    # Of the dividend's sign, where remainder has the divisor's.
+    return x - y * xp.trunc(xp.divide(x, y))
+
+
+def _heaviside(x: Any, y: Any) -> Any:
+    x = as_array(x)
+    step = xp.astype(xp.greater(x, 0), xp.result_type(x, y))
+    return xp.where(xp.isnan(x), x, xp.where(xp.equal(x, 0), y, step))
+
+
+def _ldexp(x: Any, y: Any) -> Any:
+    x = as_array(x)
+    return x * xp.pow(np.asarray(2, dtype=x.dtype)[()], xp.astype(as_array(y), x.dtype))
+
+
+def _logaddexp2(x: Any, y: Any) -> Any:
+    return xp.logaddexp(x * math.log(2), y * math.log(2)) * (1 / math.log(2))
+
+
+def _vecdot(x: Any, y: Any, *, axis: int = -1) -> Any:
+    return xp.vecdot(x, y, axis=axis)
+
+
+def _matvec(x: Any, y: Any) -> Any:
+    return xp.matmul(x, y[..., None])[..., 0]
+
+
+def _vecmat(x: Any, y: Any) -> Any:
+    return xp.matmul(xp.conj(x)[..., None, :], y)[..., 0, :]
+
+
+DEFINED: dict[str, Callable[..., Any]] = {
+    "cbrt": _cbrt,
+    "deg2rad": _radians,
+    "degrees": _degrees,
+    "divmod": lambda x, y: (xp.floor_divide(x, y), xp.remainder(x, y)),
+    "exp2": _exp2,
+    "float_power": _float_power,
+    "fmax": _fmax,
+    "fmin": _fmin,
+    "fmod": _fmod,
+    "heaviside": _heaviside,
+    "ldexp": _ldexp,
+    "logaddexp2": _logaddexp2,
+    "matvec": _matvec,
+    "modf": lambda x: (x - xp.trunc(x), xp.trunc(x)),
+    "rad2deg": _degrees,
+    "radians": _radians,
+    "vecdot": _vecdot,
+    "vecmat": _vecmat,
+}
+"""Those of which the standard has no equal; NumPy has had the last of them since 2.2."""
+
+UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
+    **{ufunc: getattr(xp, name) for ufunc, name in (OPERATORS | OTHERS).items()},
+    **{getattr(np, name): run for name, run in DEFINED.items() if hasattr(np, name)},
+}
+"""NumPy's universal functions and what stands for them."""
+
+
+def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a call of `ufunc`, or of one of its methods, means when a traced value is among its operands."""
+    name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+    if "out" in kwargs:
+        _refuse_out(name, inputs, kwargs["out"])
+    check_library(name, inputs)
+    run = UFUNCS.get(ufunc) if method == "__call__" else METHODS.get(method, {}).get(ufunc)
+    if method == "outer" and ufunc in UFUNCS and ufunc.nin == 2 and ufunc.signature is None:
+        run = _outer(UFUNCS[ufunc])
+    if run is None:
+        raise NotDifferentiableError(
+            f"numpy.{name} of a value traced by {transform_of(inputs)}: bpkit has nothing that stands for "
+            f"it, and NumPy's own would lose the gradient. Write it in other functions, or, if no gradient "
+            f"is meant to flow through it, apply it to numpy.asarray(bpkit.stop_gradient(x))"
+        )
+    operands = [as_operand(x) for x in inputs]
+    return run(*operands, **_static(name, ufunc, method, operands, kwargs)) if kwargs else run(*operands)
+
+
+def _refuse_out(name: str, inputs: tuple[Any, ...], out: tuple[Any, ...]) -> None:
+    if len(inputs) == 2 and out[0] is inputs[0]:
+        raise GradientCutError(
+            f"in-place numpy.{name} (array += x and its like) with an Array traced by "
+            f"{transform_of(inputs)}: the NumPy array itself cannot take up a value that is being "
+            f"differentiated. Write a = a + x instead of a += x"
+        )
+    refuse_out(name, inputs, out)
+
+
+def _static(
+    name: str, ufunc: np.ufunc, method: str, operands: list[Any], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """The arguments that are passed on; `dtype` is obeyed by converting the operands in their list."""
+    given = {key: value for key, value in kwargs.items() if key not in ("order", "subok", "casting")}
+    if given.get("where") is True:
+        del given["where"]
+    dtype = given.pop("dtype", None)
+    if dtype is not None:
+        if method in ("reduce", "accumulate"):
+            given["dtype"] = dtype
+        else:
+            casting = kwargs.get("casting", "same_kind")
+            loop = ufunc.resolve_dtypes((*([np.dtype(dtype)] * ufunc.nin), *([None] * ufunc.nout)))
+            if any(found != np.dtype(dtype) for found in loop):
+                raise NotDifferentiableError(_unsupported(name, "dtype", operands))
+            operands[:] = [_converted(name, x, np.dtype(dtype), casting) for x in operands]
+    known = {"reduce": ("axis", "dtype", "keepdims", "initial"), "accumulate": ("axis", "dtype")}.get(
+        method, ()
+    )
+    for key in given:
+        if key not in known and not (key == "axis" and ufunc.__name__ == "vecdot"):
+            raise NotDifferentiableError(_unsupported(name, key, operands))
+    return given
+
+
+def _unsupported(name: str, key: str, operands: list[Any]) -> str:
+    return (
+        f"numpy.{name}({key}=...) of a value traced by {transform_of(operands)}: this argument is not "
+        f"supported there. Leave it out, and choose elements with numpy.where and dtypes with x.astype"
+    )
+
+
+def _converted(name: str, x: Any, dtype: Any, casting: Any) -> Any:
+    x = as_array(x)
+    if not np.can_cast(x.dtype, dtype, casting):
+        raise TypeError(
+            f"numpy.{name}: cannot cast an operand from {x.dtype} to {dtype} by casting={casting!r}"
+        )
+    return xp.astype(x, dtype)
+
+
+# Methods.
+
+
+def _outer(run: Callable[..., Any]) -> Callable[[Any, Any], Any]:
+    def outer(x: Any, y: Any) -> Any:
+        x, y = as_array(x), as_array(y)
+        return run(xp.reshape(x, tuple(x.shape) + (1,) * y.ndim), y)
+
+    return outer
+
+
+def _reduce(
+    run: Callable[..., Any], combine: Callable[..., Any] | None, has_dtype: bool
+) -> Callable[..., Any]:
+    def reduce(
+        x: Any, *, axis: Any = 0, dtype: Any = None, keepdims: bool = False, initial: Any = None
+    ) -> Any:
+        x = as_array(x)
+        if dtype is not None and not has_dtype:
+            x = xp.astype(x, dtype)
+        static = {"dtype": dtype} if has_dtype and dtype is not None else {}
+        if x.ndim == 0 and axis == 0:
+            axis = None
+        out = run(x, axis=axis, keepdims=keepdims, **static)
+        return out if initial is None or combine is None else combine(out, initial)
+
+    return reduce
+
+
+def _accumulate(name: str) -> Callable[..., Any]:
+    def accumulate(x: Any, *, axis: int = 0, dtype: Any = None) -> Any:
+        return getattr(xp, name)(as_array(x), axis=axis, dtype=dtype)
+
+    return accumulate
+
+
+METHODS: dict[str, dict[np.ufunc, Callable[..., Any]]] = {
+    "reduce": {
+        np.add: _reduce(xp.sum, xp.add, True),
+        np.multiply: _reduce(xp.prod, xp.multiply, True),
+        np.maximum: _reduce(xp.max, xp.maximum, False),
+        np.minimum: _reduce(xp.min, xp.minimum, False),
+        np.logical_and: _reduce(xp.all, None, False),
+        np.logical_or: _reduce(xp.any, None, False),
+    },
+    "accumulate": {np.add: _accumulate("cumulative_sum"), np.multiply: _accumulate("cumulative_prod")},
+}
