@@ -1,22 +1,128 @@
-"""Products of vectors, matrices and tensors.
+"""Linear algebra: all of the extension, and here the products, diagonals and transposes.
 
 Chapters "Linear Algebra Functions" and "Linear Algebra Extension" of the standard:
 https://data-apis.org/array-api/2025.12/API_specification/linear_algebra_functions.html
+https://data-apis.org/array-api/2025.12/extensions/linear_algebra_functions.html
 """
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from bpkit._protocol import RawArray
 from bpkit.errors import ShapeError
-from bpkit.namespace.arithmetic import conj
+from bpkit.indexing import getitem
+from bpkit.namespace.arithmetic import conj, multiply
+from bpkit.namespace.decompositions import cholesky, eig, eigh, eigvals, eigvalsh, qr, svd, svdvals
 from bpkit.namespace.dtypes import isdtype
+from bpkit.namespace.inverses import det, inv, matrix_power, pinv, slogdet, solve
 from bpkit.namespace.manipulation import expand_dims, moveaxis, permute_dims, reshape, squeeze
+from bpkit.namespace.norms import matrix_norm, matrix_rank, vector_norm
+from bpkit.namespace.statistical import sum
 from bpkit.trace import call
 
-__all__ = ["matmul", "matrix_transpose", "tensordot", "vecdot"]
+__all__ = [
+    "cholesky",
+    "cross",
+    "det",
+    "diagonal",
+    "eig",
+    "eigh",
+    "eigvals",
+    "eigvalsh",
+    "inv",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
+    "matrix_transpose",
+    "outer",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "svd",
+    "svdvals",
+    "tensordot",
+    "trace",
+    "vecdot",
+    "vector_norm",
+]
+
+
+def cross(x1: RawArray, x2: RawArray, /, *, axis: int = -1) -> RawArray:
+    """Vector product of vectors with three components.
+
+    Derivative: ``cross(x2, g)`` and ``cross(g, x1)``.
+
+    Parameters
+    ----------
+    x1, x2 : array of any shape, numeric
+        Of length 3 along `axis`; the other axes broadcast.
+    axis : int
+        Counted from the end, negative.
+
+    Returns
+    -------
+    array of the broadcast shape and the promoted dtype
+
+    Raises
+    ------
+    ShapeError
+        If `axis` is not negative, one of the operands has not so many axes, or its length is not 3.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.linalg.cross(xp.asarray([1.0, 0.0, 0.0]), xp.asarray([0.0, 1.0, 0.0]))
+    array([0., 0., 1.])
+    """
+    if not -min(x1.ndim, x2.ndim) <= axis < 0 or x1.shape[axis] != 3 or x2.shape[axis] != 3:
+        raise ShapeError(
+            f"cross: axis={axis} has to be an axis of length 3 of both operands, counted from the end; "
+            f"got x1 of shape {tuple(x1.shape)} and x2 of shape {tuple(x2.shape)}"
+        )
+    return call("linalg.cross", x1, x2, axis=axis)
+
+
+def diagonal(x: RawArray, /, *, offset: int = 0) -> RawArray:
+    """Elements on one diagonal of a matrix, or of each matrix of a stack.
+
+    Derivative: the cotangent on that diagonal, 0 elsewhere.
+
+    Parameters
+    ----------
+    x : array of shape (..., n, m) and any dtype
+    offset : int
+        Which diagonal: positive above the main one, negative below.
+
+    Returns
+    -------
+    array of shape (..., k) and `x`'s dtype
+        `k` is the number of elements on the diagonal, 0 if it is outside the matrix.
+
+    Raises
+    ------
+    ShapeError
+        If `x` has fewer than two axes.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.linalg.diagonal(xp.asarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), offset=1)
+    array([2., 6.])
+    """
+    if x.ndim < 2:
+        raise ShapeError(f"diagonal: expected a matrix or a stack of them, got shape {tuple(x.shape)}")
+    rows, columns = x.shape[-2:]
+    count = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
+    first = max(offset, 0) + max(-offset, 0) * columns
+    # In a row of all elements, neighbours on a diagonal are columns + 1 apart.
+    row = reshape(x, (*x.shape[:-2], rows * columns))
+    picked = slice(first, first + (count - 1) * (columns + 1) + 1, columns + 1) if count else slice(0, 0)
+    return getitem(row, (..., picked))
 
 
 def matmul(x1: RawArray, x2: RawArray, /) -> RawArray:
@@ -71,6 +177,38 @@ def matrix_transpose(x: RawArray, /) -> RawArray:
     return call("matrix_transpose", x)
 
 
+def outer(x1: RawArray, x2: RawArray, /) -> RawArray:
+    """Products of every element of one vector with every element of another.
+
+    Parameters
+    ----------
+    x1 : array of shape (n,), numeric
+    x2 : array of shape (m,), numeric
+
+    Returns
+    -------
+    array of shape (n, m) and the promoted dtype
+
+    Raises
+    ------
+    ShapeError
+        If an operand is not one-dimensional.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.linalg.outer(xp.asarray([1.0, 2.0]), xp.asarray([3.0, 4.0]))
+    array([[3., 4.],
+           [6., 8.]])
+    """
+    if x1.ndim != 1 or x2.ndim != 1:
+        raise ShapeError(
+            f"outer: expected two vectors, got x1 of shape {tuple(x1.shape)} and x2 of shape "
+            f"{tuple(x2.shape)}"
+        )
+    return multiply(expand_dims(x1, -1), x2)
+
+
 def tensordot(
     x1: RawArray, x2: RawArray, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2
 ) -> RawArray:
@@ -118,6 +256,35 @@ def tensordot(
     left = reshape(permute_dims(x1, free1 + first), (prod(x1.shape[i] for i in free1), prod(lengths)))
     right = reshape(permute_dims(x2, second + free2), (prod(lengths), prod(x2.shape[i] for i in free2)))
     return reshape(matmul(left, right), shape)
+
+
+def trace(x: RawArray, /, *, offset: int = 0, dtype: Any = None) -> RawArray:
+    """Sum of the elements on one diagonal of a matrix, or of each matrix of a stack.
+
+    Parameters
+    ----------
+    x : array of shape (..., n, m), numeric
+    offset : int
+        Which diagonal: positive above the main one, negative below.
+    dtype : dtype or str, optional
+        As in :func:`bpkit.xp.sum`.
+
+    Returns
+    -------
+    array of shape (...)
+
+    Raises
+    ------
+    ShapeError
+        If `x` has fewer than two axes.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> float(xp.linalg.trace(xp.asarray([[1.0, 2.0], [3.0, 4.0]])))
+    5.0
+    """
+    return sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)
 
 
 def vecdot(x1: RawArray, x2: RawArray, /, *, axis: int = -1) -> RawArray:
