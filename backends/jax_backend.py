@@ -25,6 +25,8 @@ class JaxBackend(LibraryBackend):
     library = "jax"
     namespace = "jax.numpy"
     special_namespace = "jax.scipy.special"
+    special_names: ClassVar = {"psi": "digamma", "polygamma": None}  # its order has an integer dtype
+    special_namespace = "jax.scipy.special"
     special_names: ClassVar = {"psi": "digamma"}
 
     @property

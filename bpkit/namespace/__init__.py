@@ -154,6 +154,12 @@ from bpkit.namespace.sorting import (
     argsort,
     sort,
 )
+from bpkit.namespace.special import (
+    erf,
+    erfc,
+    sinc,
+    xlogy,
+)
 from bpkit.namespace.statistical import (
     cumulative_prod,
     cumulative_sum,
@@ -241,6 +247,8 @@ __all__ = [
     "empty",
     "empty_like",
     "equal",
+    "erf",
+    "erfc",
     "exp",
     "expand_dims",
     "expit",
@@ -317,6 +325,7 @@ __all__ = [
     "sign",
     "signbit",
     "sin",
+    "sinc",
     "sinh",
     "sliding_window_view",
     "softmax",
@@ -347,6 +356,7 @@ __all__ = [
     "var",
     "vecdot",
     "where",
+    "xlogy",
     "zeros",
     "zeros_like",
 ]

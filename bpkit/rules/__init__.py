@@ -1,5 +1,25 @@
 """Derivative rules, in the chapters of the standard; importing this package registers all of them."""
 
-from bpkit.rules import cumulative, elementwise, extras, fft, linalg, reductions, shapes, special
+from bpkit.rules import (
+    cumulative,
+    elementwise,
+    extras,
+    fft,
+    linalg,
+    reductions,
+    shapes,
+    special,
+    special_statistics,
+)
 
-__all__ = ["cumulative", "elementwise", "extras", "fft", "linalg", "reductions", "shapes", "special"]
+__all__ = [
+    "cumulative",
+    "elementwise",
+    "extras",
+    "fft",
+    "linalg",
+    "reductions",
+    "shapes",
+    "special",
+    "special_statistics",
+]

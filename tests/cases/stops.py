@@ -48,6 +48,7 @@ STOPS: dict[str, Callable[..., Any]] = {
     "nonzero": lambda xp, x: xp.nonzero(x)[0],
     "one_hot": lambda xp, x: xp.one_hot(xp.astype(x > 0.0, "int64"), 3),
     "repeated_places": lambda xp, x: xp.repeat(_whole(xp, x) * 0, xp.abs(_whole(xp, x))),
+    "special.gammasgn": lambda xp, x: xp.special.gammasgn(x),
     "searchsorted": lambda xp, x: xp.searchsorted(xp.sort(x), x),
     "unique_all": lambda xp, x: xp.unique_all(x).indices,
     "unique_counts": lambda xp, x: xp.unique_counts(x).counts,
