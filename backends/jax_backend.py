@@ -26,8 +26,6 @@ class JaxBackend(LibraryBackend):
     namespace = "jax.numpy"
     special_namespace = "jax.scipy.special"
     special_names: ClassVar = {"psi": "digamma", "polygamma": None}  # its order has an integer dtype
-    special_namespace = "jax.scipy.special"
-    special_names: ClassVar = {"psi": "digamma"}
 
     @property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
