@@ -66,3 +66,58 @@ def test_windows_say_what_does_not_fit() -> None:
         xp.sliding_window_view(x, -1, axis=0)
     with pytest.raises(IndexError, match="axis 2 is out of bounds"):
         xp.sliding_window_view(x, 1, axis=2)
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "shapes"),
+    [
+        ("iijj->ji", [(2, 2, 3, 3)]),
+        ("...a,a...->a...", [(4, 3), (3, 5, 4)]),
+        (" i j , j -> i", [(2, 3), (3,)]),
+        ("Ab,bC->CA", [(2, 3), (3, 4)]),
+        ("bA", [(2, 3)]),
+        ("i,i", [(1,), (3,)]),
+        ("ii,i->i", [(1, 1), (3,)]),
+        ("...ij,...jk,...k", [(2, 1, 2, 3), (4, 3, 2), (2,)]),
+        ("abc,cd,bd->ad", [(2, 3, 4), (4, 5), (3, 5)]),
+        ("...->...", [(2, 3)]),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float64", "int32"])
+def test_sums_of_products_are_numpys(
+    subscripts: str, shapes: list[tuple[int, ...]], dtype: str, backend: Backend
+) -> None:
+    rng = np.random.default_rng(0)
+    operands = [rng.integers(-4, 5, shape).astype(dtype) for shape in shapes]
+    found = backend.to_host(xp.einsum(subscripts, *(backend.from_host(x) for x in operands)))
+    np.testing.assert_array_equal(found, np.einsum(subscripts, *operands), strict=True)
+
+
+def test_products_of_many_are_taken_in_an_order_that_keeps_them_small() -> None:
+    # From the left, the first product alone would have 8**13 elements.
+    letters = "abcdefghijklm"
+    vectors = [np.full(8, 0.5) for _ in letters]
+    chain = np.full((8, 8), 0.125)
+    subscripts = ",".join([*letters, *(a + b for a, b in itertools.pairwise(letters))])
+    found = xp.einsum(subscripts + "->", *vectors, *[chain] * 12)
+    np.testing.assert_allclose(found, 8 * 0.5**13)
+
+
+def test_sums_of_products_say_what_does_not_fit() -> None:
+    x, y = np.ones((2, 3)), np.ones(4)
+    with pytest.raises(ValueError, match="'ij,j' has 2 terms for 1 operands"):
+        xp.einsum("ij,j", x)
+    with pytest.raises(ShapeError, match="'ijk' in 'ijk' has 3 letters for an operand with 2 axes"):
+        xp.einsum("ijk", x)
+    with pytest.raises(ShapeError, match="'i' in 'i' has 1 letters for an operand with 2 axes"):
+        xp.einsum("i", x)
+    with pytest.raises(ShapeError, match="'j' in 'ij,j' stands for axes of lengths 3 and 4"):
+        xp.einsum("ij,j", x, y)
+    with pytest.raises(ShapeError, match=r"axis -1 of the ellipsis in '\.\.\.,\.\.\.' .* 3 and 4"):
+        xp.einsum("...,...", x, y)
+    for subscripts, wrong in (("ij->ii", "'i'"), ("ij->k", "'k'")):
+        with pytest.raises(ValueError, match=f"einsum: {wrong} in the result .*each once"):
+            xp.einsum(subscripts, x)
+    for subscripts in ("i1", "......", "i.j", "ij->.", "i->j->k"):
+        with pytest.raises(ValueError, match=r"cannot read|letters for"):
+            xp.einsum(subscripts, x)

@@ -93,6 +93,9 @@ from bpkit.namespace.dtypes import (
     isdtype,
     result_type,
 )
+from bpkit.namespace.einsum import (
+    einsum,
+)
 from bpkit.namespace.extras import (
     expit,
     log_expit,
@@ -244,6 +247,7 @@ __all__ = [
     "divide",
     "dtype_of",
     "e",
+    "einsum",
     "empty",
     "empty_like",
     "equal",

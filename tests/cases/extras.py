@@ -1,5 +1,7 @@
 """Cases of what networks need and the standard lacks."""
 
+import numpy as np
+
 from .case import Argument, Case, case
 
 __all__ = ["CASES"]
@@ -67,4 +69,38 @@ WINDOWS = [
     case("sliding_window_view", Z, 2, axis=1, library=False),
 ]
 
-CASES: list[Case] = [*PADDING, *WINDOWS]
+SUMS_OF_PRODUCTS = [
+    case("einsum", "ij,jk->ik", A((2, 3)), A((3, 4))),
+    case("einsum", "ij,jk", A((2, 3)), A((3, 4))),
+    case("einsum", "ba", A((2, 3))),
+    case("einsum", "i->", A((3,))),
+    case("einsum", "ijk->kj", A((2, 3, 2))),
+    case("einsum", "ii", A((3, 3))),
+    case("einsum", "iji->ij", A((3, 2, 3))),
+    case("einsum", "iii->i", A((2, 2, 2))),
+    case("einsum", "aab,b->a", A((2, 2, 3)), A((3,))),
+    case("einsum", "i,i", A((3,)), A((3,))),
+    case("einsum", "i,i->i", A((3,)), A((3,))),
+    case("einsum", "i,j->ji", A((2,)), A((3,))),
+    case("einsum", "ij,k->i", A((2, 3)), A((2,))),
+    case("einsum", "bij,bjk->bik", A((2, 2, 3)), A((2, 3, 2))),
+    case("einsum", "bi,bi->b", A((3, 2)), A((3, 2))),
+    case("einsum", "bijc,cjd->bdi", A((2, 3, 2, 2)), A((2, 2, 3))),
+    case("einsum", "...ij,...jk->...ik", A((2, 1, 2, 3)), A((2, 3, 2))),
+    case("einsum", "...ij,...j", A((2, 2, 3)), A((3,))),
+    case("einsum", "i...,...i->...", A((3, 2)), A((2, 3))),
+    case("einsum", "...,...->...", A((2, 3)), A((3,))),
+    case("einsum", "ij,jk,kl->il", A((2, 3)), A((3, 2)), A((2, 4))),
+    case("einsum", "ab,ab,ab,b->a", A((2, 3)), A((2, 3)), A((2, 3)), A((3,))),
+    case("einsum", "i,j,k->kji", A((2,)), A((3,)), A((2,))),
+    case("einsum", "ij,ij->ij", A((1, 3)), A((2, 1)), library=False),
+    case("einsum", "ij,j->i", A((2, 0)), A((0,))),
+    case("einsum", "ii->i", A((0, 0))),
+    case("einsum", ",->", A(()), A(())),
+    case("einsum", "ij,kj->ik", Z, Z),
+    case("einsum", "ij,j->i", Z, A((3,)), not_on=("torch",)),
+    case("einsum", "ij,jk->ik", A((2, 3)), np.ones((3, 2))),
+    case("einsum", A((2, 2)), call=lambda xp, x: xp.einsum("ij,jk,ki", x, x, x), label="cube"),
+]
+
+CASES: list[Case] = [*PADDING, *WINDOWS, *SUMS_OF_PRODUCTS]
