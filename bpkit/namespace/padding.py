@@ -72,6 +72,8 @@ def pad(
         return call("pad", x, constant_values, pad_width=pairs)
     if mode not in _SOURCES:
         raise ValueError(f"pad: mode={mode!r}; expected 'constant' or one of {sorted(_SOURCES)}")
+    if not any(map(any, pairs)):
+        return call("pad", x, 0, pad_width=pairs)
     for axis, (before, after) in enumerate(pairs):
         length = x.shape[axis]
         if before == after == 0:
@@ -199,4 +201,5 @@ def _pad(xp: Any, x: RawArray, value: Any, *, pad_width: Pairs) -> RawArray:
                 xp.broadcast_to(value, (*shape[:axis], width, *shape[axis + 1 :])) for width in widths
             )
             x = xp.concat([before, x, after], axis=axis)
-    return x
+    # A new array always, as in NumPy.
+    return x if any(map(any, pad_width)) else xp.asarray(x, copy=True)
