@@ -41,10 +41,12 @@ VIEWS: dict[str, Inverse | None] = {
     "astype": lambda base, value, static: value,
     "broadcast_to": None,
     "conj": lambda base, value, static: call("conj", value),
+    # Over no axes these are the signal itself.
+    "fft.fftn": None,
+    "fft.ifftn": None,
     "flip": lambda base, value, static: call("flip", value, **static),
     "getitem": lambda base, value, static: call("setitem", base, value, **static),
     "imag": None,
-    "linalg.diagonal": None,
     "matrix_transpose": lambda base, value, static: call("matrix_transpose", value),
     "permute_dims": _permuted_back,
     "positive": lambda base, value, static: value,
