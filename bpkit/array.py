@@ -221,15 +221,12 @@ class Array(Traced):
             x = x._value
         return x
 
-    def __getattr__(self, name: str) -> NoReturn:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"a traced array has no attribute {name!r}")
-        from bpkit.namespace.xp import xp  # the layer above, as in __array_namespace__
+        from bpkit.array_methods import method_of  # the layer above, as in __array_namespace__
 
-        advice = f"; write bpkit.xp.{name}(x, ...)" if name in dir(xp) else ""
-        raise AttributeError(
-            f"a traced array has the standard's attributes only, and {name!r} is not among them{advice}"
-        )
+        return method_of(self, name)
 
     # Copies. The default ones would copy the trace and the graph as well, and be lost to both.
 
