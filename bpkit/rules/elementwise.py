@@ -29,7 +29,8 @@ def _power_by_base(x1: Any, x2: Any) -> Any:
     if isinstance(x2, int | float | complex):
         if x2 == 2:
             return 2 * x1
-        return x2 * x1 ** (x2 - 1) if x2 else xp.zeros_like(x1)
+        # Not the operator, which on a raw tensor of torch is not what bpkit means by a power of -0.
+        return x2 * xp.pow(x1, x2 - 1) if x2 else xp.zeros_like(x1)
     if not is_inexact(x2):
         x2 = xp.astype(x2, x1.dtype)  # x2 - 1 would wrap around where x2 is unsigned
     # The formula has 0 * 0**-1 at 0**0, where x1**0 is constant. Elsewhere it holds for x2 = 0 as well, and
@@ -59,7 +60,8 @@ elementwise("pow", x1=_power_by_base, x2=_power_by_exponent)
 elementwise("negative", x=-1)
 elementwise("positive", x=1)
 elementwise("square", x=lambda x: 2 * x)
-elementwise("sqrt", x=lambda out: 0.5 / out)
+# + 0.0 makes 0 of -0, whose root is -0: the slope of a function that begins at 0 is that on its right.
+elementwise("sqrt", x=lambda out: 0.5 / (out + 0.0))
 elementwise("reciprocal", x=lambda out: -out * out)
 
 
@@ -97,10 +99,11 @@ def _logaddexp_share(x1: Any, x2: Any, out: Any) -> Any:
 elementwise("exp", x=lambda out: out)
 # Not out + 1, which cancels where x is far below 0.
 elementwise("expm1", x=lambda x: xp.exp(x))
-elementwise("log", x=lambda x: xp.reciprocal(x))
+# + 0.0 as for sqrt.
+elementwise("log", x=lambda x: xp.reciprocal(x + 0.0))
 elementwise("log1p", x=lambda x: xp.reciprocal(1 + x))
-elementwise("log2", x=lambda x: (1 / math.log(2)) / x)
-elementwise("log10", x=lambda x: (1 / math.log(10)) / x)
+elementwise("log2", x=lambda x: (1 / math.log(2)) / (x + 0.0))
+elementwise("log10", x=lambda x: (1 / math.log(10)) / (x + 0.0))
 elementwise(
     "logaddexp",
     x1=_logaddexp_share,

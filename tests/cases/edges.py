@@ -21,6 +21,10 @@ def _where_not_nan(name: str) -> Function:
     return lambda x: xp.where(xp.isnan(x), 0.0, getattr(xp, name)(x))
 
 
+def _along_rows(name: str) -> Function:
+    return lambda x: getattr(xp, name)(x, axis=1)
+
+
 POINTS: list[Point] = [
     # Ties and kinks.
     ("max splits a tie", xp.max, [[1.0, 3.0, 3.0, 2.0]], [[0, 0.5, 0.5, 0]]),
@@ -48,13 +52,60 @@ POINTS: list[Point] = [
         [[0.5, 0.5], [0.5, 0], [0, 0.5]],
     ),
     ("clip where all are equal", xp.clip, [[1.0], [1.0], [1.0]], [[0.25], [0.25], [0.5]]),
-    ("abs at 0", xp.abs, [[-1.0, 0.0, 2.0]], [[-1, 0, 1]]),
+    ("max of 0 and -0 is a tie", xp.max, [[0.0, -0.0]], [[0.5, 0.5]]),
+    ("maximum of 0 and -0 is a tie", xp.maximum, [[0.0, -0.0], [-0.0, 0.0]], [[0.5, 0.5], [0.5, 0.5]]),
+    ("max of infinities is a tie", xp.max, [[inf, 1.0, inf]], [[0.5, 0, 0.5]]),
+    ("min of nothing but -inf is a tie", xp.min, [[-inf, -inf]], [[0.5, 0.5]]),
+    ("clip without a lower bound", lambda x: xp.clip(x, None, 1.0), [[0.0, 1.0, 2.0]], [[1, 0.5, 0]]),
+    (
+        "clip without an upper bound",
+        xp.clip,
+        [[0.0, 1.0], [1.0, 1.0]],
+        [[0, 0.5], [1, 0.5]],
+    ),
+    ("clip without bounds", lambda x: xp.clip(x, None, None), [[0.0, 1.0]], [[1, 1]]),
+    ("clip at infinite bounds", lambda x: xp.clip(x, -inf, inf), [[-inf, 0.0, inf]], [[0.5, 1, 0.5]]),
+    (
+        "median with ties",
+        lambda x: (xp.sort(x)[1] + xp.sort(x)[2]) / 2,
+        [[2.0, 1.0, 2.0, 3.0]],
+        [[0.5, 0, 0.5, 0]],
+    ),
+    ("median of equal numbers", lambda x: xp.sort(x)[1], [[2.0, 2.0, 2.0]], [[0, 1, 0]]),
+    (
+        "sort downward with ties",
+        lambda x: xp.sort(x, descending=True) * xp.asarray([1.0, 2.0, 3.0]),
+        [[1.0, 1.0, 0.0]],
+        [[1, 2, 3]],
+    ),
+    (
+        "take_along_axis with repeated indices",
+        lambda x: xp.take_along_axis(x, xp.asarray([2, 2, 0]), axis=0) ** 2,
+        [[1.0, 2.0, 3.0]],
+        [[2, 0, 12]],
+    ),
+    (
+        "repeat by an array",
+        lambda x: xp.repeat(x, xp.asarray([2, 0, 1])) ** 2,
+        [[1.0, 2.0, 3.0]],
+        [[4, 0, 6]],
+    ),
+    (
+        "unique values of the first of several",
+        lambda x: xp.unique_values(x) * xp.asarray([1.0, 2.0]),
+        [[3.0, 1.0, 3.0]],
+        [[2, 1, 0]],
+    ),
+    ("abs at 0", xp.abs, [[-1.0, 0.0, -0.0, 2.0]], [[-1, 0, 0, 1]]),
     ("sign", xp.sign, [[-1.0, 0.0, 2.0]], [[0, 0, 0]]),
     ("relu at 0", xp.relu, [[-1.0, 0.0, -0.0, 2.0]], [[0, 0, 0, 1]]),
     ("hypot at the origin", xp.hypot, [[0.0, 3.0, 0.0], [0.0, 4.0, 2.0]], [[0, 0.6, 0], [0, 0.8, 1]]),
     ("atan2 at the origin has none", xp.atan2, [[0.0, 0.0], [0.0, 2.0]], [[nan, 0.5], [nan, 0]]),
     ("sort with ties", lambda x: xp.sort(x) * 2.0, [[1.0, 0.0, 1.0]], [[2, 2, 2]]),
     ("std of equal numbers", xp.std, [[2.0, 2.0]], [[0, 0]]),
+    ("std of one number", xp.std, [[2.0]], [[0]]),
+    ("var of equal numbers", xp.var, [[2.0, 2.0]], [[0, 0]]),
+    ("var of one number", xp.var, [[2.0]], [[0]]),
     ("copysign by the sign of zero", xp.copysign, [[3.0, -3.0], [-0.0, 0.0]], [[-1, -1], [0, 0]]),
     # Products with zeros.
     ("prod with one zero", xp.prod, [[2.0, 0.0, 3.0]], [[0, 6, 0]]),
@@ -65,6 +116,21 @@ POINTS: list[Point] = [
         [[[0.0, 2.0], [0.0, 0.0]]],
         [[[2, 0], [0, 0]]],
     ),
+    ("cumulative_prod with one zero", xp.cumulative_prod, [[2.0, 0.0, 3.0]], [[1, 8, 0]]),
+    ("cumulative_prod with two zeros", xp.cumulative_prod, [[0.0, 2.0, 0.0, 3.0]], [[3, 0, 0, 0]]),
+    (
+        "cumulative_prod of zeros after the initial 1",
+        lambda x: xp.cumulative_prod(x, include_initial=True),
+        [[0.0, 0.0, 0.0]],
+        [[1, 0, 0]],
+    ),
+    (
+        "cumulative_prod before it overflows",
+        lambda x: xp.cumulative_prod(x)[:1],
+        [[1e200, 1e200, 1e200, nan]],
+        [[1, 0, 0, 0]],
+    ),
+    ("cumulative_prod with infinity", xp.cumulative_prod, [[2.0, inf, 3.0]], [[inf, 8, inf]]),
     # Powers.
     ("square of 0", lambda x: x**2, [[0.0, -2.0]], [[0, -4]]),
     ("first power of 0", lambda x: x**1, [[0.0, -2.0]], [[1, 1]]),
@@ -77,15 +143,56 @@ POINTS: list[Point] = [
         [[0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 2.0, -1.0]],
         [[0, 1, 0, -inf], [0, 0, 0, -inf]],
     ),
+    (
+        "base 0 or -0 and exponents 1/2 and 3/2",
+        xp.pow,
+        [[0.0, -0.0, 0.0], [0.5, 0.5, 1.5]],
+        [[inf, inf, 0], [0, 0, 0]],
+    ),
+    ("root as a power of -0", lambda x: x**0.5, [[-0.0]], [[inf]]),
     ("negative base and whole exponents", xp.pow, [[-2.0, -2.0], [2.0, 3.0]], [[-4, 12], [nan, nan]]),
     ("0 to the power x", lambda x: 0.0**x, [[0.0, 2.0]], [[0, 0]]),
     # Infinite slopes.
-    ("sqrt at 0", xp.sqrt, [[0.0, 4.0]], [[inf, 0.25]]),
-    ("log at 0", xp.log, [[0.0, 4.0]], [[inf, 0.25]]),
+    ("sqrt at 0", xp.sqrt, [[0.0, -0.0, 4.0]], [[inf, inf, 0.25]]),
+    ("log at 0", xp.log, [[0.0, -0.0, 4.0]], [[inf, inf, 0.25]]),
+    ("log2 and log10 at -0", lambda x: xp.log2(x) + xp.log10(x), [[-0.0]], [[inf]]),
+    ("log1p at -1", xp.log1p, [[-1.0]], [[inf]]),
+    ("atanh at 1 and -1", xp.atanh, [[1.0, -1.0]], [[inf, inf]]),
     ("asin at 1", xp.asin, [[1.0, -1.0, 0.0]], [[inf, inf, 1]]),
     ("acosh at 1", xp.acosh, [[1.0]], [[inf]]),
-    ("reciprocal at 0", xp.reciprocal, [[0.0, 2.0]], [[-inf, -0.25]]),
+    ("reciprocal at 0", xp.reciprocal, [[0.0, -0.0, 2.0]], [[-inf, -inf, -0.25]]),
+    ("quotients by 0 and -0", xp.divide, [[1.0, 1.0], [0.0, -0.0]], [[inf, -inf], [-inf, -inf]]),
+    # At infinity.
+    *[
+        (f"{name} at infinity", getattr(xp, name), [[inf]], [[0]])
+        for name in ("sqrt", "log", "log1p", "log2", "log10", "atan", "asinh", "acosh", "reciprocal")
+    ],
+    ("exp at -inf", lambda x: xp.exp(x) + xp.expm1(x), [[-inf]], [[0]]),
+    ("product of infinity and 0", xp.multiply, [[inf, 0.0], [0.0, -inf]], [[0, -inf], [inf, 0]]),
+    ("cumulative_sum with infinity", xp.cumulative_sum, [[inf, 1.0]], [[2, 1]]),
+    ("remainder by infinity", xp.remainder, [[5.0], [inf]], [[1], [0]]),
     # Far out.
+    (
+        "logaddexp of the largest numbers",
+        xp.logaddexp,
+        [[1e308, -1e308], [1e308, 1e308]],
+        [[0.5, 0], [0.5, 1]],
+    ),
+    ("logsumexp of the largest numbers", xp.logsumexp, [[1e308, 1e308, -1e308]], [[0.5, 0.5, 0]]),
+    ("softmax of the largest numbers", lambda x: xp.softmax(x)[:1], [[1e308, -1e308]], [[0, 0]]),
+    ("log_softmax of the largest numbers", lambda x: xp.log_softmax(x)[1:], [[1e308, -1e308]], [[-1, 1]]),
+    (
+        "roll by more than the length",
+        lambda x: xp.roll(x, 7) * xp.asarray([1.0, 2.0, 3.0]),
+        [[1.0, 2.0, 3.0]],
+        [[2, 3, 1]],
+    ),
+    (
+        "roll backward by far more than the length",
+        lambda x: xp.roll(x, -(10**6), axis=0) * xp.asarray([1.0, 2.0, 3.0]),
+        [[1.0, 2.0, 3.0]],
+        [[3, 1, 2]],
+    ),
     ("expit far out", xp.expit, [[-inf, -1000.0, 0.0, 1000.0, inf]], [[0, 0, 0.25, 0, 0]]),
     ("log_expit far out", xp.log_expit, [[-inf, -1000.0, 0.0, 1000.0, inf]], [[1, 1, 0.5, 0, 0]]),
     ("softplus far out", xp.softplus, [[-inf, -1000.0, 0.0, 1000.0, inf]], [[0, 0, 0.5, 1, 1]]),
@@ -154,6 +261,18 @@ POINTS: list[Point] = [
         [[0.0, 1.0, 4.0], [0.0, 0.0, 2.0]],
         [[0, 0, 0.5], [0, 0, -1]],
     ),
+    (
+        "remainder where the divisor is not 0",
+        lambda x, y: xp.where(y == 0.0, 0.0, xp.remainder(x, y)),
+        [[5.0, 5.0], [0.0, 3.0]],
+        [[0, 1], [0, -1]],
+    ),
+    (
+        "cumulative_prod of rows with NaN left out",
+        lambda x: xp.where(xp.isnan(x), 0.0, xp.cumulative_prod(x, axis=1)),
+        [[[2.0, 3.0, nan]]],
+        [[[4, 2, 0]]],
+    ),
     ("quotient by the number 0, not taken", lambda x: xp.where(x > 0.0, x, x / 0.0), [[1.0]], [[1]]),
     ("square where finite", lambda x: xp.where(xp.isfinite(x), xp.square(x), 0.0), [[3.0, inf]], [[6, 0]]),
     ("sine where finite", lambda x: xp.where(xp.isfinite(x), xp.sin(x), 0.0), [[0.0, inf]], [[1, 0]]),
@@ -220,6 +339,8 @@ POINTS: list[Point] = [
         [[[nan, 1.0], [2.0, 3.0]]],
         [[[nan, nan], [0, 1]]],
     ),
+    ("maximum with NaN", xp.maximum, [[nan, 1.0], [0.0, nan]], [[nan, nan], [nan, nan]]),
+    ("clip at NaN", xp.clip, [[1.0], [nan], [2.0]], [[nan], [nan], [nan]]),
     ("logaddexp with NaN", xp.logaddexp, [[nan], [1.0]], [[nan], [nan]]),
     ("logsumexp with NaN", xp.logsumexp, [[nan, 1.0]], [[nan, nan]]),
     ("a NaN after relu", lambda x: xp.relu(x) ** 2, [[nan, 3.0]], [[nan, 6]]),
@@ -255,6 +376,20 @@ POINTS: list[Point] = [
     ("a broken sum of squares", lambda x: (x[0] + x[0]) * x[-1], [[1.0, 5.0]], [[10, 2]]),
     ("broadcast from length 1", lambda x, y: x * y, [[[2.0]], [[1.0, 2.0, 3.0]]], [[[6]], [[2, 2, 2]]]),
     ("broadcast from 0-d", lambda x, y: x * y, [2.0, [1.0, 2.0, 3.0]], [6, [2, 2, 2]]),
+    (
+        "where from length 1",
+        lambda x, y: xp.where(x > 0.0, x, y),
+        [[[1.0], [-1.0]], [[2.0, 3.0]]],
+        [[[2], [0]], [[1, 1]]],
+    ),
+    (
+        "maximum from length 1 splits ties",
+        xp.maximum,
+        [[1.0], [[1.0, 2.0], [0.0, 1.0]]],
+        [[2], [[0.5, 1], [0, 0.5]]],
+    ),
+    ("power from length 1", xp.pow, [[2.0], [1.0, 3.0]], [[13], [2 * math.log(2), 8 * math.log(2)]]),
+    ("clip from length 1", xp.clip, [[[0.0, 5.0]], [[1.0]], [[3.0], [4.0]]], [[[0, 0]], [[2]], [[1], [1]]]),
     ("broadcast to nothing", lambda x, y: x * y, [[2.0], np.zeros(0)], [[0], np.zeros(0)]),
     ("one that is not used", lambda x, y: x, [[1.0], [1.0, 2.0]], [[1], [0, 0]]),
     ("one that is stopped", lambda x, y: x * xp.stop_gradient(y), [[2.0], [3.0]], [[3], [0]]),
@@ -270,6 +405,15 @@ POINTS: list[Point] = [
     # Nothing.
     ("sum of nothing", xp.sum, [np.zeros((0, 3))], [np.zeros((0, 3))]),
     ("prod of nothing", xp.prod, [np.zeros((2, 0))], [np.zeros((2, 0))]),
+    *[
+        (f"{name} of nothing", getattr(xp, name), [np.zeros(0)], [np.zeros(0)])
+        for name in ("sort", "cumulative_sum", "cumulative_prod", "diff", "unique_values", "exp")
+    ],
+    ("maximum of nothing", xp.maximum, [np.zeros(0), [1.0]], [np.zeros(0), [0]]),
+    *[
+        (f"{name} of no rows", _along_rows(name), [np.zeros((0, 2))], [np.zeros((0, 2))])
+        for name in ("mean", "logsumexp", "softmax", "log_softmax", "cumulative_prod")
+    ],
     ("max along nothing kept", lambda x: xp.max(x, axis=1), [np.zeros((0, 3))], [np.zeros((0, 3))]),
     ("concat with nothing", lambda x, y: xp.concat([x, y]) ** 2, [np.zeros(0), [3.0]], [np.zeros(0), [6]]),
     (
@@ -296,6 +440,22 @@ CURVATURES: list[Curvature] = [
     ("prod with one zero", xp.prod, [2.0, 0.0, 3.0], [[0, 3, 0], [3, 0, 2], [0, 2, 0]]),
     ("prod with two zeros", xp.prod, [0.0, 0.0, 3.0], [[0, 3, 0], [3, 0, 0], [0, 0, 0]]),
     ("prod with three zeros", xp.prod, [0.0, 0.0, 0.0], np.zeros((3, 3))),
+    ("cumulative_prod with one zero", xp.cumulative_prod, [2.0, 0.0, 3.0], [[0, 4, 0], [4, 0, 2], [0, 2, 0]]),
+    (
+        "cumulative_prod with two zeros",
+        xp.cumulative_prod,
+        [0.0, 0.0, 3.0],
+        [[0, 4, 0], [4, 0, 0], [0, 0, 0]],
+    ),
+    (
+        "cumulative_prod with three zeros",
+        xp.cumulative_prod,
+        [0.0, 0.0, 0.0],
+        [[0, 1, 0], [1, 0, 0], [0, 0, 0]],
+    ),
+    ("hypot at the origin", lambda x: xp.hypot(x[0], x[1]), [0.0, 0.0], np.zeros((2, 2))),
+    ("maximum of a tie", lambda x: xp.maximum(x[0], x[1]), [1.0, 1.0], np.zeros((2, 2))),
+    ("clip at its bounds", lambda x: xp.clip(x, 0.0, 1.0), [0.0, 1.0], np.zeros((2, 2))),
     ("square at 0", lambda x: x**2, [0.0], [[2]]),
     ("square at 0 by array exponents", lambda x: x ** (2 * xp.ones_like(x)), [0.0], [[2]]),
     ("cube at 0", lambda x: x**3, [0.0], [[0]]),
