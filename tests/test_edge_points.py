@@ -94,8 +94,8 @@ def test_hessian(fun: Function, point: list[float], expected: Any, backend: Back
 
 @pytest.mark.parametrize("static", [{}, {"axis": 0}, {"axis": 1, "correction": 1, "keepdims": True}], ids=str)
 def test_std_of_equal_numbers_whose_mean_rounds(static: dict[str, Any], backend: Backend) -> None:
-    # The mean of nine equal numbers is not always that number: without a second centring in the rule, about
-    # one constant in fifteen has a slope of 1 or -1.
+    # The mean of nine equal numbers is not always that number: for about one constant in fifteen the rounding
+    # error over the standard deviation, which is one too, would be a slope of 1 or -1.
     for s in np.random.default_rng(0).normal(size=100):
         x = backend.from_host(np.full((3, 3), s))
         out, pullback = bpkit.vjp(lambda x: xp.std(x, **static), x)

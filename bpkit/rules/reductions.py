@@ -63,9 +63,13 @@ custom(
 def _std_slope(x: Any, out: Any, axis: Axis, correction: float, keepdims: bool) -> Any:
     """The deviation over the standard deviation; 0 where that is 0, as at the origin of hypot."""
     spread = _restored(out, x.shape, axis, keepdims)
+    if _count(x.shape, axis):
+        # Measured from one of them, equal numbers have no deviation, although their mean may round. What is
+        # taken off all alike moves no deviation, so that it needs no derivative.
+        reduced = _axes(axis, len(x.shape))
+        first = tuple([slice(0, 1) if k in reduced else slice(None) for k in range(len(x.shape))])
+        x = x - xp.stop_gradient(x[first])
     deviation = _deviation(x, axis, correction)
-    # Centred twice: where the mean of equal numbers rounds, deviation and spread are that rounding error.
-    deviation = deviation - xp.mean(deviation, axis=axis, keepdims=True)
     return deviation / xp.where(spread == 0, xp.ones_like(spread), spread)
 
 
