@@ -1,6 +1,7 @@
 """What networks need and the standard lacks: NumPy's values in every library, and the errors."""
 
 import itertools
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,8 +17,25 @@ MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
 WIDTHS = (0, 2, (1, 3), ((1, 0), (0, 2)), ((5, 4),), ((2,), (0,)), [[9, 0], [0, 8]])
 
 
+def _added(x: Any, key: Any, updates: Any) -> Any:
+    changed = x.copy()
+    np.add.at(changed, key, updates)
+    return changed
+
+
+def _set(x: Any, key: Any, updates: Any) -> Any:
+    changed = x.copy()
+    changed[key] = updates
+    return changed
+
+
 NUMPY = SimpleNamespace(
-    **{**vars(np), "sliding_window_view": np.lib.stride_tricks.sliding_window_view},
+    **{
+        **vars(np),
+        "sliding_window_view": np.lib.stride_tricks.sliding_window_view,
+        "scatter_add": _added,
+        "scatter_set": _set,
+    }
 )
 """NumPy, with its functions under the names that they have in bpkit."""
 
@@ -121,3 +139,22 @@ def test_sums_of_products_say_what_does_not_fit() -> None:
     for subscripts in ("i1", "......", "i.j", "ij->.", "i->j->k"):
         with pytest.raises(ValueError, match=r"cannot read|letters for"):
             xp.einsum(subscripts, x)
+
+
+@pytest.mark.parametrize("name", ["scatter_add", "scatter_set"])
+def test_what_is_scattered_leaves_the_rest_as_it_was(name: str, backend: Backend) -> None:
+    x = np.asarray([-0.0, math.inf, 1.0, math.nan])
+    placed = backend.from_host(x)
+    found = backend.to_host(getattr(xp, name)(placed, slice(2, 3), 2.0))
+    np.testing.assert_array_equal(found, [-0.0, math.inf, 3.0 if name == "scatter_add" else 2.0, math.nan])
+    assert np.signbit(found[0])
+    np.testing.assert_array_equal(backend.to_host(placed), x)
+
+
+@pytest.mark.parametrize("name", ["scatter_add", "scatter_set"])
+def test_what_is_scattered_has_a_dtype_that_fits(name: str, backend: Backend) -> None:
+    kinds = [backend.from_host(np.ones(2, dtype=dtype)) for dtype in ("int32", "float32", "complex64")]
+    for i, x in enumerate(kinds):
+        for updates in kinds[i + 1 :]:
+            with pytest.raises(TypeError, match=f"{name}: x of dtype .* cannot hold updates of dtype"):
+                getattr(xp, name)(x, 0, updates[0])

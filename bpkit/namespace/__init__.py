@@ -138,6 +138,10 @@ from bpkit.namespace.padding import (
     pad,
     sliding_window_view,
 )
+from bpkit.namespace.scattering import (
+    scatter_add,
+    scatter_set,
+)
 from bpkit.namespace.searching import (
     argmax,
     argmin,
@@ -325,6 +329,8 @@ __all__ = [
     "result_type",
     "roll",
     "round",
+    "scatter_add",
+    "scatter_set",
     "searchsorted",
     "sign",
     "signbit",

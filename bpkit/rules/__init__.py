@@ -1,6 +1,7 @@
 """Derivative rules, in the chapters of the standard; importing this package registers all of them."""
 
 from bpkit.rules import (
+    assignment,
     cumulative,
     elementwise,
     extras,
@@ -13,6 +14,7 @@ from bpkit.rules import (
 )
 
 __all__ = [
+    "assignment",
     "cumulative",
     "elementwise",
     "extras",

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bpkit import namespace as xp
+from bpkit.indexing import fill, getitem
 from bpkit.rules.registry import linear
 
 Pairs = tuple[tuple[int, int], ...]
@@ -24,3 +25,14 @@ def _padding_sum(g: Any, x_shape: tuple[int, ...], pad_width: Pairs) -> Any:
 
 
 linear("pad", jointly=True, x=_unpadded, constant_values=_padding_sum)
+
+
+linear(
+    "index_add",
+    "x",
+    "updates",
+    "*indices",
+    jointly=True,
+    x=lambda g: g,
+    updates=lambda g, indices, key: getitem(g, fill(key, indices)),
+)

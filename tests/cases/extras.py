@@ -1,5 +1,7 @@
 """Cases of what networks need and the standard lacks."""
 
+from typing import Any
+
 import numpy as np
 
 from .case import Argument, Case, case
@@ -103,4 +105,44 @@ SUMS_OF_PRODUCTS = [
     case("einsum", A((2, 2)), call=lambda xp, x: xp.einsum("ij,jk,ki", x, x, x), label="cube"),
 ]
 
-CASES: list[Case] = [*PADDING, *WINDOWS, *SUMS_OF_PRODUCTS]
+MASK = np.asarray([[True, False, True], [False, False, True]])
+PICKS = np.asarray([2, 0, 2])
+ROWS, COLUMNS = np.asarray([1, 0, 1]), np.asarray([2, 0, 2])
+NOT_STRICT = ("array_api_strict",)
+"""Which takes no integer arrays as the key of an assignment."""
+
+
+def _written(name: str, x: Argument, key: Any, updates: Any, label: str, *not_on: str) -> Case:
+    """A copy with updates at `key`; arrays in the key go with the arguments, to be moved to each library."""
+    parts = key if isinstance(key, tuple) else (key,)
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    function = {"index_add": "scatter_add"}.get(name, name)
+
+    def changed(xp: Any, x: Any, updates: Any, *given: Any) -> Any:
+        waiting = iter(given)
+        filled = tuple([next(waiting) if isinstance(part, np.ndarray) else part for part in parts])
+        return getattr(xp, function)(x, filled if isinstance(key, tuple) else filled[0], updates)
+
+    return case(name, x, updates, *arrays, call=changed, label=label, library=False, not_on=not_on)
+
+
+SCATTERING = [
+    _written("index_add", A((3,)), PICKS, A((3,)), "repeated indices"),
+    _written("index_add", A((2, 3)), (ROWS, COLUMNS), A((3,)), "repeated pairs"),
+    _written("index_add", A((2, 3)), (slice(None), slice(1, 3)), A((2, 1)), "slices"),
+    _written("index_add", A((2, 3)), (0, ...), A(()), "row and one number"),
+    _written("index_add", A((2, 3)), MASK, A((3,)), "mask", "jax"),
+    _written("index_add", A((3,)), PICKS, 2.5, "Python number"),
+    _written("index_add", A((3,)), PICKS, np.ones(3), "constant updates"),
+    _written("index_add", A((2,)), 0, A((), dtype="float32"), "narrower updates"),
+    _written("index_add", Z, (ROWS, COLUMNS), A((3,)), "complex and real"),
+    _written("index_add", A(()), (), A(()), "0-d"),
+    _written("index_add", A((0, 2)), (slice(0, 0), 1), A((0,)), "nothing"),
+    _written("scatter_set", A((3,)), PICKS[:2], A((2,)), "indices", *NOT_STRICT),
+    _written("scatter_set", A((3,)), PICKS, A((3,)), "repeated indices", "jax", "torch", *NOT_STRICT),
+    _written("scatter_set", A((2, 3)), (slice(None), slice(1, 3)), A((2, 1)), "slices"),
+    _written("scatter_set", A((2, 3)), (0, ...), 2.5, "Python number"),
+    _written("scatter_set", Z, (1, slice(0, 2)), A((2,)), "complex and real", *NOT_STRICT),
+]
+
+CASES: list[Case] = [*PADDING, *WINDOWS, *SUMS_OF_PRODUCTS, *SCATTERING]

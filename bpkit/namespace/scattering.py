@@ -1,0 +1,97 @@
+"""Changed copies: what assignment to a part of an array does, as functions."""
+
+from typing import Any
+
+from bpkit._protocol import RawArray
+from bpkit.evaluate import definition
+from bpkit.indexing import _split, fill, setitem
+from bpkit.namespace.dtypes import isdtype
+from bpkit.registry import backend_of
+from bpkit.trace import call
+
+__all__ = ["scatter_add", "scatter_set"]
+
+
+def scatter_add(x: RawArray, /, key: Any, updates: RawArray | complex) -> RawArray:
+    """A copy of `x` with `updates` added at ``x[key]``; where an index is repeated, all are added.
+
+    Derivative: g for `x`, and ``g[key]`` for `updates`.
+
+    Parameters
+    ----------
+    x : array of any numeric dtype
+    key : int, slice, ellipsis, None, mask or integer array, or tuple of them
+        What ``x[key]`` takes. Indices outside `x` are an error or not as the library has it.
+    updates : array or Python number
+        Broadcasts to the shape of ``x[key]``, and is converted to the dtype of `x`.
+
+    Returns
+    -------
+    array of `x`'s shape and dtype
+
+    Raises
+    ------
+    TypeError
+        If `updates` are of a kind that `x` cannot hold: complex beside real, floating beside integers.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.scatter_add(xp.zeros(3), xp.asarray([0, 2, 2]), xp.asarray([1.0, 10.0, 100.0]))
+    array([  1.,   0., 110.])
+    """
+    _check_kinds("scatter_add", x, updates)
+    places, arrays = _split(key)
+    return call("index_add", x, updates, *arrays, key=places)
+
+
+def scatter_set(x: RawArray, /, key: Any, updates: RawArray | complex) -> RawArray:
+    """A copy of `x` with `updates` in the place of ``x[key]``.
+
+    Derivative: for `x`, g with zeros at `key`; for `updates`, ``g[key]``.
+
+    Parameters
+    ----------
+    x : array of any dtype
+    key : int, slice, ellipsis, None, mask or integer array, or tuple of them
+        What ``x[key] = updates`` takes. Where an index is repeated, the library says which of the updates
+        stays; NumPy takes the last. The derivative is that of the one that stayed.
+    updates : array or Python number
+        Broadcasts to the shape of ``x[key]``, and is converted to the dtype of `x`.
+
+    Returns
+    -------
+    array of `x`'s shape and dtype
+
+    Raises
+    ------
+    TypeError
+        If `updates` are of a kind that `x` cannot hold: complex beside real, floating beside integers.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.scatter_set(xp.zeros(3), xp.asarray([0, 2]), xp.asarray([1.0, 10.0]))
+    array([ 1.,  0., 10.])
+    """
+    _check_kinds("scatter_set", x, updates)
+    return setitem(x, key, updates)
+
+
+_KINDS = ("bool", "integral", "real floating", "complex floating")
+
+
+def _check_kinds(name: str, x: RawArray, updates: Any) -> None:
+    if not hasattr(updates, "dtype"):
+        return
+    kinds = [next(i for i, kind in enumerate(_KINDS) if isdtype(a.dtype, kind)) for a in (x, updates)]
+    if kinds[1] > kinds[0]:
+        raise TypeError(
+            f"{name}: x of dtype {x.dtype} cannot hold updates of dtype {updates.dtype}; convert x to the "
+            f"wider dtype first, xp.astype(x, ...)"
+        )
+
+
+@definition("index_add")
+def _index_add(xp: Any, x: RawArray, updates: Any, *indices: Any, key: tuple[Any, ...]) -> RawArray:
+    return backend_of(x).index_add(x, fill(key, indices), updates)
