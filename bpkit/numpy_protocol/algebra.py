@@ -98,9 +98,7 @@ def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, ax
         raise ValueError(
             f"numpy.cross: vectors must have 3 elements, got shapes {tuple(a.shape)} and {tuple(b.shape)}"
         )
-    following, last = np.asarray([1, 2, 0]), np.asarray([2, 0, 1])
-    out = a[..., following] * b[..., last] - a[..., last] * b[..., following]
-    return xp.moveaxis(out, -1, axisc)
+    return xp.moveaxis(xp.linalg.cross(a, b), -1, axisc)
 
 
 @function("linalg.cross")
@@ -185,6 +183,21 @@ def _eigh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803  NumPy's name
 @function("linalg.eigvalsh")
 def _eigvalsh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803  NumPy's name
     return xp.linalg.eigvalsh(_from_triangle(as_array(a), UPLO))
+
+
+@function("linalg.eig")
+def _eig(a: Any) -> Any:
+    a = as_array(a)
+    found = xp.linalg.eig(a)
+    # As in NumPy, real matrices with real eigenvalues have real results.
+    if a.dtype.kind != "c" and bool(xp.all(xp.equal(xp.imag(found.eigenvalues), 0))):
+        return type(found)(*map(xp.real, found))
+    return found
+
+
+@function("linalg.eigvals")
+def _eigvals(a: Any) -> Any:
+    return _eig(a).eigenvalues
 
 
 @function("linalg.pinv")

@@ -215,12 +215,11 @@ def spelled(original: Any) -> str:
 def check_library(name: str, arguments: Any) -> None:
     """Refuse values that are traced over another library than NumPy."""
     for x in traced_in(arguments):
-        backend = backend_of(raw(x))
-        if backend.name != "numpy":
+        if not isinstance(raw(x), np.ndarray | np.generic):
             raise MixedBackendsError(
                 f"numpy.{name} of a value traced by {x._trace.transform}: its array is one of "
-                f"{backend.name}, not of NumPy. Take the function from xp = x.__array_namespace__()"
-                f"{_nearest(name)}"
+                f"{backend_of(raw(x)).name}, not of NumPy. Take the function from xp = "
+                f"x.__array_namespace__(){_nearest(name)}"
             )
 
 

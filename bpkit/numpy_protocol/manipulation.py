@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from bpkit import namespace as xp
-from bpkit.numpy_protocol.dispatch import as_array, function, on_values
+from bpkit.numpy_protocol.dispatch import as_array, as_operand, function, on_values
 
 __all__: list[str] = []
 
@@ -269,13 +269,7 @@ def _tile(A: Any, reps: Any) -> Any:  # noqa: N803  NumPy's name
 
 @function("repeat")
 def _repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
-    a = as_array(a)
-    if axis is None:
-        a, axis = xp.reshape(a, (-1,)), 0
-    if np.ndim(repeats) == 0:
-        return xp.repeat(a, operator.index(repeats), axis=axis)
-    places = np.repeat(np.arange(a.shape[axis]), repeats)
-    return a[(*(slice(None),) * normalize_axis_index(axis, a.ndim), places)]
+    return xp.repeat(as_array(a), as_operand(repeats), axis=axis)
 
 
 @function("roll")
@@ -339,11 +333,7 @@ def _triu(m: Any, k: int = 0) -> Any:
 
 @function("diagonal")
 def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    x = xp.moveaxis(as_array(a), (axis1, axis2), (-2, -1))
-    rows, columns = x.shape[-2:]
-    count = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
-    places = np.arange(count)
-    return x[..., places + max(-offset, 0), places + max(offset, 0)]
+    return xp.linalg.diagonal(xp.moveaxis(as_array(a), (axis1, axis2), (-2, -1)), offset=offset)
 
 
 @function("linalg.diagonal")

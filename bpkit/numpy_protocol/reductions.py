@@ -87,7 +87,7 @@ def _argmin(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 @function("count_nonzero")
 def _count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    return xp.sum(xp.astype(xp.not_equal(as_array(a), 0), np.intp), axis=axis, keepdims=keepdims)
+    return xp.count_nonzero(as_array(a), axis=axis, keepdims=keepdims)
 
 
 # Running sums and products.

@@ -58,9 +58,7 @@ def _take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     arr, indices = as_array(arr), as_array(indices)
     if axis is None:
         arr, axis = xp.reshape(arr, (-1,)), 0
-    axis = normalize_axis_index(axis, arr.ndim)
-    grid = np.ogrid[tuple(slice(length) for length in arr.shape)]
-    return arr[tuple(indices if i == axis else places for i, places in enumerate(grid))]
+    return xp.take_along_axis(arr, indices, axis=axis)
 
 
 @function("compress")
@@ -123,6 +121,11 @@ def _isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool
     close = xp.logical_and(xp.less_equal(xp.abs(a - b), atol + rtol * xp.abs(b)), xp.isfinite(b))
     close = xp.logical_or(close, xp.equal(a, b))
     return xp.logical_or(close, xp.logical_and(xp.isnan(a), xp.isnan(b))) if equal_nan else close
+
+
+@function("isin")
+def _isin(element: Any, test_elements: Any, *, invert: bool = False) -> Any:
+    return xp.isin(as_array(element), as_array(test_elements), invert=invert)
 
 
 @function("nonzero")

@@ -23,13 +23,8 @@ def _end(x: Any, value: Any, axis: int) -> Any:
 @function("diff")
 def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     a = as_array(a)
-    axis %= a.ndim
-    parts = [*([] if prepend is None else [_end(a, prepend, axis)]), a]
-    parts += [] if append is None else [_end(a, append, axis)]
-    x = xp.moveaxis(xp.concat(parts, axis=axis) if len(parts) > 1 else a, axis, -1)
-    for _ in range(operator.index(n)):
-        x = x[..., 1:] - x[..., :-1]
-    return xp.moveaxis(x, -1, axis)
+    ends = [None if end is None else _end(a, end, axis % a.ndim) for end in (prepend, append)]
+    return xp.diff(a, axis=axis, n=operator.index(n), prepend=ends[0], append=ends[1])
 
 
 @function("ediff1d")

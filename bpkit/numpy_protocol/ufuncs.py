@@ -45,15 +45,6 @@ def _radians(x: Any) -> Any:
     return xp.multiply(x, math.pi / 180)
 
 
-def _cbrt(x: Any) -> Any:
-    # sign(x) * |x| ** (1/3): the power is infinitely steep at 0, and so is the root.
-    return xp.copysign(xp.pow(xp.abs(x), 1 / 3), x)
-
-
-def _exp2(x: Any) -> Any:
-    return xp.pow(2.0, x)
-
-
 def _float_power(x: Any, y: Any) -> Any:
     x, y = as_array(x), as_array(y)
     wide = np.complex128 if "c" in (x.dtype.kind, y.dtype.kind) else np.float64
@@ -101,11 +92,11 @@ def _vecmat(x: Any, y: Any) -> Any:
 
 
 DEFINED: dict[str, Callable[..., Any]] = {
-    "cbrt": _cbrt,
+    "cbrt": xp.special.cbrt,
     "deg2rad": _radians,
     "degrees": _degrees,
     "divmod": lambda x, y: (xp.floor_divide(x, y), xp.remainder(x, y)),
-    "exp2": _exp2,
+    "exp2": xp.special.exp2,
     "float_power": _float_power,
     "fmax": _fmax,
     "fmin": _fmin,
