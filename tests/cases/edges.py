@@ -235,6 +235,16 @@ POINTS: list[Point] = [
         [[[0, 0], [1, -1], [0.5, -0.5], [0, 0]]],
     ),
     ("log_softmax of nothing but -inf", xp.log_softmax, [[-inf, -inf]], [[nan, nan]]),
+    ("logsumexp of a tie beside -inf", xp.logsumexp, [[-inf, 1.0, 1.0]], [[0, 0.5, 0.5]]),
+    ("logsumexp of a tie of infinities", xp.logsumexp, [[inf, -inf, inf, inf]], [[1 / 3, 0, 1 / 3, 1 / 3]]),
+    ("softmax of a tie", lambda x: xp.softmax(x)[:1], [[2.0, 2.0, 2.0]], [[2 / 9, -1 / 9, -1 / 9]]),
+    ("softmax of a tie beside -inf", lambda x: xp.softmax(x)[1:2], [[-inf, 1.0, 1.0]], [[0, 0.25, -0.25]]),
+    (
+        "log_softmax of a tie beside -inf",
+        lambda x: xp.log_softmax(x)[2:],
+        [[-inf, 1.0, 1.0]],
+        [[0, -0.5, 0.5]],
+    ),
     # A zero cotangent annihilates an infinite or undefined slope.
     ("sqrt where positive", lambda x: xp.where(x > 0.0, xp.sqrt(x), 0.0), [[0.0, 4.0, -1.0]], [[0, 0.25, 0]]),
     (
@@ -487,6 +497,13 @@ CURVATURES: list[Curvature] = [
     ("max of a tie", xp.max, [1.0, 1.0], np.zeros((2, 2))),
     ("logsumexp far out", xp.logsumexp, [1000.0, 1000.0], [[0.25, -0.25], [-0.25, 0.25]]),
     ("log_softmax far out", lambda x: xp.log_softmax(x)[0], [1000.0, 1000.0], [[-0.25, 0.25], [0.25, -0.25]]),
+    (
+        "logsumexp of a tie beside -inf",
+        xp.logsumexp,
+        [1.0, -inf, 1.0],
+        [[0.25, 0, -0.25], [0, 0, 0], [-0.25, 0, 0.25]],
+    ),
+    ("softmax of a tie beside -inf", lambda x: xp.softmax(x)[0], [1.0, -inf, 1.0], np.zeros((3, 3))),
     ("logaddexp of infinities", lambda x: xp.logaddexp(x[0], x[1]), [-inf, -inf], np.zeros((2, 2))),
     ("log_expit far out", xp.log_expit, [-1000.0, 1000.0], np.zeros((2, 2))),
     ("repeated indices", lambda x: xp.prod(xp.take(x, xp.asarray([0, 0, 1]))), [3.0, 5.0], [[10, 6], [6, 0]]),
