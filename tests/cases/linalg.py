@@ -15,7 +15,6 @@ from .case import Argument, Case, case
 __all__ = ["CASES"]
 
 A = Argument
-Shape = tuple[int, ...]
 
 
 def _complex(*shape: int) -> Argument:
@@ -31,19 +30,6 @@ def _apart(*shape: int, complex_: bool = False) -> Argument:
     if not complex_:
         return A(shape, values=values)
     return A(shape, dtype="complex128", values=values + 1j * rng.uniform(-0.4, 0.4, shape))
-
-
-def _hermitian(xp: Any, x: Any) -> Any:
-    turned = xp.matrix_transpose(x)
-    return (x + (xp.conj(turned) if xp.isdtype(x.dtype, "complex floating") else turned)) / 2
-
-
-def _of_hermitian(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    return lambda xp, x, *rest: function(xp, _hermitian(xp, x), *rest)
-
-
-def _square(xp: Any, x: Any) -> Any:
-    return xp.real(x) ** 2 + xp.imag(x) ** 2 if xp.isdtype(x.dtype, "complex floating") else x * x
 
 
 # One result.
@@ -211,6 +197,14 @@ def _weighted(xp: Any, left: Any, weights: Any, right: Any) -> Any:
 def _adjoint(xp: Any, x: Any) -> Any:
     turned = xp.matrix_transpose(x)
     return xp.conj(turned) if xp.isdtype(x.dtype, "complex floating") else turned
+
+
+def _hermitian(xp: Any, x: Any) -> Any:
+    return (x + _adjoint(xp, x)) / 2
+
+
+def _square(xp: Any, x: Any) -> Any:
+    return xp.real(x) ** 2 + xp.imag(x) ** 2 if xp.isdtype(x.dtype, "complex floating") else x * x
 
 
 def _projections(xp: Any, vectors: Any, weights: Any) -> tuple[Any, Any]:
