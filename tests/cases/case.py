@@ -105,6 +105,8 @@ def case(
     **static: Any,
 ) -> Case:
     """A case; `call` says how the function is called, if not as ``xp.name(*arguments, **static)``."""
+    if static.get("dtype") in ("float64", "complex128"):
+        needs = (*needs, Capability.FLOAT64)
 
     def plain(xp: Any, *values: Any) -> Any:
         return attrgetter(name)(xp)(*values, **static)

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from bpkit._protocol import Capability
+
 from .case import Argument, Case, case
 
 __all__ = ["CASES"]
@@ -123,7 +125,10 @@ def _written(name: str, x: Argument, key: Any, updates: Any, label: str, *not_on
         filled = tuple([next(waiting) if isinstance(part, np.ndarray) else part for part in parts])
         return getattr(xp, function)(x, filled if isinstance(key, tuple) else filled[0], updates)
 
-    return case(name, x, updates, *arrays, call=changed, label=label, library=False, not_on=not_on)
+    needs = (Capability.BOOLEAN_INDEXING,) if any(part.dtype == bool for part in arrays) else ()
+    return case(
+        name, x, updates, *arrays, call=changed, label=label, library=False, not_on=not_on, needs=needs
+    )
 
 
 SCATTERING = [
