@@ -3,6 +3,7 @@
 from bpkit.rules import (
     assignment,
     cumulative,
+    decompositions,
     elementwise,
     extras,
     fft,
@@ -16,6 +17,7 @@ from bpkit.rules import (
 __all__ = [
     "assignment",
     "cumulative",
+    "decompositions",
     "elementwise",
     "extras",
     "fft",
