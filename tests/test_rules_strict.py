@@ -1,7 +1,5 @@
 """Every derivative on array-api-strict without what some libraries lack: masks, dynamic shapes, float64."""
 
-from collections.abc import Iterator
-
 import pytest
 from cases import CASES, Case
 from cases.check import TOLERANCE, check, first_order, problem
@@ -16,43 +14,56 @@ NAMES = list(dict.fromkeys(case.name for case in ON_STRICT))
 strict_only = pytest.mark.parametrize("backend", ["array_api_strict"], indirect=True)
 
 
-def check_all(name: str, lacks: Capability, backend: Backend, narrow: bool = False) -> None:
-    """Check the cases of a function that do not themselves ask for what is lacking."""
-    device = backend.device("no_float64") if narrow else None
-    tolerance = TOLERANCE["float32" if narrow else "finite differences"]
-    cases = [case for case in ON_STRICT if case.name == name and lacks not in case.needs]
-    if not cases:
-        pytest.skip(f"{name} itself asks for {lacks.value}")
+FLAGS = {
+    "boolean_indexing": Capability.BOOLEAN_INDEXING,
+    "data_dependent_shapes": Capability.DATA_DEPENDENT_SHAPES,
+}
+
+
+def check_all(cases: list[Case], backend: Backend, tolerance: float, device: str | None = None) -> None:
+    """Check cases; on a device, in float32."""
+    place = None if device is None else backend.device(device)
     for case in cases:
         reference = first_order(case)
         try:
-            check(*problem(case, backend, narrow, device=device), backend, reference, tolerance)
+            found = problem(case, backend, narrow=device is not None, device=place)
+            check(*found, backend, reference, tolerance)
         except Exception as error:
             error.add_note(f"case: {case}")
             raise
 
 
-@pytest.fixture(params=["boolean_indexing", "data_dependent_shapes"])
-def lacking(request: pytest.FixtureRequest) -> Iterator[Capability]:
-    """One of array-api-strict's flags switched off."""
-    with array_api_strict.ArrayAPIStrictFlags(**{request.param: False}):
-        yield Capability[request.param.upper()]
+def without(name: str, *lacks: Capability) -> list[Case]:
+    """The cases of a function that do not themselves ask for what is lacking."""
+    cases = [case for case in ON_STRICT if case.name == name and not set(lacks) & set(case.needs)]
+    if not cases:
+        pytest.skip(f"{name} itself asks for {' or '.join(lack.value for lack in lacks)}")
+    return cases
 
 
 @strict_only
 @pytest.mark.parametrize("name", NAMES)
-def test_no_derivative_asks_for_masks_or_shapes_that_depend_on_values(
-    name: str, backend: Backend, lacking: Capability
-) -> None:
-    assert lacking not in backend.capabilities
-    check_all(name, lacking, backend)
+def test_no_derivative_asks_for_masks_or_shapes_that_depend_on_values(name: str, backend: Backend) -> None:
+    with array_api_strict.ArrayAPIStrictFlags(**dict.fromkeys(FLAGS, False)):
+        assert not backend.capabilities & set(FLAGS.values())
+        check_all(without(name, *FLAGS.values()), backend, TOLERANCE["finite differences"])
+
+
+@strict_only
+@pytest.mark.parametrize("flag", FLAGS)
+def test_what_asks_for_one_does_not_ask_for_the_other(flag: str, backend: Backend) -> None:
+    others = set(FLAGS.values()) - {FLAGS[flag]}
+    cases = [case for case in ON_STRICT if others & set(case.needs) and FLAGS[flag] not in case.needs]
+    assert cases
+    with array_api_strict.ArrayAPIStrictFlags(**{flag: False}):
+        check_all(cases, backend, TOLERANCE["finite differences"])
 
 
 @strict_only
 @pytest.mark.parametrize("name", NAMES)
 def test_derivatives_on_a_device_without_float64(name: str, backend: Backend) -> None:
     with use_backend("array_api_strict:no_float64"):
-        check_all(name, Capability.FLOAT64, backend, narrow=True)
+        check_all(without(name, Capability.FLOAT64), backend, TOLERANCE["float32"], "no_float64")
 
 
 @strict_only
@@ -62,6 +73,6 @@ def test_the_device_refuses_float64(backend: Backend) -> None:
 
 
 def test_some_cases_ask_for_each() -> None:
-    for lack in (Capability.BOOLEAN_INDEXING, Capability.DATA_DEPENDENT_SHAPES, Capability.FLOAT64):
+    for lack in (*FLAGS.values(), Capability.FLOAT64):
         asking: list[Case] = [case for case in ON_STRICT if lack in case.needs]
         assert 0 < len(asking) < 30
