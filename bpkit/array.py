@@ -248,11 +248,8 @@ class Array(Traced):
         return getitem(self, key)  # type: ignore[no-any-return]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if not is_mutable(raw(self)):
-            raise TypeError(
-                f"x[...] = value: arrays of {backend_of(raw(self)).name} cannot be changed. Write "
-                f"xp.where(mask, value, x), or build the array with xp.concat or xp.stack"
-            )
+        # Also where the library's own arrays cannot change (JAX): array_api_extra.at takes every array that it
+        # does not know for one that can, and nothing that ran on the raw arrays can tell.
         write(self, setitem(self, key, value), "x[...] = value")
 
     # Operators.
