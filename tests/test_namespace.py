@@ -11,8 +11,9 @@ import pytest
 
 import bpkit
 from bpkit import namespace, registry, xp
-from bpkit._protocol import Backend
+from bpkit._protocol import Backend, Capability
 from bpkit.errors import ShapeError
+from bpkit.kinds import raw
 from bpkit.namespace.xp import namespace_of
 
 FUNCTIONS = sorted(name for name in namespace.__all__ if callable(getattr(namespace, name)))
@@ -301,6 +302,39 @@ def test_dtype_of_a_reduction_by_name(name: str) -> None:
     result = getattr(namespace, name)(x, dtype="float32")
     assert host(result).dtype == np.float32
     np.testing.assert_array_equal(host(result), getattr(np, name)(I[0], dtype=np.float32))
+
+
+def test_from_dlpack(backend: Backend) -> None:
+    (x,) = arrays(X)
+    for namespace_ in (xp, namespace_of(backend)):
+        for found in (namespace_.from_dlpack(x), namespace_.from_dlpack(x, copy=True)):
+            assert backend.owns(type(raw(found))) and found.dtype == x.dtype
+            np.testing.assert_array_equal(host(raw(found)), X)
+    device = backend.device_of(x)
+    assert backend.device_of(xp.from_dlpack(x, device=device)) == device
+
+
+def test_from_dlpack_shares_memory_unless_it_copies() -> None:
+    x = np.asarray([1.0, 2.0])
+    shared, copied = xp.from_dlpack(x), xp.from_dlpack(x, copy=True)
+    x[0] = 9.0
+    np.testing.assert_array_equal(shared, [9.0, 2.0])
+    np.testing.assert_array_equal(copied, [1.0, 2.0])
+
+
+def test_from_dlpack_in_a_namespace_that_is_not_selected() -> None:
+    strict = registry.get_backend("array_api_strict")
+    found = namespace_of(strict).from_dlpack(np.asarray([1.0, 2.0]))
+    assert strict.owns(type(raw(found)))
+
+
+@pytest.mark.usefixtures("backend")
+def test_meshgrid_can_be_written() -> None:
+    x, y = xp.meshgrid(*arrays(X[0], Y[0]))
+    if Capability.IN_PLACE in registry.current().backend.capabilities:
+        x[0, 0] = 7.0
+        np.testing.assert_array_equal(host(x)[1], X[0])
+        np.testing.assert_array_equal(host(y)[:, 0], Y[0])
 
 
 # Extras.
