@@ -16,7 +16,7 @@ _NAMES = {"riemann_zeta": "zeta"}
 
 def has_scipy() -> bool:
     """Whether SciPy can be imported."""
-    return "scipy" in sys.modules or importlib.util.find_spec("scipy") is not None
+    return sys.modules.get("scipy") is not None or importlib.util.find_spec("scipy") is not None
 
 
 def scipy_special(name: str) -> Callable[..., Any]:

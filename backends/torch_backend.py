@@ -26,7 +26,8 @@ class TorchBackend(LibraryBackend):
     namespace = "array_api_compat.torch"
     special_namespace = "torch.special"
     special_names: ClassVar = {
-        **{name: f"bessel_{name}" for name in ("j0", "j1", "y0", "y1")},
+        # Its bessel_j0 and the like are wrong in the seventh digit beyond 5, in float64 too (torch 2.13).
+        **dict.fromkeys(("j0", "j1", "y0", "y1")),
         **{name: f"modified_bessel_{name}" for name in ("k0", "k1")},
         **{name: f"scaled_modified_bessel_{name}" for name in ("k0e", "k1e")},
         "polygamma": None,  # its order is a Python integer

@@ -48,7 +48,7 @@ def _rel_entr(xp: Any, x: RawArray, y: RawArray) -> RawArray:
     value = x * (xp.log(xp.where(inside, x, 1.0)) - xp.log(xp.where(inside, y, 1.0)))
     value = xp.where(inside, value, math.inf)
     value = xp.where(xp.logical_and(x == 0, y >= 0), 0.0, value)
-    return xp.where(xp.isnan(x + y), math.nan, value)
+    return xp.where(xp.logical_or(xp.isnan(x), xp.isnan(y)), math.nan, value)
 
 
 @definition("special.kl_div")
@@ -103,33 +103,35 @@ def _huber(xp: Any, delta: RawArray, r: RawArray) -> RawArray:
 @definition("special.pseudo_huber")
 def _pseudo_huber(xp: Any, delta: RawArray, r: RawArray) -> RawArray:
     # sqrt(1 + u**2) - 1 is u**2 / (sqrt(1 + u**2) + 1), which does not cancel.
-    idle = xp.logical_or(delta == 0, r == 0)
+    size = xp.abs(r)
     both = xp.hypot(delta, r) + delta
-    value = delta * r * (r / xp.where(idle, 1.0, both))
-    return xp.where(delta < 0, math.inf, xp.where(idle, 0.0, value))
+    share = size / xp.where(both == 0, 1.0, both)
+    value = delta * size * xp.where(xp.isinf(size), 1.0, share)
+    return xp.where(delta < 0, math.inf, xp.where(xp.logical_or(delta == 0, size == 0), 0.0, value))
 
 
-def _power_difference(xp: Any, logarithm: RawArray, x: RawArray, lmbda: RawArray) -> RawArray:
+def _power_difference(xp: Any, logarithm: RawArray, lmbda: RawArray) -> RawArray:
     """(exp(lmbda * logarithm) - 1) / lmbda."""
-    flat = lmbda * logarithm
-    # log(x) * exprel(0) would be infinite, 0 * log(0) or both where lmbda is 0.
-    plain = xp.logical_or(lmbda == 0, xp.abs(flat) < 1e-300)
-    return xp.where(plain, logarithm, xp.expm1(flat) / xp.where(plain, 1.0, lmbda))
+    scaled = lmbda * logarithm
+    # Where the product underflows, or is 0 * infinity, the limit lmbda = 0 is exact.
+    limit = xp.logical_or(lmbda == 0, xp.abs(scaled) < 1e-30)
+    return xp.where(limit, logarithm, xp.expm1(scaled) / xp.where(limit, 1.0, lmbda))
 
 
 @definition("special.boxcox")
 def _boxcox(xp: Any, x: RawArray, lmbda: RawArray) -> RawArray:
-    return _power_difference(xp, xp.log(x), x, lmbda)
+    return _power_difference(xp, xp.log(x), lmbda)
 
 
 @definition("special.boxcox1p")
 def _boxcox1p(xp: Any, x: RawArray, lmbda: RawArray) -> RawArray:
-    return _power_difference(xp, xp.log1p(x), x, lmbda)
+    return _power_difference(xp, xp.log1p(x), lmbda)
 
 
 def _inverse_exponent(xp: Any, y: RawArray, lmbda: RawArray) -> RawArray:
-    plain = lmbda == 0
-    return xp.where(plain, y, xp.log1p(lmbda * y) / xp.where(plain, 1.0, lmbda))
+    scaled = lmbda * y
+    limit = xp.logical_or(lmbda == 0, xp.abs(scaled) < 1e-30)
+    return xp.where(limit, y, xp.log1p(scaled) / xp.where(limit, 1.0, lmbda))
 
 
 @definition("special.inv_boxcox")
@@ -282,7 +284,8 @@ def _chdtr(xp: Any, v: RawArray, x: RawArray) -> RawArray:
 
 @definition("special.chdtrc")
 def _chdtrc(xp: Any, v: RawArray, x: RawArray) -> RawArray:
-    return xp.where(x < 0, 1.0, _special("gammaincc", 0.5 * v, 0.5 * xp.abs(x)))
+    value = xp.where(x < 0, 1.0, _special("gammaincc", 0.5 * v, 0.5 * xp.abs(x)))
+    return xp.where(v <= 0, math.nan, value)
 
 
 @definition("special.fdtr")

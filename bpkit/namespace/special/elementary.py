@@ -3,6 +3,8 @@
 Each is one formula in standard functions; a library's own kernel is only faster.
 """
 
+import math
+
 from bpkit._protocol import RawArray
 from bpkit.namespace.special.operands import floating
 from bpkit.trace import call
@@ -24,6 +26,7 @@ __all__ = [
     "kl_div",
     "logit",
     "pseudo_huber",
+    "radian",
     "rel_entr",
     "sinc",
     "sindg",
@@ -339,6 +342,29 @@ def xlog1py(x: RawArray, y: RawArray, /) -> RawArray:
     array([0.        , 2.77258872])
     """
     return call("special.xlog1py", *floating(x, y))
+
+
+def radian(d: RawArray, m: RawArray, s: RawArray, /) -> RawArray:
+    """Angle of `d` degrees, `m` minutes and `s` seconds in radians.
+
+    Derivative: ``pi / 180`` by `d`, ``pi / 10800`` by `m`, ``pi / 648000`` by `s`.
+
+    Parameters
+    ----------
+    d, m, s : arrays that broadcast, or floats, real
+
+    Returns
+    -------
+    array of the common shape and floating dtype
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> xp.special.radian(xp.asarray([90.0, 1.0]), 30.0, 0.0)
+    array([1.57952297, 0.02617994])
+    """
+    d, m, s = floating(d, m, s)
+    return (d + m / 60 + s / 3600) * (math.pi / 180)
 
 
 def rel_entr(x: RawArray, y: RawArray, /) -> RawArray:

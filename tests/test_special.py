@@ -1,0 +1,442 @@
+"""xp.special: values, edge points, refusals, and SciPy as a caller.
+
+Derivatives at ordinary points are in the table of cases, see test_rules.py.
+"""
+
+import importlib
+import inspect
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from test_edge_points import gradients, hessian  # type: ignore[import-not-found]
+
+import bpkit
+from bpkit import namespace as xp
+from bpkit._protocol import Backend
+from bpkit.errors import NoSuchFunctionError, NotDifferentiableError
+from bpkit.evaluate import _definitions as defined
+from bpkit.namespace import special
+from bpkit.registry import BUILTIN
+
+scipy_special = pytest.importorskip("scipy.special")
+
+only_numpy = pytest.mark.parametrize("backend", ["numpy"], indirect=True)
+but_jax = pytest.mark.parametrize("backend", [name for name in BUILTIN if name != "jax"], indirect=True)
+Values = np.ndarray[Any, Any]
+inf, nan = math.inf, math.nan
+
+# What SciPy gives other signatures.
+REPEATED = {"expit", "expm1", "log1p", "log_expit", "log_softmax", "logsumexp", "softmax", "multigammaln"}
+NAMES = [name for name in special.__all__ if name not in REPEATED]
+
+
+# Values.
+
+PLAIN = [0.001, 0.3, 0.5, 1.0, 1.5, 2.0, 3.25, 10.0, 40.0]
+WHOLE_FIRST = ("expn", "pdtri", "polygamma", "yn")
+# PyTorch's incomplete gamma functions have nine digits where a is above 20 and x near it (torch 2.13).
+NINE_DIGITS = {("torch", name) for name in ("gammainc", "gammaincc", "pdtr", "pdtrc")}
+
+
+def operands_of(name: str) -> list[Values]:
+    """Positive numbers for every operand of a function, some outside its domain."""
+    count = len(inspect.signature(getattr(special, name)).parameters)
+    if name.startswith(("bdtr", "nbdtr")):
+        return [np.asarray(x) for x in ([2.0, 0.0, 3.0], [5.0, 4.0, 7.0], [0.1, 0.5, 0.9])]
+    grids = [PLAIN if count < 3 else [0.3, 1.0, 2.5, 10.0]] * count
+    if name in WHOLE_FIRST:
+        grids[0] = [0.0, 1.0, 2.0, 5.0]
+    return [np.ravel(x) for x in np.meshgrid(*grids, indexing="ij")]
+
+
+def scipys(name: str, operands: list[Values]) -> Any:
+    if name.startswith(("bdtr", "nbdtr")):
+        operands = [*[x.astype(np.int64) for x in operands[:2]], operands[2]]
+    return getattr(scipy_special, name)(*operands)
+
+
+@but_jax
+@pytest.mark.parametrize("name", NAMES)
+def test_values_are_scipys(name: str, backend: Backend) -> None:
+    operands = operands_of(name)
+    with backend.quiet():
+        found = getattr(special, name)(*[backend.from_host(x) for x in operands])
+    close = partial(np.testing.assert_allclose, backend.to_host(found), scipys(name, operands), atol=1e-300)
+    if (backend.name, name) in NINE_DIGITS:
+        close(rtol=2e-9)
+        with pytest.raises(AssertionError):
+            close(rtol=1e-11)
+    else:
+        close(rtol=2e-12)
+
+
+@only_numpy
+@pytest.mark.parametrize("name", [name for name in NAMES if f"special.{name}" in defined])
+def test_definitions_agree_with_scipy(name: str, backend: Backend) -> None:
+    operands = operands_of(name)
+    with backend.quiet():
+        found = defined[f"special.{name}"](backend.xp, *operands)
+    np.testing.assert_allclose(found, scipys(name, operands), rtol=2e-12, atol=1e-300)
+
+
+@pytest.mark.parametrize("backend", ["jax"], indirect=True)
+@pytest.mark.parametrize("name", ["beta", "gammainc", "j0", "log_ndtr", "psi", "stdtr", "xlogy"])
+def test_jaxs_values_are_scipys(name: str, backend: Backend) -> None:
+    operands = [x[x < 3.0] if x.ndim == 1 and len(operands_of(name)) == 1 else x for x in operands_of(name)]
+    found = getattr(special, name)(*[backend.from_host(x) for x in operands])
+    np.testing.assert_allclose(backend.to_host(found), scipys(name, operands), rtol=1e-10, atol=1e-300)
+
+
+@pytest.mark.parametrize("backend", ["torch"], indirect=True)
+def test_torchs_bessel_functions_are_still_wrong(backend: Backend) -> None:
+    x = np.asarray([5.01])
+    for name in ("j0", "j1", "y0", "y1"):
+        own = getattr(backend.module.special, f"bessel_{name}")(backend.from_host(x))  # type: ignore[attr-defined]
+        assert abs(backend.to_host(own) - getattr(scipy_special, name)(x))[0] > 1e-8
+
+
+# Name, operands, and what the function is there in closed form.
+KNOWN: list[tuple[str, tuple[Any, ...], Any]] = [
+    ("erf", (inf,), 1),
+    ("erfc", (-inf,), 2),
+    ("erfcx", (0.0,), 1),
+    ("gamma", (0.5,), math.sqrt(math.pi)),
+    ("gammaln", (5.0,), math.log(24)),
+    ("rgamma", (-3.0,), 0),
+    ("psi", (1.0,), -0.5772156649015329),
+    ("polygamma", (1.0, 1.0), math.pi**2 / 6),
+    ("zeta", (2.0,), math.pi**2 / 6),
+    ("zeta", (2.0, 2.0), math.pi**2 / 6 - 1),
+    ("beta", (2.0, 3.0), 1 / 12),
+    ("poch", (2.0, 3.0), 24),
+    ("binom", (5.0, 2.0), 10),
+    ("gammainc", (1.0, 0.5), -math.expm1(-0.5)),
+    ("betainc", (1.0, 1.0, 0.25), 0.25),
+    ("spence", (0.0,), math.pi**2 / 6),
+    ("expn", (0.0, 2.0), math.exp(-2) / 2),
+    ("ellipk", (0.0,), math.pi / 2),
+    ("ellipe", (1.0,), 1),
+    ("hyp1f1", (1.0, 2.0, 0.5), math.expm1(0.5) / 0.5),
+    ("lpmv", (1.0, 2.0, 0.6), -3 * 0.6 * 0.8),
+    ("stdtr", (1.0, 1.0), 0.75),
+    ("chdtr", (2.0, 3.0), -math.expm1(-1.5)),
+    ("bdtr", (1.0, 2.0, 0.5), 0.75),
+    ("pdtr", (0.0, 2.0), math.exp(-2)),
+    ("multigammaln", (3.0, 2), 0.5 * math.log(math.pi) + math.log(2) + math.lgamma(2.5)),
+    ("radian", (1.0, 30.0, 0.0), math.pi / 120),
+    ("xlogy", (0.0, 0.0), 0),
+    ("xlogy", (0.0, nan), nan),
+    ("xlog1py", (0.0, -1.0), 0),
+    ("entr", (0.0,), 0),
+    ("entr", (-1.0,), -inf),
+    ("rel_entr", (0.0, 0.0), 0),
+    ("rel_entr", (-1.0, 1.0), inf),
+    ("kl_div", (0.0, 2.0), 2),
+    ("huber", (-1.0, 1.0), inf),
+    ("pseudo_huber", (0.0, 1.0), 0),
+    ("exprel", (-inf,), 0),
+    ("exprel", (inf,), inf),
+    ("sinc", (0.0,), 1),
+    ("cbrt", (-0.0,), -0.0),
+    ("cbrt", (-inf,), -inf),
+    ("logit", (0.0,), -inf),
+    ("boxcox", (0.0, 2.0), -0.5),
+    ("boxcox", (0.0, -2.0), -inf),
+    ("inv_boxcox1p", (-3.5, 1e-300), math.expm1(-3.5)),
+]
+
+
+@pytest.mark.parametrize("name, operands, expected", KNOWN)
+def test_known_values(name: str, operands: tuple[Any, ...], expected: float, backend: Backend) -> None:
+    arrays = [
+        x if name == "multigammaln" and i else backend.from_host(np.asarray([x]))
+        for i, x in enumerate(operands)
+    ]
+    with backend.quiet():
+        found = backend.to_host(getattr(special, name)(*arrays))
+    np.testing.assert_allclose(found, [expected], rtol=1e-14 if name != "poch" else 1e-13, atol=1e-15)
+
+
+# What operands may be.
+
+
+def test_numbers_integers_and_arrays_mix(backend: Backend) -> None:
+    x = backend.from_host(np.asarray([[1.0], [2.0]], dtype=np.float32))
+    whole = backend.from_host(np.asarray([1, 2, 3]))
+    found = special.xlogy(whole, x)
+    assert found.dtype == x.dtype and found.shape == (2, 3)
+    assert special.xlogy(2, x).dtype == special.xlogy(x, 2.5).dtype == x.dtype
+    assert special.betainc(2, 3.0, special.expit(x)).dtype == x.dtype
+    assert (
+        special.gammaln(whole).dtype
+        == backend.xp.__array_namespace_info__().default_dtypes()["real floating"]
+    )
+    np.testing.assert_allclose(backend.to_host(special.gamma(whole)), [1, 1, 2], rtol=1e-6)
+    wide = special.xlogy(x, backend.from_host(np.asarray([2.0])))
+    assert wide.dtype == backend.from_host(np.asarray([2.0])).dtype
+
+
+def test_numpy_scalars_are_numbers_to_every_library(backend: Backend) -> None:
+    x = backend.from_host(np.asarray([0.25, 0.5], dtype=np.float32))
+    assert special.xlogy(np.float64(2.0), x).dtype == x.dtype
+    assert special.erf(np.float32(0.5)).dtype == np.float32
+
+
+def test_numbers_alone_make_an_array_of_the_current_library(backend: Backend) -> None:
+    found = special.beta(2, 3.0)
+    assert backend.owns(type(found)) and found.shape == ()
+    assert float(found) == pytest.approx(1 / 12, rel=1e-6)
+
+
+@pytest.mark.parametrize("d", [0, -1, 1.5, None, "2"])
+def test_the_dimension_of_multigammaln_is_a_positive_whole_number(d: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"special.multigammaln: expected a positive whole number as dimension d"
+    ):
+        special.multigammaln(np.asarray([3.0]), d)
+
+
+def test_multigammaln_is_nan_where_its_integral_diverges(backend: Backend) -> None:
+    found = special.multigammaln(backend.from_host(np.asarray([1.0, 1.5])), np.int64(3))
+    assert np.isnan(backend.to_host(found)[0]) and np.isfinite(backend.to_host(found)[1])
+
+
+# Derivatives at edge points: name, points, expected gradient by each operand.
+
+EDGES: list[tuple[str, tuple[Any, ...], tuple[Any, ...]]] = [
+    ("xlogy", ([0.0, 0.0, 2.0], [3.0, 0.0, 0.5]), ([math.log(3), -inf, math.log(0.5)], [0, 0, 4])),
+    ("xlog1py", ([0.0, 0.0], [3.0, -1.0]), ([math.log(4), -inf], [0, 0])),
+    ("entr", ([0.0, 1.0],), ([inf, -1],)),
+    ("rel_entr", ([0.0, 0.0, 2.0], [0.0, 3.0, 2.0]), ([0, -inf, 1], [0, 0, -1])),
+    ("kl_div", ([0.0, 0.0, 2.0], [0.0, 3.0, 2.0]), ([0, -inf, 0], [0, 1, 0])),
+    ("sinc", ([0.0, 1.0, 1e-9],), ([0, -1, -(math.pi**2) / 3 * 1e-9],)),
+    ("huber", ([1.0, 1.0, 1.0, 0.0], [1.0, -1.0, 0.0, 2.0]), ([0, 0, 0, 2], [1, -1, 0, 0])),
+    ("pseudo_huber", ([1.0, 0.0, 0.0], [0.0, 2.0, 0.0]), ([0, 2, 0], [0, 0, 0])),
+    ("boxcox", ([1.0, 2.0, 0.0], [0.0, 0.0, 2.0]), ([1, 0.5, 0], [0, math.log(2) ** 2 / 2, 0.25])),
+    (
+        "boxcox",
+        ([2.0, 2.0], [1e-9, -1e-9]),
+        (
+            [2 ** (1e-9 - 1), 2 ** (-1e-9 - 1)],
+            [math.log(2) ** 2 * (0.5 + u * math.log(2) / 3) for u in (1e-9, -1e-9)],
+        ),
+    ),
+    ("boxcox1p", ([0.0, 1.0], [0.0, 0.0]), ([1, 0.5], [0, math.log(2) ** 2 / 2])),
+    ("inv_boxcox", ([0.0, 1.0], [0.0, 0.0]), ([1, math.e], [0, -math.e / 2])),
+    ("gammaln", ([-1.5],), ([0.7031566406452432],)),
+    ("rgamma", ([0.0, -1.0, -2.0],), ([1, -1, 2],)),
+    ("i1", ([0.0],), ([0.5],)),
+    ("i1e", ([0.0],), ([0.5],)),
+    ("i0e", ([0.0],), ([0],)),
+    ("j1", ([0.0],), ([0.5],)),
+    ("exprel", ([0.0],), ([0.5],)),
+    ("spence", ([1.0],), ([-1],)),
+    ("ellipk", ([0.0],), ([math.pi / 8],)),
+    ("ellipe", ([0.0],), ([-math.pi / 8],)),
+    ("cbrt", ([0.0, -8.0],), ([inf, 1 / 12],)),
+    ("erfinv", ([0.0, 1.0],), ([math.sqrt(math.pi) / 2, inf],)),
+    # x + 1/x - 2/x**3 + 10/x**5 - 74/x**7 + 706/x**9 …, negated, by the asymptotic series 7.12.1 of DLMF.
+    ("log_ndtr", ([-50.0, 50.0],), ([50 + 1 / 50 - 2 / 50**3 + 10 / 50**5 - 74 / 50**7, 0],)),
+]
+
+
+@pytest.mark.parametrize("name, where, expected", EDGES, ids=[row[0] for row in EDGES])
+def test_gradient_at_edge_points(name: str, where: Any, expected: Any, backend: Backend) -> None:
+    found = gradients(backend, getattr(special, name), *where)
+    for slope, want in zip(found, expected, strict=True):
+        np.testing.assert_allclose(slope, want, rtol=2e-12, atol=1e-15)
+
+
+CURVED = [
+    ("sinc", [0.0, 1e-9, 1.0], [-(math.pi**2) / 3, -(math.pi**2) / 3, 2]),
+    ("i1", [0.0], [0]),
+    ("j1", [0.0], [0]),
+    ("exprel", [0.0], [1 / 3]),
+    ("spence", [1.0], [0.5]),
+    ("ellipk", [0.0], [9 * math.pi / 64]),
+    # -m (x + m) with m the derivative, from its series beside the first derivatives above.
+    ("log_ndtr", [-50.0, 50.0], [-1 + 1 / 50**2 - 6 / 50**4 + 50 / 50**6 - 518 / 50**8, 0]),
+]
+
+
+@but_jax
+@pytest.mark.parametrize("name, where, expected", CURVED, ids=[row[0] for row in CURVED])
+def test_second_derivative_at_edge_points(name: str, where: Any, expected: Any, backend: Backend) -> None:
+    found = hessian(backend, getattr(special, name), where)
+    # What log_ndtr'' = -m * (x + m) loses at -50 is 50**2 times the rounding of m.
+    np.testing.assert_allclose(found, np.diag(expected), rtol=2e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("mixed, expected", [((2.0, 0.0), math.log(2) ** 3 / 3), ((1.0, 0.0), 0.0)])
+def test_boxcox_is_smooth_in_lmbda_at_0(
+    mixed: tuple[float, float], expected: float, backend: Backend
+) -> None:
+    x, lmbda = [backend.from_host(np.asarray([v])) for v in mixed]
+    slope = bpkit.grad(lambda lmbda: xp.sum(special.boxcox(x, lmbda)))
+    curvature = bpkit.grad(lambda lmbda: xp.sum(slope(lmbda)))(lmbda)
+    assert float(curvature[0]) == pytest.approx(expected, rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("name", ["entr", "cbrt", "logit", "y0", "expi"])
+def test_a_zero_cotangent_annihilates(name: str, backend: Backend) -> None:
+    def masked(x: Any) -> Any:
+        return xp.where(x > 0.25, getattr(special, name)(x), 0.0)
+
+    (slope,) = gradients(backend, masked, [0.0, 0.5])
+    assert slope[0] == 0 and np.isfinite(slope[1]) and slope[1] != 0
+
+
+# What has no derivative says so.
+
+REFUSED = [
+    (name, operand)
+    for name, operands in {
+        **dict.fromkeys(("expn", "polygamma", "yn"), ("n",)),
+        **dict.fromkeys(("gammainc", "gammaincc", "gammaincinv", "gammainccinv"), ("a",)),
+        **dict.fromkeys(("betainc", "betaincc", "betaincinv", "hyp1f1"), ("a", "b")),
+        **dict.fromkeys(("bdtr", "bdtrc", "bdtri", "nbdtr", "nbdtrc", "nbdtri"), ("n",)),
+        **dict.fromkeys(("chdtr", "chdtrc", "chdtri"), ("v",)),
+        **dict.fromkeys(("fdtr", "fdtrc", "fdtri"), ("dfn", "dfd")),
+        **dict.fromkeys(("gdtr", "gdtrc"), ("b",)),
+        **dict.fromkeys(("stdtr", "stdtrit"), ("df",)),
+        "lpmv": ("m", "v"),
+        "zeta": ("x",),
+        "zetac": ("x",),
+    }.items()
+    for operand in operands
+]
+
+
+def _call(name: str, operand: str) -> tuple[Callable[[Any], Any], float]:
+    names = list(inspect.signature(getattr(special, name)).parameters)
+    start = {"bdtr": [2.0, 5.0, 0.5], "lpmv": [1.0, 2.0, 0.5]}.get(name, [2.0] * (len(names) - 1) + [0.5])
+    at = names.index(operand)
+
+    def fun(x: Any) -> Any:
+        return getattr(special, name)(*start[:at], x, *start[at + 1 :])
+
+    return fun, start[at]
+
+
+def test_every_refusal_is_in_the_table() -> None:
+    from bpkit.rules.registry import RULES
+
+    def refuses(partial: Any) -> bool:
+        return getattr(partial, "__qualname__", "").startswith("no_closed_form.")
+
+    found = {
+        (name.removeprefix("special.").replace("riemann_", ""), operand)
+        for name, rule in RULES.items()
+        if name.startswith("special.") and rule is not None
+        for operand, partial in zip(rule.operands, vars(rule)["functions"], strict=True)
+        if refuses(partial)
+    }
+    assert found == set(REFUSED)
+
+
+@only_numpy
+@pytest.mark.parametrize("name, operand", REFUSED)
+def test_what_has_no_closed_form_is_refused_by_name(name: str, operand: str, backend: Backend) -> None:
+    fun, start = _call(name, operand)
+    x = np.asarray(start)
+    message = f"special.{name} has no closed-form derivative by its argument {operand}"
+    with pytest.raises(NotDifferentiableError, match=message):
+        bpkit.grad(fun)(x)
+    with pytest.raises(NotDifferentiableError, match=message):
+        bpkit.jvp(fun, (x,), (np.asarray(1.0),))
+
+
+def test_refusals_wait_until_the_derivative_is_asked_for(backend: Backend) -> None:
+    def unused(a: Any) -> Any:
+        special.gammainc(a, 1.5)
+        return a * a
+
+    x = backend.from_host(np.asarray(3.0))
+    assert float(bpkit.grad(unused)(x)) == 6
+    assert float(bpkit.grad(lambda a: a * special.gammainc(bpkit.stop_gradient(a), 1.5))(x)) > 0
+
+
+# Where values come from.
+
+WITHOUT_SCIPY = """
+import sys
+sys.modules["scipy"] = None
+import bpkit
+from bpkit import xp
+x = xp.asarray([0.5])
+print(bpkit.grad(lambda x: xp.sum(xp.special.xlogy(x, x) + xp.special.huber(1.0, x)))(x))
+try:
+    xp.special.betainc(1.0, 2.0, x)
+except bpkit.errors.BackendNotInstalledError as error:
+    print(error)
+"""
+
+
+def python(script: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_without_scipy_definitions_work_and_the_rest_says_what_to_install() -> None:
+    slope, message = python(WITHOUT_SCIPY).splitlines()
+    assert float(slope.strip("[]")) == pytest.approx(math.log(0.5) + 1 + 0.5)
+    assert message == (
+        "special.betainc takes its values from SciPy, which is not installed in this environment; "
+        "install it: pip install scipy"
+    )
+
+
+@pytest.mark.parametrize("backend", ["torch"], indirect=True)
+def test_torchs_own_autograd_is_not_cut_silently(backend: Backend) -> None:
+    x = backend.from_host(np.asarray([0.5])).requires_grad_()
+    with pytest.raises(
+        NoSuchFunctionError, match=r"special.betainc: torch has none, so its own autograd cannot"
+    ):
+        special.betainc(1.0, 2.0, x)
+    special.erf(x).sum().backward()
+    assert float(x.grad[0]) == pytest.approx(2 / math.sqrt(math.pi) * math.exp(-0.25))
+
+
+@pytest.mark.parametrize("backend", ["jax"], indirect=True)
+def test_scipys_functions_run_inside_jaxs_jit(backend: Backend) -> None:
+    jax = importlib.import_module("jax")
+    x = backend.from_host(np.asarray([0.5, 1.5]))
+    slope = bpkit.grad(lambda x: xp.sum(special.j0(x)))
+    np.testing.assert_array_equal(jax.jit(slope)(x), slope(x))
+    np.testing.assert_array_equal(jax.vmap(special.j0)(x), special.j0(x))
+
+
+# SciPy as the caller.
+
+FROM_SCIPY = """
+import math
+import numpy as np
+import scipy.special
+import bpkit
+from bpkit import xp
+from scipy.special._support_alternative_backends import __all__ as names
+for name in names:
+    assert hasattr(xp.special, name), name
+fun = lambda x: xp.sum(scipy.special.betainc(2.0, 3.0, x) + scipy.special.xlogy(x, x) + scipy.special.psi(x))
+own = lambda x: xp.sum(xp.special.betainc(2.0, 3.0, x) + xp.special.xlogy(x, x) + xp.special.psi(x))
+x = np.asarray([0.25, 0.5])
+np.testing.assert_array_equal(bpkit.grad(fun)(x), bpkit.grad(own)(x))
+print("same")
+"""
+
+
+def test_scipy_finds_every_function_it_looks_up_and_its_gradient() -> None:
+    assert python(FROM_SCIPY, SCIPY_ARRAY_API="1") == "same\n"
