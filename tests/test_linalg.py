@@ -80,7 +80,7 @@ def test_several_results_have_the_standards_names(
         seen.append(getattr(linalg, name)(x))
         return x
 
-    bpkit.jvp(run, (x,), (x,))
+    bpkit.vjp(run, x)
     assert seen[0]._fields == fields
 
 
@@ -116,9 +116,9 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
 @pytest.mark.parametrize("traced", [False, True], ids=["raw", "traced"])
 @pytest.mark.parametrize("name", sorted({name for name, _, _ in CALLS}))
 def test_values_are_the_librarys(name: str, traced: bool, backend: Backend) -> None:
-    for function, arguments, static in CALLS:
-        if function != name:
-            continue
+    calls = [(arguments, static) for function, arguments, static in CALLS if function == name]
+    # JAX compiles each function for each shape, which takes longer than all the rest.
+    for arguments, static in calls[:2] if backend.name == "jax" else calls:
         values = placed(backend, *arguments)
         expected = host(getattr(backend.xp.linalg, name)(*values, **static))
         if traced:
@@ -129,7 +129,7 @@ def test_values_are_the_librarys(name: str, traced: bool, backend: Backend) -> N
                 found = getattr(linalg, name)(x, *values[1:], **static)
                 return x
 
-            bpkit.jvp(run, (values[0],), (values[0],))
+            bpkit.vjp(run, values[0])
             while hasattr(found, "_value"):
                 found = found._value
         else:
