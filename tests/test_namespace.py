@@ -328,6 +328,27 @@ def test_from_dlpack_in_a_namespace_that_is_not_selected() -> None:
     assert strict.owns(type(raw(found)))
 
 
+@pytest.mark.parametrize("name, count", [("tile", (1,)), ("tile", (2, 1)), ("repeat", 1), ("repeat", 2)])
+def test_copies_can_be_written(name: str, count: Any, backend: Backend) -> None:
+    if Capability.IN_PLACE not in backend.capabilities:
+        pytest.skip("arrays of this library cannot be written")
+
+    def fun(x: Any) -> tuple[Any, Any]:
+        x = x * 1.0
+        copy = getattr(xp, name)(x, count)
+        copy[(0,) * copy.ndim] = 7.0
+        return xp.sum(copy) + xp.sum(x**2), copy
+
+    (x,) = arrays(np.asarray([1.0, 2.0]))
+    gradient, copy = bpkit.grad(fun, has_aux=True)(x)
+    plain = getattr(xp, name)(x, count)
+    plain[(0,) * plain.ndim] = 7.0
+    np.testing.assert_array_equal(host(x), [1.0, 2.0])
+    np.testing.assert_array_equal(host(copy), host(plain))
+    copies = plain.shape[0] * (plain.shape[1] if len(plain.shape) == 2 else 1) // 2
+    np.testing.assert_array_equal(host(gradient), [copies - 1 + 2, copies + 4])
+
+
 @pytest.mark.usefixtures("backend")
 def test_meshgrid_can_be_written() -> None:
     x, y = xp.meshgrid(*arrays(X[0], Y[0]))

@@ -72,7 +72,7 @@ def meshgrid(*arrays: RawArray, indexing: Literal["xy", "ij"] = "xy") -> tuple[R
     Returns
     -------
     tuple of arrays
-        One of each array's dtype, all of the shape of the grid.
+        One of each array's dtype, all of the shape of the grid; copies, also where a library has views.
 
     Raises
     ------

@@ -317,7 +317,9 @@ def repeat(x: RawArray, repeats: int | RawArray, /, *, axis: int | None = None) 
         raise ShapeError(f"repeat: repeats must not be negative, got {times}")
     before, length, after = tuple(x.shape[:place]), x.shape[place], tuple(x.shape[place + 1 :])
     column = reshape(x, (*before, length, 1, *after))
-    return reshape(broadcast_to(column, (*before, length, times, *after)), (*before, length * times, *after))
+    together = (*before, length * times, *after)
+    # A copy, since a view would have one element in several places.
+    return reshape(broadcast_to(column, (*before, length, times, *after)), together, copy=True)
 
 
 @definition("repeated_places")
@@ -476,7 +478,8 @@ def tile(x: RawArray, repetitions: tuple[int, ...], /) -> RawArray:
     apart = [n for length in shape for n in (1, length)]
     repeated = [n for pair in zip(times, shape, strict=True) for n in pair]
     together = tuple(prod(pair) for pair in zip(times, shape, strict=True))
-    return reshape(broadcast_to(reshape(x, tuple(apart)), tuple(repeated)), together)
+    # A copy, as in repeat.
+    return reshape(broadcast_to(reshape(x, tuple(apart)), tuple(repeated)), together, copy=True)
 
 
 def unstack(x: RawArray, /, *, axis: int = 0) -> tuple[RawArray, ...]:
