@@ -202,8 +202,13 @@ class Array(Traced):
         host = backend_of(value).to_host(value)
         return host if dtype is None else host.astype(dtype, copy=False)
 
-    def __dlpack__(self, **kwargs: Any) -> Any:
-        return self._constant("DLPack export").__dlpack__(**kwargs)
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+    ) -> Any:
+        asked = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        # The default for a stream differs between the libraries, so what is left out stays out.
+        asked = {name: value for name, value in asked.items() if value is not None}
+        return self._constant("DLPack export").__dlpack__(**asked)
 
     def __dlpack_device__(self) -> Any:
         return self._constant("DLPack export").__dlpack_device__()
