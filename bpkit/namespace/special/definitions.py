@@ -197,7 +197,27 @@ def _beta(xp: Any, a: RawArray, b: RawArray) -> RawArray:
 
 @definition("special.betaln")
 def _betaln(xp: Any, a: RawArray, b: RawArray) -> RawArray:
-    return _special("gammaln", a) + _special("gammaln", b) - _special("gammaln", a + b)
+    small, large = xp.minimum(a, b), xp.maximum(a, b)
+    both = small + large
+    plain = _special("gammaln", small) + _special("gammaln", large) - _special("gammaln", both)
+    # From 10 on by Stirling's series (DLMF 5.11.1), whose largest terms are taken out before they cancel.
+    q = xp.where(large < 10, 10.0, large)
+    p = xp.where(small > 0, small, 1.0)
+    corrections = _stirling(q) - _stirling(p + q) + (q - 0.5) * xp.log1p(-p / (p + q))
+    one = _special("gammaln", p) + p - p * xp.log(p + q)
+    ten = xp.where(p < 10, 10.0, p)
+    two = p * xp.log(p / (p + q)) - 0.5 * xp.log(p) + 0.5 * math.log(2 * math.pi) + _stirling(ten)
+    asymptotic = corrections + xp.where(p < 10, one, two)
+    ordinary = xp.logical_or(xp.logical_or(large < 10, small <= 0), xp.isinf(large))
+    return xp.where(xp.logical_or(ordinary, xp.isnan(both)), plain, asymptotic)
+
+
+def _stirling(x: RawArray) -> RawArray:
+    """What gammaln(x) is above (x - 1/2) * log(x) - x + log(2 * pi) / 2, for x of at least 10."""
+    total = 0.0 * x
+    for c in (-691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12):
+        total = total / (x * x) + c
+    return total / x
 
 
 @definition("special.poch")
