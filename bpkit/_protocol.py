@@ -28,6 +28,8 @@ class Capability(Enum):
     """Adds, shifts and xors uint32 arrays, wrapping at 2**32."""
     IN_PLACE = "in-place operators"
     """``x += y`` changes the array itself, also for those who hold it under another name."""
+    BACKWARD_SLICES = "backward slices"
+    """Takes slices with a negative step, ``x[::-1]``."""
     BOOLEAN_INDEXING = "boolean indexing"
     """Selects with a boolean mask, so that shapes depend on values."""
     DATA_DEPENDENT_SHAPES = "data-dependent shapes"

@@ -1,9 +1,14 @@
-"""``x[key]``, its transpose and ``x[key] = value``, where arrays inside the key may be traced."""
+"""``x[key]``, its transpose and ``x[key] = value``, where arrays inside the key may be traced.
 
+Where a library takes no slices with a negative step, the array is flipped and the slice runs forward.
+"""
+
+from collections.abc import Iterator
 from typing import Any
 
+from bpkit._protocol import Capability
 from bpkit.evaluate import definition
-from bpkit.kinds import is_inexact
+from bpkit.kinds import Kind, is_inexact, kind_of, raw
 from bpkit.registry import backend_of
 from bpkit.trace import Traced, call
 
@@ -16,6 +21,9 @@ _ARRAY = "an array"
 def getitem(x: Any, key: Any) -> Any:
     """``x[key]`` for integers, slices, ellipsis, None, boolean masks and integer arrays."""
     places, arrays = _split(key)
+    axes = _backward_axes(x, places, arrays)
+    if axes:
+        x, places = _flipped(x, axes), _forward(x, places, arrays)
     return call("getitem", x, *arrays, key=places)
 
 
@@ -34,7 +42,11 @@ def setitem(x: Any, key: Any, value: Any) -> Any:
     if _is_array(value) and not is_inexact(x) and is_inexact(value):
         # As in the library, decimals are cut off; nothing flows through integers.
         value = call("astype", value, dtype=x.dtype, copy=True, device=None)
-    return call("setitem", x, value, *arrays, key=places)
+    axes = _backward_axes(x, places, arrays)
+    if not axes:
+        return call("setitem", x, value, *arrays, key=places)
+    places = _forward(x, places, arrays)
+    return _flipped(call("setitem", _flipped(x, axes), value, *arrays, key=places), axes)
 
 
 def _split(key: Any) -> tuple[tuple[Any, ...], list[Any]]:
@@ -50,6 +62,49 @@ def fill(places: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
     """The key again, from its fixed parts and its arrays."""
     waiting = iter(arrays)
     return tuple([next(waiting) if part is _ARRAY else part for part in places])
+
+
+def _backward_axes(x: Any, places: tuple[Any, ...], arrays: list[Any]) -> tuple[int, ...]:
+    """The axes on which a key runs backwards, if the library of `x` takes no such key."""
+    if not any(_runs_backward(part) for part in places):
+        return ()
+    if Capability.BACKWARD_SLICES in backend_of(raw(x)).capabilities:
+        return ()
+    return tuple([axis for part, axis in _axes(x, places, arrays) if _runs_backward(part)])
+
+
+def _runs_backward(part: Any) -> bool:
+    return type(part) is slice and part.step is not None and part.step < 0
+
+
+def _forward(x: Any, places: tuple[Any, ...], arrays: list[Any]) -> tuple[Any, ...]:
+    """The key that selects from the flipped array what `places` selects from `x`."""
+    forward = []
+    for part, axis in _axes(x, places, arrays):
+        if _runs_backward(part):
+            last = x.shape[axis] - 1
+            start, stop, step = part.indices(x.shape[axis])
+            part = slice(last - start, last - stop, -step)
+        forward.append(part)
+    return tuple(forward)
+
+
+def _axes(x: Any, places: tuple[Any, ...], arrays: list[Any]) -> Iterator[tuple[Any, int]]:
+    """Each part of a key with the first axis that it is for."""
+    waiting = iter(arrays)
+    lengths = []
+    for part in places:
+        taken = next(waiting) if part is _ARRAY else part
+        mask = taken is not part and kind_of(taken) is Kind.BOOLEAN
+        lengths.append(len(taken.shape) if mask else 0 if part is None or part is ... else 1)
+    axis = 0
+    for part, length in zip(places, lengths, strict=True):
+        yield part, axis
+        axis += len(x.shape) - sum(lengths) if part is ... else length
+
+
+def _flipped(x: Any, axes: tuple[int, ...]) -> Any:
+    return call("flip", x, axis=axes)
 
 
 def _is_array(part: Any) -> bool:
