@@ -75,6 +75,10 @@ REDUCTIONS = [
     case("cumulative_prod", A((5,), values=[0.5, 0.0, 2.0, -1.5, 3.0]), label="one zero"),
     case("cumulative_prod", A((5,), values=[0.5, 0.0, 2.0, 0.0, 3.0]), label="two zeros"),
     case("cumulative_prod", A((3,), dtype="float32"), dtype="float64", library=False),
+    *[
+        case(name, A((2, 3)), axis=1, dtype="complex128", library=False)
+        for name in ("sum", "prod", "cumulative_sum", "cumulative_prod")
+    ],
     case("std", Z, axis=1, not_on=("array_api_strict",)),
     case("var", Z, axis=0, correction=1, not_on=("array_api_strict",)),
     case("diff", A((4,))),
