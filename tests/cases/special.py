@@ -169,6 +169,7 @@ CASES: list[Case] = [
     case("special.multigammaln", at(2.5, 4.25), 1, label="d=1"),
     case("special.multigammaln", at(2.5, 4.25), 3, label="d=3"),
     case("special.radian", at(1.0, 2.0), at(30.0, 15.0), at(0.0, 5.0), label="all", library=False),
+    case("special.radian", np.asarray([1.0, 2.0]), at(30.0, 15.0), 5.0, label="minutes", library=False),
     case("special.digamma", at(0.5, 3.25), label="vector"),
     case("special.inverse_mills", at(-30.0, -2.0, 0.0, 3.0), call=_mills, label="vector", library=False),
     case("special.bdtr", 5.0, 5.0, at(0.25, 0.75), label="all successes", library=False),

@@ -6,6 +6,7 @@ Each is one formula in standard functions; a library's own kernel is only faster
 import math
 
 from bpkit._protocol import RawArray
+from bpkit.namespace.arithmetic import add, divide, multiply
 from bpkit.namespace.special.operands import floating
 from bpkit.trace import call
 
@@ -364,7 +365,7 @@ def radian(d: RawArray, m: RawArray, s: RawArray, /) -> RawArray:
     array([1.57952297, 0.02617994])
     """
     d, m, s = floating(d, m, s)
-    return (d + m / 60 + s / 3600) * (math.pi / 180)
+    return multiply(add(d, add(divide(m, 60.0), divide(s, 3600.0))), math.pi / 180)
 
 
 def rel_entr(x: RawArray, y: RawArray, /) -> RawArray:
