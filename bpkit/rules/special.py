@@ -49,12 +49,12 @@ def around_zero(x: Any, radius: float, near: Callable[[Any], Any], away: Callabl
 _DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
 # 2 * x * erfcx(x) - 2 / sqrt(pi) by the asymptotic series 7.12.1, in powers of 1 / (2 * x**2).
 _ERFCX_SLOPE = [0.0] + [
-    2 / math.sqrt(math.pi) * (-1) ** k * math.prod(range(1, 2 * k, 2)) for k in range(1, 9)
+    2 / math.sqrt(math.pi) * (-1) ** k * math.prod(range(1, 2 * k, 2)) for k in range(1, 15)
 ]
 
 
 def _erfcx_slope(x: Any, out: Any) -> Any:
-    far = x > 20.0
+    far = x > 10.0
     inverse = xp.where(far, x, xp.full_like(x, math.inf)) ** -2
     return xp.where(far, polynomial(0.5 * inverse, _ERFCX_SLOPE), 2 * x * out - 2 / math.sqrt(math.pi))
 
