@@ -234,3 +234,26 @@ def test_the_curvature_of_a_norm_with_zeros_is_right(backend: Backend) -> None:
             np.testing.assert_allclose(
                 bpkit.jvp(gradient, (x,), (t,))[1], expected, atol=1e-2 if order == 2.5 else 1e-5
             )
+
+
+# QR of dependent columns.
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 2), (2, 3)], ids=str)
+def test_dependent_columns_have_no_derivative_of_qr_and_are_no_error(
+    shape: tuple[int, int], backend: Backend
+) -> None:
+    regular = np.asarray([2.0, 1.0, 0.5, 3.0, -1.0, 1.5])[: math.prod(shape)].reshape(shape)
+    (x,) = placed(backend, np.stack([np.zeros(shape), regular]))
+
+    def both(x: Any) -> Any:
+        q, r = linalg.qr(x)
+        return xp.sum(q, axis=(-2, -1)) + xp.sum(r, axis=(-2, -1))
+
+    gradient = host(bpkit.grad(lambda x: xp.sum(both(x)))(x))
+    assert np.all(np.isnan(gradient[0]) | (np.arange(shape[1]) >= min(shape)))
+    (alone,) = placed(backend, regular)
+    np.testing.assert_allclose(gradient[1], host(bpkit.grad(both)(alone)), rtol=1e-12)
+    moved = host(bpkit.jvp(both, (x,), placed(backend, np.ones_like(gradient)))[1])
+    assert np.isnan(moved[0])
+    np.testing.assert_allclose(moved[1], np.sum(gradient[1]), rtol=1e-12)

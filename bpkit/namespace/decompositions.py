@@ -220,9 +220,9 @@ def eigvalsh(x: RawArray, /) -> RawArray:
 def qr(x: RawArray, /, *, mode: Literal["reduced", "complete"] = "reduced") -> QRResult:
     """``x = Q @ R`` with orthonormal columns in Q and upper triangular R.
 
-    Derivative: needs the first ``min(n, m)`` columns of `x` to be independent. The columns that "complete"
-    adds to `Q` are only defined up to a change of basis: derivatives of what depends on the space that they
-    span are right.
+    Derivative: needs the first ``min(n, m)`` columns of `x` to be independent; where a zero on R's diagonal
+    shows that they are not, it is NaN. The columns that "complete" adds to `Q` are only defined up to a
+    change of basis: derivatives of what depends on the space that they span are right.
 
     Parameters
     ----------

@@ -123,9 +123,14 @@ custom("linalg.eig", x=_eig_pull, jvp=_eig_jvp)
 # L. Roberts, arXiv:2009.10071. LAPACK's R has a real diagonal, also for complex matrices.
 
 
+def _independent(r: Any) -> Any:
+    """R with NaN for every zero on its diagonal: there is no derivative, and to ask for one is no error."""
+    return xp.where((identity(r) == 1) & (r == 0), xp.nan, r)
+
+
 def _divided(x: Any, r: Any) -> Any:
     """``x @ r^-1``."""
-    return transpose(xp.linalg.solve(transpose(r), transpose(x)))
+    return transpose(xp.linalg.solve(transpose(_independent(r)), transpose(x)))
 
 
 def _imaginary_diagonal(x: Any) -> Any:
@@ -171,7 +176,7 @@ def _qr_pull(g: tuple[Any, Any], x_shape: tuple[int, ...], out: tuple[Any, Any])
 
 def _divided_transposed(x: Any, r: Any) -> Any:
     """``x @ r^-T``."""
-    return transpose(xp.linalg.solve(r, transpose(x)))
+    return transpose(xp.linalg.solve(_independent(r), transpose(x)))
 
 
 custom("linalg.qr", x=_qr_pull, jvp=_qr_jvp)
