@@ -8,6 +8,7 @@ import numpy as np
 
 from bpkit import tree
 from bpkit.array import Array, constant
+from bpkit.einops_backend import meet_einops
 from bpkit.errors import ArgumentError, GradientCutError
 from bpkit.kinds import is_complex, is_inexact, is_real, raw
 from bpkit.registry import by_type, common_backend, current
@@ -103,6 +104,7 @@ def as_inputs(
     ArgumentError
         If a leaf is not a floating array; the message names it.
     """
+    meet_einops()  # here, since einops may have been imported after bpkit
     wanted = tuple([arguments[i] for i in positions])
     leaves, structure = tree.flatten(wanted)
     for i, leaf in enumerate(leaves):
