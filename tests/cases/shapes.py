@@ -149,7 +149,7 @@ INDEXING = [
     case("take_along_axis", A((1, 3)), np.asarray([[2], [2]]), label="broadcast"),
     case("take_along_axis", A((2, 3, 2)), np.asarray([[[2, 0]], [[2, 2]]]), axis=-2),
     case("take_along_axis", A((3,)), PICKS),
-    case("take_along_axis", A((2, 3)), np.zeros((2, 0), dtype=np.int64)),
+    case("take_along_axis", A((2, 3)), np.zeros((2, 0), dtype=np.int64), label="nothing"),
     case(
         "take_along_axis",
         A((2, 3)),
