@@ -27,11 +27,12 @@ def floating(*operands: Any) -> tuple[RawArray, ...]:
         operands = tuple([x.item() if isinstance(x, np.generic) else x for x in operands])
     backend, device = current() if not arrays else (backend_of(raw(arrays[0])), _device_of(arrays[0]))
     inexact = [x for x in arrays if is_inexact(x)]
-    dtype = (
-        result_type(*inexact)
-        if inexact
-        else backend.xp.__array_namespace_info__().default_dtypes(device=device)["real floating"]
-    )
+    if not inexact:
+        dtype = backend.xp.__array_namespace_info__().default_dtypes(device=device)["real floating"]
+    elif len({x.dtype for x in inexact}) == 1:
+        dtype = inexact[0].dtype
+    else:
+        dtype = result_type(*inexact)
     return tuple(
         [
             (x if x.dtype == dtype else astype(x, dtype))
