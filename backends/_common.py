@@ -137,6 +137,9 @@ class LibraryBackend:
     def same_layout(self, x: Any, y: Any) -> bool:
         return True
 
+    def operator_dtype(self, x: Any, y: Any) -> Any:
+        return None
+
     def quiet(self) -> AbstractContextManager[Any]:
         return nullcontext()
 

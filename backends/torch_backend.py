@@ -107,6 +107,10 @@ class TorchBackend(LibraryBackend):
             return True
         return same and bool(x.numel() and y.numel())
 
+    def operator_dtype(self, x: Any, y: Any) -> Any:
+        # https://docs.pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc
+        return self.module.result_type(x, y) if self.owns(type(x)) and self.owns(type(y)) else None
+
     def same_layout(self, x: Any, y: Any) -> bool:
         return bool(x.stride() == y.stride())
 

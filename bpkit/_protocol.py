@@ -150,6 +150,12 @@ class Backend(Protocol):
     def same_layout(self, x: RawArray, y: RawArray) -> bool:
         """Whether what is a view of `x` would be one of `y` too, an array of the same shape and dtype."""
 
+    def operator_dtype(self, x: RawArray, y: RawArray) -> Any:
+        """The dtype to which an operator first converts the one of `x` and `y` that has no axes.
+
+        The other one has axes and another dtype. None where operators promote as the standard's functions do.
+        """
+
     def quiet(self) -> AbstractContextManager[Any]:
         """A context without floating-point warnings, for derivatives, whose infinities are answers."""
 

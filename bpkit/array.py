@@ -18,6 +18,8 @@ __all__ = ["Array", "constant"]
 
 def _operator(name: str) -> Callable[["Array", Any], "Array"]:
     def apply(self: "Array", other: Any) -> "Array":
+        if other.__class__ not in _NUMBERS and not (self._value.shape and getattr(other, "shape", True)):
+            return call(name, *_promoted(self, other))  # type: ignore[no-any-return]
         return call(name, self, other)  # type: ignore[no-any-return]
 
     return apply
@@ -25,16 +27,37 @@ def _operator(name: str) -> Callable[["Array", Any], "Array"]:
 
 def _reflected(name: str) -> Callable[["Array", Any], "Array"]:
     def apply(self: "Array", other: Any) -> "Array":
+        if other.__class__ not in _NUMBERS and not (self._value.shape and getattr(other, "shape", True)):
+            return call(name, *_promoted(other, self))  # type: ignore[no-any-return]
         return call(name, other, self)  # type: ignore[no-any-return]
 
     return apply
 
 
 def _in_place(name: str) -> Callable[["Array", Any], "Array"]:
-    def apply(self: "Array", other: Any) -> "Array":
-        return self._update(name, call(name, self, other))
+    apply = _operator(name)
+    return lambda self, other: self._update(name, apply(self, other))
 
-    return apply
+
+_NUMBERS = frozenset({int, float, complex, bool})
+
+
+def _promoted(x: Any, y: Any) -> tuple[Any, Any]:
+    """The operands of an operator, of which one has no axes, in the dtypes in which the library meets them.
+
+    In some libraries an array of no axes yields to the dtype of the other, as a number does; but not in the
+    standard's functions of the same names.
+    """
+    if (
+        not (hasattr(x, "dtype") and hasattr(y, "dtype"))
+        or x.dtype == y.dtype
+        or len(x.shape) == len(y.shape)
+    ):
+        return x, y
+    dtype = backend_of(raw(x)).operator_dtype(raw(x), raw(y))
+    if dtype is None:
+        return x, y
+    return tuple([z if z.shape else call("astype", z, dtype=dtype, copy=False, device=None) for z in (x, y)])
 
 
 _WRITES = {
@@ -253,8 +276,8 @@ class Array(Traced):
         return getitem(self, key)  # type: ignore[no-any-return]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        # Also where the library's own arrays cannot change (JAX): array_api_extra.at takes every array that it
-        # does not know for one that can, and nothing that ran on the raw arrays can tell.
+        # Also where the library's own arrays cannot change (JAX): array_api_extra.at assigns to every array
+        # of a type that it does not know, and a function that runs on the raw arrays cannot tell.
         write(self, setitem(self, key, value), "x[...] = value")
 
     # Operators.
