@@ -39,3 +39,10 @@ def test_links_to_files_lead_somewhere():
     assert links
     for link in links:
         assert (README.parent / link).stat().st_size > 100, link
+
+
+def test_the_plain_numpy_program_prints_what_its_comment_says():
+    program = re.search(r"```py\n(import numpy.*?)```", README.read_text(), re.DOTALL)[1]
+    shown = re.search(r"\)  # (.*)", program)[1]
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)
+    assert (ran.stderr, ran.stdout) == ("", shown + "\n")

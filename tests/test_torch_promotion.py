@@ -1,4 +1,4 @@
-"""In PyTorch operators, not in the functions of the standard, a tensor of no axes yields to the other dtype."""
+"""In torch operators, not in the functions of the standard, a tensor of no axes yields to the other dtype."""
 
 import itertools
 import operator
