@@ -9,6 +9,7 @@ the array loads it on first use.
 
 from bpkit.numpy_protocol import (  # noqa: F401  these fill the table of functions
     algebra,
+    creation,
     fourier,
     manipulation,
     reductions,

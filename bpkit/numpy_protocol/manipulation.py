@@ -1,4 +1,4 @@
-"""NumPy's functions that make arrays, join and split them and move their elements."""
+"""NumPy's functions that join and split arrays and move their elements."""
 
 import math
 import operator
@@ -11,7 +11,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from bpkit import namespace as xp
 from bpkit.numpy_protocol.dispatch import as_array, as_operand, function, on_values
 
-__all__: list[str] = []
+__all__ = ["sizes"]
 
 for _name in (
     *("array2string", "array_repr", "array_str", "can_cast", "common_type", "iscomplexobj", "isrealobj"),
@@ -35,15 +35,16 @@ def _ndim(a: Any) -> int:
 
 @function("size", libraries="any")
 def _size(a: Any, axis: Any = None) -> int:
-    return math.prod(a.shape if axis is None else [a.shape[i] for i in _tuple(axis)])
+    return math.prod(a.shape if axis is None else [a.shape[i] for i in sizes(axis)])
 
 
 @function("reshape")
 def _reshape(a: Any, shape: Any, *, copy: bool | None = None) -> Any:
-    return xp.reshape(as_array(a), _tuple(shape), copy=copy)
+    return xp.reshape(as_array(a), sizes(shape), copy=copy)
 
 
-def _tuple(x: Any) -> tuple[int, ...]:
+def sizes(x: Any) -> tuple[int, ...]:
+    """Lengths or axes, given as one integer or several."""
     return tuple(map(operator.index, x)) if isinstance(x, list | tuple) else (operator.index(x),)
 
 
@@ -120,7 +121,7 @@ _atleast_3d = function("atleast_3d")(
 
 @function("broadcast_to")
 def _broadcast_to(array: Any, shape: Any) -> Any:
-    return xp.broadcast_to(as_array(array), _tuple(shape))
+    return xp.broadcast_to(as_array(array), sizes(shape))
 
 
 @function("broadcast_arrays")
@@ -264,7 +265,7 @@ def _unstack(x: Any, /, *, axis: int = 0) -> Any:
 
 @function("tile")
 def _tile(A: Any, reps: Any) -> Any:  # noqa: N803  NumPy's name
-    return xp.tile(as_array(A), _tuple(reps))
+    return xp.tile(as_array(A), sizes(reps))
 
 
 @function("repeat")
@@ -316,119 +317,3 @@ def _delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
         arr, axis = xp.reshape(arr, (-1,)), 0
     kept = np.delete(np.arange(arr.shape[axis]), obj)
     return arr[(*(slice(None),) * normalize_axis_index(axis, arr.ndim), kept)]
-
-
-# Matrices and their diagonals.
-
-
-@function("tril")
-def _tril(m: Any, k: int = 0) -> Any:
-    return xp.tril(as_array(m), k=k)
-
-
-@function("triu")
-def _triu(m: Any, k: int = 0) -> Any:
-    return xp.triu(as_array(m), k=k)
-
-
-@function("diagonal")
-def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    return xp.linalg.diagonal(xp.moveaxis(as_array(a), (axis1, axis2), (-2, -1)), offset=offset)
-
-
-@function("linalg.diagonal")
-def _linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
-    return _diagonal(x, offset, -2, -1)
-
-
-@function("trace")
-def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
-    return xp.sum(_diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
-
-
-@function("linalg.trace")
-def _linalg_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
-    return _trace(x, offset, -2, -1, dtype)
-
-
-@function("diag")
-def _diag(v: Any, k: int = 0) -> Any:
-    v = as_array(v)
-    if v.ndim != 1:
-        return _diagonal(v, k)
-    n = v.shape[0] + abs(k)
-    # Element i stands in row i above the main diagonal, and in column i below it.
-    v = xp.concat([v, np.zeros(abs(k), dtype=v.dtype)])
-    return xp.where(np.eye(n, k=k, dtype=bool), xp.reshape(v, (n, 1) if k >= 0 else (1, n)), 0)
-
-
-@function("diagflat")
-def _diagflat(v: Any, k: int = 0) -> Any:
-    return _diag(_ravel(v), k)
-
-
-# New arrays.
-
-
-def _filled(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
-    a = as_array(a)
-    dtype = a.dtype if dtype is None else np.dtype(dtype)
-    shape = tuple(a.shape) if shape is None else _tuple(shape)
-    return xp.broadcast_to(xp.astype(as_array(value), dtype), shape)
-
-
-@function("zeros_like")
-def _zeros_like(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None) -> Any:
-    return xp.zeros_like(as_array(a), dtype=dtype) if shape is None else _filled(a, 0, dtype, shape)
-
-
-@function("ones_like")
-def _ones_like(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None) -> Any:
-    return xp.ones_like(as_array(a), dtype=dtype) if shape is None else _filled(a, 1, dtype, shape)
-
-
-@function("empty_like")
-def _empty_like(
-    prototype: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None
-) -> Any:
-    return _zeros_like(prototype, dtype, shape=shape)
-
-
-@function("full_like")
-def _full_like(
-    a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None
-) -> Any:
-    return _filled(a, fill_value, dtype, shape)
-
-
-@function("copy")
-def _copy(a: Any, order: Any = "K", subok: bool = False) -> Any:
-    a = as_array(a)
-    return xp.astype(a, a.dtype, copy=True)
-
-
-@function("astype")
-def _astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
-    return xp.astype(as_array(x), np.dtype(dtype), copy=copy)
-
-
-@function("linspace")
-def _linspace(
-    start: Any,
-    stop: Any,
-    num: int = 50,
-    endpoint: bool = True,
-    retstep: bool = False,
-    dtype: Any = None,
-    axis: int = 0,
-) -> Any:
-    common = xp.result_type(start, stop)
-    common = common if common.kind in "fc" else np.dtype(np.float64)
-    start, stop = xp.broadcast_arrays(*[xp.astype(as_array(x), common) for x in (start, stop)])
-    gaps = num - 1 if endpoint else num
-    step = (stop - start) / gaps if gaps > 0 else (stop - start) * math.nan
-    shares = np.reshape(np.arange(num) / max(gaps, 1), (num,) + (1,) * start.ndim).astype(common)
-    out = start * (1 - shares) + stop * shares
-    out = out if dtype is None else xp.astype(out, np.dtype(dtype))
-    out = out if axis == 0 else xp.moveaxis(out, 0, axis)
-    return (out, step) if retstep else out

@@ -31,7 +31,7 @@ def _sum(
     where: Any = True,
 ) -> Any:
     out = xp.sum(_of_ones(a, where, 0), axis=axis, dtype=dtype, keepdims=keepdims)
-    return out if initial is None else xp.add(out, initial)
+    return out if initial is None else xp.add(out, xp.astype(as_array(initial), out.dtype))
 
 
 @function("prod")
@@ -44,19 +44,19 @@ def _prod(
     where: Any = True,
 ) -> Any:
     out = xp.prod(_of_ones(a, where, 1), axis=axis, dtype=dtype, keepdims=keepdims)
-    return out if initial is None else xp.multiply(out, initial)
+    return out if initial is None else xp.multiply(out, xp.astype(as_array(initial), out.dtype))
 
 
 @function("max", "amax")
 def _max(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
     out = xp.max(as_array(a), axis=axis, keepdims=keepdims)
-    return out if initial is None else xp.maximum(out, initial)
+    return out if initial is None else xp.maximum(out, xp.astype(as_array(initial), out.dtype))
 
 
 @function("min", "amin")
 def _min(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
     out = xp.min(as_array(a), axis=axis, keepdims=keepdims)
-    return out if initial is None else xp.minimum(out, initial)
+    return out if initial is None else xp.minimum(out, xp.astype(as_array(initial), out.dtype))
 
 
 @function("ptp")
@@ -144,8 +144,13 @@ def _var(
     *,
     correction: Any = None,
 ) -> Any:
+    a = _floating(a, dtype)
     correction = ddof if correction is None else correction
-    return xp.var(_real_moment(_floating(a, dtype)), axis=axis, correction=correction, keepdims=keepdims)
+    if a.dtype.kind != "c":
+        return xp.var(a, axis=axis, correction=correction, keepdims=keepdims)
+    squares = _squares(a - xp.mean(a, axis=axis, keepdims=True))
+    total = xp.sum(squares, axis=axis, keepdims=keepdims)
+    return total / (a.size / max(total.size, 1) - correction)
 
 
 @function("std")
@@ -158,17 +163,16 @@ def _std(
     *,
     correction: Any = None,
 ) -> Any:
-    correction = ddof if correction is None else correction
-    return xp.std(_real_moment(_floating(a, dtype)), axis=axis, correction=correction, keepdims=keepdims)
-
-
-def _real_moment(a: Any) -> Any:
+    a = _floating(a, dtype)
     if a.dtype.kind == "c":
-        raise NotDifferentiableError(
-            "numpy.var and numpy.std of complex numbers are not known to bpkit: write "
-            "numpy.mean(numpy.abs(x - numpy.mean(x)) ** 2)"
-        )
-    return a
+        return xp.sqrt(_var(a, axis, None, ddof, keepdims, correction=correction))
+    correction = ddof if correction is None else correction
+    return xp.std(a, axis=axis, correction=correction, keepdims=keepdims)
+
+
+def _squares(x: Any) -> Any:
+    """The square of each absolute value."""
+    return x * x if x.dtype.kind != "c" else xp.square(xp.real(x)) + xp.square(xp.imag(x))
 
 
 @function("average")
@@ -254,6 +258,8 @@ def _nanprod(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False
 def _nan_extreme(run: Callable[..., Any], neutral: float) -> Callable[..., Any]:
     def extreme(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
         a = as_array(a)
+        if a.dtype.kind not in "fc":
+            return run(a, axis=axis, keepdims=keepdims)
         out = run(xp.where(_seen(a), a, neutral), axis=axis, keepdims=keepdims)
         return xp.where(xp.any(_seen(a), axis=axis, keepdims=keepdims), out, math.nan)
 
@@ -265,7 +271,11 @@ function("nanmin")(_nan_extreme(xp.min, math.inf))
 
 
 def _number_seen(a: Any, axis: Any, keepdims: bool) -> Any:
-    return xp.sum(xp.astype(_seen(a), a.dtype), axis=axis, keepdims=keepdims)
+    return xp.sum(
+        xp.astype(_seen(a), np.float64 if a.dtype.kind not in "fc" else a.real.dtype),
+        axis=axis,
+        keepdims=keepdims,
+    )
 
 
 @function("nanmean")
@@ -276,11 +286,10 @@ def _nanmean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False
 
 @function("nanvar")
 def _nanvar(a: Any, axis: Any = None, dtype: Any = None, ddof: Any = 0, keepdims: bool = False) -> Any:
-    a = _real_moment(_floating(a, dtype))
+    a = _floating(a, dtype)
     deviation = xp.where(_seen(a), a - _nanmean(a, axis, None, True), 0)
-    return xp.sum(deviation * deviation, axis=axis, keepdims=keepdims) / (
-        _number_seen(a, axis, keepdims) - ddof
-    )
+    total = xp.sum(_squares(deviation), axis=axis, keepdims=keepdims)
+    return total / (xp.real(_number_seen(a, axis, keepdims)) - ddof)
 
 
 @function("nanstd")
@@ -298,6 +307,8 @@ def _sorted(a: Any, axis: Any) -> tuple[Any, tuple[int, ...]]:
         raise TypeError(
             "numpy.median and numpy.quantile rank real numbers; take numpy.real or numpy.abs first"
         )
+    if a.size == 0:
+        raise ValueError("numpy.median and numpy.quantile of a traced array need at least one element")
     axes = tuple(range(a.ndim)) if axis is None else normalize_axis_tuple(axis, a.ndim)
     kept = tuple([1 if i in axes else length for i, length in enumerate(a.shape)])
     rest = tuple([i for i in range(a.ndim) if i not in axes])
@@ -338,7 +349,9 @@ def _quantile(
     below = np.floor(place).astype(np.intp)
     above = np.minimum(below + 1, ranked.shape[0] - 1)
     share = np.reshape((place - below).astype(place.dtype), q.shape + (1,) * (ranked.ndim - 1))
-    out = ranked[below] * (1 - share) + ranked[above] * share
+    # From the nearer end, as in NumPy.
+    low, high = ranked[below], ranked[above]
+    out = xp.where(share < 0.5, low + (high - low) * share, high - (high - low) * (1 - share))
     out = xp.where(xp.isnan(ranked[-1, ...]), ranked[-1, ...], out)
     return xp.reshape(out, q.shape + kept) if keepdims else out
 

@@ -108,14 +108,14 @@ def _convolve(a: Any, v: Any, mode: str = "full") -> Any:
     n, k = a.shape[0], v.shape[0]
     if k == 0:
         raise ValueError("numpy.convolve: an operand is empty")
-    # Result i is the sum of a[i - j] * v[j]: a matrix of shifted copies of a, times v.
+    # Result i is the sum of a[i - j] * v[j], as far as there is such an element.
     if mode not in ("full", "same", "valid"):
         raise ValueError(f"numpy.convolve: mode must be 'full', 'same' or 'valid', got {mode!r}")
     start, count = {"full": (0, n + k - 1), "same": ((k - 1) // 2, n), "valid": (k - 1, n - k + 1)}[mode]
-    edge = np.zeros(k - 1, dtype=a.dtype)
-    padded = xp.concat([edge, a, edge]) if k > 1 else a
-    shifted = padded[start + k - 1 + np.arange(count)[:, None] - np.arange(k)[None, :]]
-    return xp.matmul(shifted, v)
+    places = start + np.arange(count)[:, None] - np.arange(k)[None, :]
+    inside = (places >= 0) & (places < n)
+    terms = xp.where(inside, a[np.where(inside, places, 0)] * v, 0)
+    return xp.sum(terms, axis=1, dtype=terms.dtype)
 
 
 @function("correlate")

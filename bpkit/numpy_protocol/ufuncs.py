@@ -23,9 +23,7 @@ OTHERS = {
     np.arctan2: "atan2",
     np.arctanh: "atanh",
     np.conjugate: "conj",
-    np.fabs: "abs",
     np.invert: "bitwise_invert",
-    np.rint: "round",
 } | {
     getattr(np, name): name
     for name in (
@@ -43,6 +41,18 @@ def _degrees(x: Any) -> Any:
 
 def _radians(x: Any) -> Any:
     return xp.multiply(x, math.pi / 180)
+
+
+def _floating(x: Any) -> Any:
+    """An array as NumPy's functions of floats take it: integers become float64."""
+    x = as_array(x)
+    return x if x.dtype.kind in "fc" else xp.astype(x, np.float64)
+
+
+def _modf(x: Any) -> Any:
+    x = _floating(x)
+    whole = xp.trunc(x)
+    return xp.where(xp.isinf(x), xp.copysign(xp.zeros_like(x), x), x - whole), whole
 
 
 def _float_power(x: Any, y: Any) -> Any:
@@ -71,7 +81,7 @@ def _heaviside(x: Any, y: Any) -> Any:
 
 
 def _ldexp(x: Any, y: Any) -> Any:
-    x = as_array(x)
+    x = _floating(x)
     return x * xp.pow(np.asarray(2, dtype=x.dtype)[()], xp.astype(as_array(y), x.dtype))
 
 
@@ -96,7 +106,8 @@ DEFINED: dict[str, Callable[..., Any]] = {
     "deg2rad": _radians,
     "degrees": _degrees,
     "divmod": lambda x, y: (xp.floor_divide(x, y), xp.remainder(x, y)),
-    "exp2": xp.special.exp2,
+    "exp2": lambda x: xp.pow(2.0, x),
+    "fabs": lambda x: xp.abs(_floating(x)),
     "float_power": _float_power,
     "fmax": _fmax,
     "fmin": _fmin,
@@ -105,8 +116,9 @@ DEFINED: dict[str, Callable[..., Any]] = {
     "ldexp": _ldexp,
     "logaddexp2": _logaddexp2,
     "matvec": _matvec,
-    "modf": lambda x: (x - xp.trunc(x), xp.trunc(x)),
+    "modf": _modf,
     "rad2deg": _degrees,
+    "rint": lambda x: xp.round(_floating(x)),
     "radians": _radians,
     "vecdot": _vecdot,
     "vecmat": _vecmat,
@@ -215,7 +227,9 @@ def _reduce(
         if x.ndim == 0 and axis == 0:
             axis = None
         out = run(x, axis=axis, keepdims=keepdims, **static)
-        return out if initial is None or combine is None else combine(out, initial)
+        if initial is None or combine is None:
+            return out
+        return combine(out, xp.astype(as_array(initial), out.dtype))
 
     return reduce
 
