@@ -4,6 +4,7 @@ Each session gets an environment of its own with no more than it needs. ``nox -r
 between runs, ``nox -s "tests(jax)" -- -k dense`` hands the rest of the line to pytest.
 """
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,6 +19,9 @@ EXTRAS = {
     "cupy": "test,cupy-cuda13",
 }
 GPU_BACKENDS = ("cupy", "jax", "torch")
+
+SUITE = "https://github.com/data-apis/array-api-tests"
+SUITE_VERSIONS = ("2024.12", "2025.12")
 
 # The tests come last, and of those NumPy's, so that a log ends with the run that every change must pass.
 nox.options.sessions = [
@@ -105,3 +109,72 @@ def gpu(session: nox.Session) -> None:
     session.install("--no-deps", "--no-build-isolation", "-e", ".")
     for backend in GPU_BACKENDS:
         session.run("pytest", "--backend", backend, "tests", *session.posargs)
+
+
+@nox.session(default=False)
+@nox.parametrize("backend", list(EXTRAS), ids=list(EXTRAS))
+def conformance(session: nox.Session, backend: str) -> None:
+    """The array-API suite of data-apis on traced arrays; none may fail that the raw library passes.
+
+    BPKIT_ARRAY_API_TESTS is the path of a checkout of the suite with its submodule; without one it is cloned.
+    The rest of the line goes to pytest; 100 examples a test take some minutes a run, ``-- --max-examples 5``
+    takes one.
+    """
+    if backend == "cupy" and not has_gpu():
+        session.skip("CuPy needs an NVIDIA GPU, and this machine has none")
+    tmp = Path(session.create_tmp()).resolve()
+    suite = _suite(session, tmp)
+    install(session, "-e", f".[{EXTRAS[backend]}]", "-r", str(suite / "requirements.txt"))
+    reports = []
+    for version in SUITE_VERSIONS:
+        for kind in ("raw", "traced"):
+            session.log(f"array-api-tests {version} on {kind} arrays of {backend}")
+            reports.append(_run_suite(session, suite, tmp / f"{backend}-{version}-{kind}", backend, version))
+    session.run("python", "tests/conformance/compare.py", backend, *map(str, reports))
+
+
+def _suite(session: nox.Session, tmp: Path) -> Path:
+    """The folder of array-api-tests."""
+    given = os.environ.get("BPKIT_ARRAY_API_TESTS")
+    if given is None:
+        suite = tmp / "array-api-tests"
+        if not suite.exists():
+            session.run("git", "clone", "--recurse-submodules", SUITE, str(suite), external=True)
+        return suite
+    suite = Path(given).resolve()
+    if not (suite / "array-api" / "src").is_dir():
+        session.error(
+            f"BPKIT_ARRAY_API_TESTS={given} is no checkout of array-api-tests with its submodule array-api; "
+            f"git submodule update --init fetches that"
+        )
+    return suite
+
+
+def _run_suite(session: nox.Session, suite: Path, run: Path, backend: str, version: str) -> Path:
+    """The report of one run, raw or traced as its name says."""
+    report = run.with_name(f"{run.name}.json")
+    report.unlink(missing_ok=True)
+    # Both draw the same examples: none that an earlier run found; the constants of the same modules, which
+    # Hypothesis takes from what is imported; and seeded where the suite shuffles with Python's own generator.
+    shutil.rmtree(run, ignore_errors=True)
+    traced = f'bpkit.testing.traced_namespace("{backend}")'
+    raw = f'bpkit.registry.get_backend("{backend}").xp'
+    chosen = traced if run.name.endswith("traced") else raw
+    program = f"import random; random.seed(0); import bpkit.testing; {traced}; xp = {chosen}"
+    with session.chdir(suite):
+        session.run(
+            *("pytest", "array_api_tests", "-q", "--tb=no", "-rN", "--disable-warnings"),
+            *("--hypothesis-seed=0", "--disable-deadline", "--max-examples=100"),
+            *("-p", "no:cacheprovider", "-W", "ignore::bpkit.errors.GradientCutWarning"),
+            *("--json-report", f"--json-report-file={report}"),
+            *("--json-report-omit", "log", "streams", "keywords", "warnings"),
+            *session.posargs,
+            env={
+                "ARRAY_API_TESTS_MODULE": f"exec('{program}')",
+                "ARRAY_API_TESTS_VERSION": version,
+                "HYPOTHESIS_STORAGE_DIRECTORY": str(run),
+                "JAX_ENABLE_X64": "1",
+            },
+            success_codes=[0, 1],
+        )
+    return report

@@ -85,8 +85,14 @@ def test_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str], listed:
     paths[0].write_text(json.dumps(report(RAW)), "utf-8")
     paths[1].write_text(json.dumps(report(RAW | {"b": "failed"})), "utf-8")
     paths[2].write_text(listed, "utf-8")
-    assert main(["numpy", *map(str, paths[:2]), "--exceptions", str(paths[2])]) == code
-    assert f"{code} fail that the raw library passes" in capsys.readouterr().out
+    reports = [str(path) for path in paths[:2]]
+    same = [reports[0], reports[0]]
+    assert main(["numpy", *reports, *same, "--exceptions", str(paths[2])]) == code
+    printed = capsys.readouterr().out
+    assert printed.startswith("raw, traced\n")
+    assert f"{code} fail that the raw library passes\nraw, raw\n" in printed
+    with pytest.raises(SystemExit):
+        main(["numpy", *reports, reports[0], "--exceptions", str(paths[2])])
 
 
 def test_every_exception_has_a_reason_above_it() -> None:

@@ -145,20 +145,22 @@ def summary(raw: Outcomes, traced: Outcomes, found: Comparison) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Read two reports, print the comparison; 1 if traced arrays fail where raw ones do not."""
+    """Read pairs of reports, print a comparison of each; 1 if traced arrays fail where raw ones do not."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("backend", help="whose exceptions hold, such as numpy")
-    parser.add_argument("raw", type=Path, help="report of the library's own namespace")
-    parser.add_argument("traced", type=Path, help="report of the traced one")
+    parser.add_argument("reports", type=Path, nargs="+", help="raw and traced in turn")
     parser.add_argument("--exceptions", type=Path, default=EXCEPTIONS)
     given = parser.parse_args(arguments)
-    raw, traced = (
-        outcomes(json.loads(path.read_text(encoding="utf-8"))) for path in (given.raw, given.traced)
-    )
-    listed = given.exceptions.read_text(encoding="utf-8").splitlines()
-    found = compare(raw, traced, exceptions_for(given.backend, listed))
-    sys.stdout.write(summary(raw, traced, found) + "\n")
-    return 1 if found.worse else 0
+    if len(given.reports) % 2:
+        parser.error("reports come in pairs: raw, traced")
+    exceptions = exceptions_for(given.backend, given.exceptions.read_text("utf-8").splitlines())
+    code = 0
+    for pair in zip(given.reports[::2], given.reports[1::2], strict=True):
+        raw, traced = (outcomes(json.loads(path.read_text("utf-8"))) for path in pair)
+        found = compare(raw, traced, exceptions)
+        sys.stdout.write(f"{pair[0].stem}, {pair[1].stem}\n{summary(raw, traced, found)}\n")
+        code = 1 if found.worse else code
+    return code
 
 
 if __name__ == "__main__":
