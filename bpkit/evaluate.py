@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bpkit._protocol import Backend
+from bpkit.errors import NoSuchFunctionError
 from bpkit.registry import by_type, common_backend, current
 
 __all__ = ["definition", "evaluate"]
@@ -81,6 +82,11 @@ def _resolve(backend: Backend, name: str) -> Callable[..., Any]:
     if function is None:
         function = backend.xp
         for part in name.split("."):
-            function = getattr(function, part)
+            function = getattr(function, part, None)
+        if function is None:
+            raise NoSuchFunctionError(
+                f"{name}: {backend.name} {backend.version} has no such function. Run this part on another "
+                f"library: xp.asarray(x) under bpkit.use_backend(...) moves an array there"
+            )
     _functions.setdefault(backend, {})[name] = function
     return function

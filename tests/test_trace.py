@@ -17,7 +17,7 @@ import pytest
 from bpkit import backward, grad, jvp, stop_gradient, value_and_grad, vjp, xp
 from bpkit._protocol import Backend, Capability
 from bpkit.array import Array
-from bpkit.errors import ArgumentError, BackendError, LeakedArrayError
+from bpkit.errors import ArgumentError, BackendError, LeakedArrayError, NoSuchFunctionError
 from bpkit.graph import Node
 from bpkit.kinds import raw
 from bpkit.registry import backend_of, get_backend
@@ -530,3 +530,8 @@ def test_a_traced_value_knows_its_level_only() -> None:
     assert isinstance(y._value, Array) and y._value._trace is x._trace
     assert not isinstance(z._value, Array)
     assert x._trace.level < y._trace.level < z._trace.level
+
+
+def test_a_function_that_the_library_lacks_is_named() -> None:
+    with pytest.raises(NoSuchFunctionError, match=r"linalg\.no_such: numpy \d.* has no such function\. Run"):
+        call("linalg.no_such", np.ones(2))
