@@ -21,6 +21,7 @@ from bpkit.errors import ArgumentError, BackendError, LeakedArrayError, NoSuchFu
 from bpkit.graph import Node
 from bpkit.kinds import raw
 from bpkit.registry import backend_of, get_backend
+from bpkit.trace import call
 
 Scalar = Callable[[Any], Any]
 Transform = Callable[[Scalar], Scalar]
