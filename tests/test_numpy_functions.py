@@ -529,7 +529,8 @@ def test_every_function_that_is_mapped_has_a_case(monkeypatch: pytest.MonkeyPatc
 def test_parameters_have_the_names_that_numpy_gives_them() -> None:
     for original, mapped in FUNCTIONS.items():
         if not mapped.open:
-            assert mapped.taken <= set(inspect.signature(original).parameters), mapped.name
+            # NumPy 2.0 knows one of them by another name.
+            assert mapped.taken - {"newshape"} <= set(inspect.signature(original).parameters), mapped.name
 
 
 # Universal functions.

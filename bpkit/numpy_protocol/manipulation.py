@@ -39,8 +39,9 @@ def _size(a: Any, axis: Any = None) -> int:
 
 
 @function("reshape")
-def _reshape(a: Any, shape: Any, *, copy: bool | None = None) -> Any:
-    return xp.reshape(as_array(a), sizes(shape), copy=copy)
+def _reshape(a: Any, shape: Any = None, *, newshape: Any = None, copy: bool | None = None) -> Any:
+    # Until NumPy 2.1 the shape is called newshape.
+    return xp.reshape(as_array(a), sizes(newshape if shape is None else shape), copy=copy)
 
 
 def sizes(x: Any) -> tuple[int, ...]:
