@@ -234,7 +234,7 @@ class Array(Traced):
         return self._constant("DLPack export").__dlpack__(**asked)
 
     def __dlpack_device__(self) -> Any:
-        return self._constant("DLPack export").__dlpack_device__()
+        return raw(self).__dlpack_device__()
 
     def _constant(self, conversion: str) -> Any:
         """The raw array, if it does not depend on the inputs of any transform."""

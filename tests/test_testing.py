@@ -86,6 +86,7 @@ def test_asarray_of_its_own_array_is_that_array(mode: Any) -> None:
     y = xp.sin(x)
     assert xp.asarray(x) is x
     assert xp.asarray(y) is y
+    assert xp.from_dlpack(y, device=y.device, copy=False) is y
     z = xp.asarray(y, copy=True)
     assert (z._link is None) == (mode == "constant")
     if mode == "reverse":
@@ -99,6 +100,7 @@ def test_inputs_refuse_silent_detachment(mode: Any) -> None:
         np.asarray(x)
     with pytest.raises(GradientCutError, match="DLPack"):
         np.from_dlpack(x)
+    assert x.__dlpack_device__() == (1, 0)
     with pytest.warns(GradientCutWarning):
         float(x[0])
 

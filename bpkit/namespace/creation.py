@@ -155,7 +155,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
 def _converted(x: Array, dtype: Any, device: Any, copy: bool | None) -> RawArray:
     """A traced array as asarray returns it: itself, unless something has to change."""
     wanted = x.dtype if dtype is None else dtype
-    if wanted == x.dtype and device is None and not copy:
+    if wanted == x.dtype and (device is None or device == x.device) and not copy:
         return x
     if copy is False:
         raise ValueError(
