@@ -22,6 +22,12 @@ GPU_BACKENDS = ("cupy", "jax", "torch")
 
 SUITE = "https://github.com/data-apis/array-api-tests"
 SUITE_VERSIONS = ("2024.12", "2025.12")
+# Which tests fail is all that counts: failing examples are not made smaller, which takes most of the time.
+UNSHRUNK = (
+    "from hypothesis import Phase, settings; "
+    'settings.register_profile("unshrunk", phases=[Phase.explicit, Phase.generate]); '
+    'settings.load_profile("unshrunk")'
+)
 
 # The tests come last, and of those NumPy's, so that a log ends with the run that every change must pass.
 nox.options.sessions = [
@@ -160,7 +166,7 @@ def _run_suite(session: nox.Session, suite: Path, run: Path, backend: str, versi
     traced = f'bpkit.testing.traced_namespace("{backend}")'
     raw = f'bpkit.registry.get_backend("{backend}").xp'
     chosen = traced if run.name.endswith("traced") else raw
-    program = f"import random; random.seed(0); import bpkit.testing; {traced}; xp = {chosen}"
+    program = f"import random; random.seed(0); {UNSHRUNK}; import bpkit.testing; {traced}; xp = {chosen}"
     with session.chdir(suite):
         session.run(
             *("pytest", "array_api_tests", "-q", "--tb=no", "-rN", "--disable-warnings"),
