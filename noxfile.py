@@ -35,6 +35,7 @@ nox.options.sessions = [
     "types",
     "package",
     "examples",
+    "thirdparty",
     "tests(cupy)",
     "tests(torch)",
     "tests(jax)",
@@ -105,6 +106,14 @@ def tests(session: nox.Session, backend: str) -> None:
     # What is built and how fast it imports is the session package's: nothing may run beside a measurement.
     without = ("--ignore=tests/test_package.py", "--ignore=tests/test_import.py")
     session.run("pytest", *parallel, *without, "--backend", backend, *places, *session.posargs)
+
+
+@nox.session
+def thirdparty(session: nox.Session) -> None:
+    """SciPy, scikit-learn, array-api-extra, einops and xarray on traced arrays."""
+    install(session, "-e", ".[test,torch,thirdparty]")
+    backends = [f"--backend={name}" for name in ("numpy", "array_api_strict", "torch")]
+    session.run("pytest", *backends, "tests/test_thirdparty.py", *session.posargs)
 
 
 @nox.session(default=False, venv_params=["--system-site-packages"])

@@ -25,6 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.pop(ENVIRONMENT_VARIABLE, None)
+    # SciPy reads this once, when it is imported, and asks arrays for their namespaces from then on.
+    os.environ["SCIPY_ARRAY_API"] = "1"
     if "jax" in (config.getoption("--backend") or BUILTIN):
         # Half of the tests need float64, and JAX reads this once, when it is imported.
         os.environ["JAX_ENABLE_X64"] = "1"

@@ -1,0 +1,1 @@
+"""Calls of other people's code, as their users write them; :mod:`test_thirdparty` differentiates each."""
