@@ -739,6 +739,28 @@ def test_values_of_other_libraries_are_refused_with_the_way_out(name: str) -> No
     grad(loss)(x)
 
 
+@pytest.mark.parametrize("name", ["torch", "jax", "array_api_strict"])
+def test_constants_of_other_libraries_become_numpy_arrays_as_the_library_s_own_do(name: str) -> None:
+    try:
+        backend = get_backend(name)
+        x, y = backend.from_host(V.astype(np.float32)), backend.from_host(S.astype(np.float32))
+    except BackendError as error:
+        pytest.skip(str(error))
+
+    def loss(t: Any, y: Any) -> Any:
+        made = t.__array_namespace__().ones(5)
+        for constant, value in ((y, S.astype(np.float32)), (bpkit.stop_gradient(t), V), (made, np.ones(5))):
+            for call in (np.atleast_2d, np.sin, np.add.reduce, np.linalg.norm, lambda x: np.tile(x, 2)):
+                found = call(constant)
+                assert isinstance(found, np.ndarray | np.generic)
+                np.testing.assert_allclose(found, call(value), rtol=1e-6)
+            with pytest.raises(MixedBackendsError, match=r"numpy\.concatenate"):
+                np.concatenate([t, constant])
+        return bpkit.xp.sum(t)
+
+    grad(loss)(x, y)
+
+
 def test_questions_about_values_are_answered_in_python() -> None:
     def loss(x: Any) -> Any:
         assert np.allclose(x, V) and not np.array_equal(x, S) and np.array_equiv(x, V)

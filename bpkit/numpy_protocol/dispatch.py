@@ -18,8 +18,10 @@ __all__ = [
     "Function",
     "apply_function",
     "as_array",
+    "as_constants",
     "as_operand",
     "check_library",
+    "constants_of_others",
     "function",
     "on_values",
     "refuse_out",
@@ -116,6 +118,8 @@ def apply_function(original: Callable[..., Any], args: tuple[Any, ...], kwargs: 
     if known is None:
         return _unmapped(original, args, kwargs)
     if known.libraries == "numpy":
+        if constants_of_others((args, kwargs)):
+            return _unmapped(original, args, kwargs)
         check_library(known.name, (args, kwargs))
     return known(args, kwargs)
 
@@ -123,15 +127,28 @@ def apply_function(original: Callable[..., Any], args: tuple[Any, ...], kwargs: 
 def _unmapped(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """NumPy's own function where no gradient could be lost; else a refusal."""
     name = spelled(original)
-    check_library(name, (args, kwargs))
     for x in traced_in((args, kwargs)):
         if _depends(x):
+            check_library(name, (args, kwargs))
             raise NotDifferentiableError(
                 f"numpy.{name} of a value traced by {x._trace.transform}: bpkit has nothing that stands for "
                 f"it, and NumPy's own would lose the gradient. {_advice(name)}If no gradient is meant to "
                 f"flow through it, pass bpkit.stop_gradient(x)"
             )
-    return original(*_as_constants(args), **_as_constants(kwargs))
+    return original(*as_constants(args), **as_constants(kwargs))
+
+
+def constants_of_others(arguments: Any) -> bool:
+    """Whether no traced value depends on an input, and some are of another library than NumPy.
+
+    NumPy makes arrays of its own from another library's, and no gradient can be lost.
+    """
+    found = list(traced_in(arguments))
+    return not all(map(_over_numpy, found)) and not any(map(_depends, found))
+
+
+def _over_numpy(x: Traced) -> bool:
+    return isinstance(raw(x), np.ndarray | np.generic)
 
 
 def _depends(x: Any) -> bool:
@@ -142,15 +159,15 @@ def _depends(x: Any) -> bool:
     return False
 
 
-def _as_constants(x: Any) -> Any:
+def as_constants(x: Any) -> Any:
     """Traced values in arguments as NumPy arrays that cannot be written: what is written would be lost."""
     if isinstance(x, Traced):
         host = np.asarray(x)
         host.flags.writeable = False
         return host
     if isinstance(x, dict):
-        return {name: _as_constants(value) for name, value in x.items()}
-    return type(x)(map(_as_constants, x)) if type(x) in (list, tuple) else x
+        return {name: as_constants(value) for name, value in x.items()}
+    return type(x)(map(as_constants, x)) if type(x) in (list, tuple) else x
 
 
 def on_values(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -215,7 +232,7 @@ def spelled(original: Any) -> str:
 def check_library(name: str, arguments: Any) -> None:
     """Refuse values that are traced over another library than NumPy."""
     for x in traced_in(arguments):
-        if not isinstance(raw(x), np.ndarray | np.generic):
+        if not _over_numpy(x):
             raise MixedBackendsError(
                 f"numpy.{name} of a value traced by {x._trace.transform}: its array is one of "
                 f"{backend_of(raw(x)).name}, not of NumPy. Take the function from xp = "

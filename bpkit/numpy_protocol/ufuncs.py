@@ -9,7 +9,15 @@ import numpy as np
 from bpkit import namespace as xp
 from bpkit.errors import GradientCutError, NotDifferentiableError
 from bpkit.numpy_operators import OPERATORS
-from bpkit.numpy_protocol.dispatch import as_array, as_operand, check_library, refuse_out, transform_of
+from bpkit.numpy_protocol.dispatch import (
+    as_array,
+    as_constants,
+    as_operand,
+    check_library,
+    constants_of_others,
+    refuse_out,
+    transform_of,
+)
 
 __all__ = ["UFUNCS", "apply_ufunc"]
 
@@ -137,6 +145,8 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: d
     name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
     if "out" in kwargs:
         _refuse_out(name, inputs, kwargs["out"])
+    if constants_of_others(inputs):
+        return getattr(ufunc, method)(*as_constants(inputs), **kwargs)
     check_library(name, inputs)
     run = UFUNCS.get(ufunc) if method == "__call__" else METHODS.get(method, {}).get(ufunc)
     if method == "outer" and ufunc in UFUNCS and ufunc.nin == 2 and ufunc.signature is None:
