@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+import numpy as np
+
 from bpkit.errors import GradientCutError, GradientCutWarning, TraceError
 from bpkit.indexing import getitem, setitem
 from bpkit.kinds import is_mutable, kind_of, raw
@@ -50,6 +52,8 @@ def _promoted(x: Any, y: Any) -> tuple[Any, Any]:
     """
     if (
         not (hasattr(x, "dtype") and hasattr(y, "dtype"))
+        or isinstance(x, np.generic)  # which counts as a number, and has a dtype of another library
+        or isinstance(y, np.generic)
         or x.dtype == y.dtype
         or len(x.shape) == len(y.shape)
     ):

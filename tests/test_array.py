@@ -163,6 +163,16 @@ def test_unary_operators(backend: Backend) -> None:
     assert host(grad(lambda t: xp.sum(xp.where(~(t > 0), t, 3 * t)))(x)).tolist() == [1.0, 3.0]
 
 
+@pytest.mark.parametrize("backend", ["array_api_strict", "torch"], indirect=True)
+def test_numpy_scalars_meet_traced_arrays_of_another_library(backend: Backend) -> None:
+    def loss(t: Any) -> Any:
+        return xp.sum(np.float64(2.0) * t / np.float32(4.0) + t ** np.float64(3.0))
+
+    # SciPy makes such factors with math and numpy; array-api-strict's operators refuse them.
+    gradient = grad(loss)(backend.from_host(np.asarray([1.0, 2.0]), None))
+    assert backend.to_host(gradient).tolist() == [3.5, 12.5]
+
+
 @pytest.mark.parametrize(
     "scalar", [np.float64(2.0), np.float32(2.0), np.int64(2), np.bool_(True)], ids=lambda s: type(s).__name__
 )

@@ -167,7 +167,9 @@ def test_every_dependency_that_tests_install_has_a_pin() -> None:
     assert all(str(pin.specifier).startswith("==") for pin in pins)
     pinned = {canonicalize_name(pin.name) for pin in pins}
     wanted = PROJECT["dependencies"] + [
-        line for extra in ("test", "jax", "torch", "data") for line in PROJECT["optional-dependencies"][extra]
+        line
+        for extra in ("test", "jax", "torch", "data", "thirdparty")
+        for line in PROJECT["optional-dependencies"][extra]
     ]
     assert {canonicalize_name(Requirement(line).name) for line in wanted} <= pinned
     for line in wanted:
