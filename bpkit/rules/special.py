@@ -102,6 +102,31 @@ def _rgamma_slope(x: Any, out: Any) -> Any:
     return xp.where(x < 0.5, special.gamma(1 - x) * mirrored, -out * special.psi(x))
 
 
+def _slope_of_rgamma(x: Any) -> Any:
+    return _rgamma_slope(x, special.rgamma(x))
+
+
+# Where a reciprocal gamma function in them is 0, psi has a pole.
+
+
+def _poch_by_z(z: Any, m: Any, out: Any) -> Any:
+    slope = out * (special.psi(z + m) - special.psi(z))
+    return xp.where(out == 0, special.gamma(z + m) * _slope_of_rgamma(z), slope)
+
+
+def _binom_by_n(n: Any, k: Any, out: Any) -> Any:
+    slope = out * (special.psi(n + 1) - special.psi(n - k + 1))
+    at_zero = special.gamma(n + 1) * special.rgamma(k + 1) * _slope_of_rgamma(n - k + 1)
+    return xp.where(out == 0, at_zero, slope)
+
+
+def _binom_by_k(n: Any, k: Any, out: Any) -> Any:
+    slope = out * (special.psi(n - k + 1) - special.psi(k + 1))
+    chosen = _slope_of_rgamma(k + 1) * special.rgamma(n - k + 1)
+    left = special.rgamma(k + 1) * _slope_of_rgamma(n - k + 1)
+    return xp.where(out == 0, special.gamma(n + 1) * (chosen - left), slope)
+
+
 def gamma_density(a: Any, x: Any) -> Any:
     """The derivative of gammainc by x (8.8.13)."""
     return xp.exp(special.xlogy(a - 1, x) - x - special.gammaln(a))
@@ -140,14 +165,10 @@ elementwise(
 )
 elementwise(
     "special.poch",
-    z=lambda z, m, out: out * (special.psi(z + m) - special.psi(z)),
+    z=_poch_by_z,
     m=lambda z, m, out: out * special.psi(z + m),
 )
-elementwise(
-    "special.binom",
-    n=lambda n, k, out: out * (special.psi(n + 1) - special.psi(n - k + 1)),
-    k=lambda n, k, out: out * (special.psi(n - k + 1) - special.psi(k + 1)),
-)
+elementwise("special.binom", n=_binom_by_n, k=_binom_by_k)
 elementwise("special.gammainc", a=no_closed_form("gammainc", "a"), x=gamma_density)
 elementwise("special.gammaincc", a=no_closed_form("gammaincc", "a"), x=lambda a, x: -gamma_density(a, x))
 elementwise(
