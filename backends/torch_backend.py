@@ -100,12 +100,13 @@ class TorchBackend(LibraryBackend):
         return view
 
     def shares_memory(self, x: Any, y: Any) -> bool:
-        # Of wrapped tensors (torch.func) there is no storage to compare.
+        # Of wrapped tensors (torch.func) there is no memory to compare.
         try:
-            same: bool = x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr()
+            ranges = [_memory(z) for z in (x, y)]
         except (NotImplementedError, RuntimeError):
             return True
-        return same and bool(x.numel() and y.numel())
+        (first, end), (other_first, other_end) = ranges
+        return bool(x.numel() and y.numel()) and first < other_end and other_first < end
 
     def operator_dtype(self, x: Any, y: Any) -> Any:
         # https://docs.pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc
@@ -150,3 +151,10 @@ class TorchBackend(LibraryBackend):
     def synchronize(self) -> None:
         for device in self._accelerators():
             self.module.accelerator.synchronize(device)
+
+
+def _memory(x: Any) -> tuple[int, int]:
+    """The addresses of the first byte and of that after the last; torch has no negative strides."""
+    first: int = x.data_ptr()
+    last = sum((length - 1) * stride for length, stride in zip(x.shape, x.stride(), strict=True))
+    return first, first + (last + 1) * x.element_size()

@@ -147,6 +147,9 @@ class Backend(Protocol):
     def shares_memory(self, x: RawArray, y: RawArray) -> bool:
         """Whether writing to `x` can change `y`; both of this library. Sure of views."""
 
+    def same_values(self, x: RawArray, y: RawArray) -> bool:
+        """Whether two arrays of the same shape and dtype are equal everywhere; False where both are NaN."""
+
     def same_layout(self, x: RawArray, y: RawArray) -> bool:
         """Whether what is a view of `x` would be one of `y` too, an array of the same shape and dtype."""
 

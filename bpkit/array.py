@@ -1,5 +1,6 @@
 """The array that a transform shows to the user's function."""
 
+import operator
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -192,8 +193,7 @@ class Array(Traced):
         return int(raw(self))
 
     def __index__(self) -> int:
-        index: int = raw(self).__index__()
-        return index
+        return operator.index(raw(self))
 
     def __float__(self) -> float:
         self._note_cut("float")
@@ -216,8 +216,9 @@ class Array(Traced):
         if cut:
             warnings.warn(
                 f"{conversion}() of a value that is being differentiated: no gradient flows through the "
-                f"result. (Assigning it to an element of an array does this too: use xp.stack.) "
-                f"If that is meant, write {conversion}(bpkit.stop_gradient(x))",
+                f"result. Assigning it to an element of a plain array does this too: make that array with "
+                f"bpkit.xp.zeros(...) or numpy.zeros_like(x). If it is meant, write "
+                f"{conversion}(bpkit.stop_gradient(x))",
                 GradientCutWarning,
                 stacklevel=3,
             )
@@ -246,9 +247,11 @@ class Array(Traced):
         while isinstance(x, Traced):
             if x._link is not None:
                 raise GradientCutError(
-                    f"{conversion} of a value traced by {x._trace.transform} would lose its gradient. Use "
-                    f"the functions of bpkit.xp (or x.__array_namespace__()), which take traced and plain "
-                    f"arrays alike; if no gradient is meant to flow, convert bpkit.stop_gradient(x)"
+                    f"{conversion} of a value traced by {x._trace.transform} would lose its gradient. For "
+                    f"plain[i] = x, make the array with bpkit.xp.zeros(...) or numpy.zeros_like(x); for "
+                    f"numpy.array([x, y]), write bpkit.xp.asarray([x, y]); elsewhere use the functions of "
+                    f"bpkit.xp (or x.__array_namespace__()), which take traced and plain arrays alike. If no "
+                    f"gradient is meant to flow, convert bpkit.stop_gradient(x)"
                 )
             x = x._value
         return x
@@ -282,6 +285,8 @@ class Array(Traced):
     def __setitem__(self, key: Any, value: Any) -> None:
         # Also where the library's own arrays cannot change (JAX): array_api_extra.at assigns to every array
         # of a type that it does not know, and a function that runs on the raw arrays cannot tell.
+        if isinstance(value, list | tuple):
+            value = self.__array_namespace__().asarray(value)
         write(self, setitem(self, key, value), "x[...] = value")
 
     # Operators.

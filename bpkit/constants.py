@@ -32,10 +32,10 @@ class ConstantTrace(Trace):
         out = evaluate(name, tuple([x._value if isinstance(x, Traced) else x for x in operands]), static)
         if isinstance(out, tuple):
             return tuple([Array(part, CONSTANT, None) for part in out])
-        if name not in VIEWS or len(operands) != 1:
+        if name not in VIEWS or not isinstance(operands[0], Traced):
             return Array(out, CONSTANT, None)
         result = Array(out, operands[0]._trace, None)
-        remember(result, operands[0], name, static)
+        remember(result, operands, name, static)
         return result
 
 

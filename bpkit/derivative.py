@@ -44,7 +44,8 @@ class DerivativeTrace(Trace):
             links.append(link)
         if bare and depends:
             values = [
-                v if isinstance(x, Traced) else self.keep(v) for x, v in zip(operands, values, strict=True)
+                v if isinstance(x, Traced) and x._trace is not BORROWED else self.keep(v)
+                for x, v in zip(operands, values, strict=True)
             ]
             if any(isinstance(v, np.generic) for v in values):
                 values = _without_numpy_scalars(values)
@@ -64,9 +65,8 @@ class DerivativeTrace(Trace):
         if rule is not None:
             link = self.link(rule, links, values, out, static)
         result = Array(out, self, link)
-        # With more operands it is indexing by arrays, which copies.
-        if name in VIEWS and len(operands) == 1:
-            remember(result, operands[0], name, static)
+        if name in VIEWS and isinstance(operands[0], Traced):
+            remember(result, operands, name, static)
         return result
 
     def keep(self, x: Any) -> Any:
@@ -114,6 +114,8 @@ def owned(derivatives: list[Any], values: list[Any], taken: list[Any]) -> list[A
                 d = call("astype", d, dtype=d.dtype, copy=True, device=None)
             if hasattr(value, "__setitem__") and not hasattr(d, "__setitem__"):
                 d = backend.xp.asarray(d)  # a NumPy scalar, which is what functions of a 0-d array return
+            elif hasattr(d, "__setitem__") and not hasattr(value, "__setitem__"):
+                d = d[()]
         seen.add(id(d))
         found.append(d)
     return found

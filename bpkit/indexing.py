@@ -4,6 +4,7 @@ Where a library takes no slices with a negative step, the array is flipped and t
 """
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 from bpkit._protocol import Capability
@@ -52,7 +53,8 @@ def setitem(x: Any, key: Any, value: Any) -> Any:
 def _split(key: Any) -> tuple[tuple[Any, ...], list[Any]]:
     # A list is copied, since the user may change it before the transpose reads it.
     parts = [
-        list(part) if isinstance(part, list) else part for part in (key if isinstance(key, tuple) else (key,))
+        deepcopy(part) if isinstance(part, list) else part
+        for part in (key if isinstance(key, tuple) else (key,))
     ]
     arrays = [part for part in parts if _is_array(part)]
     return tuple([_ARRAY if _is_array(part) else part for part in parts]), arrays

@@ -27,6 +27,8 @@ def is_mutable(x: Any) -> bool:
 class Kind(IntEnum):
     """Kinds of dtypes, each of which can hold the numbers of those before it."""
 
+    OTHER = -1
+    """Not in the standard: NumPy's objects, strings, dates."""
     BOOLEAN = 0
     INTEGER = 1
     REAL = 2
@@ -43,7 +45,7 @@ _NAMES = {
 
 @lru_cache(maxsize=256)
 def _kind(backend: Backend, dtype: Any) -> Kind:
-    return next(kind for name, kind in _NAMES.items() if backend.xp.isdtype(dtype, name))
+    return next((kind for name, kind in _NAMES.items() if backend.xp.isdtype(dtype, name)), Kind.OTHER)
 
 
 def kind_of(x: Any) -> Kind:

@@ -9,60 +9,69 @@ is no view.
 """
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from bpkit.errors import GradientCutError
-from bpkit.kinds import raw
+from bpkit.kinds import is_mutable, raw
 from bpkit.registry import backend_of
-from bpkit.trace import Traced, call
+from bpkit.trace import Traced, call, snapshot
 
 __all__ = ["VIEWS", "View", "remember", "write"]
 
 
 class View(NamedTuple):
-    """How an array was taken from another: ``call(name, base, **static)``."""
+    """How an array was taken from another: ``call(name, base, *indices, **static)``."""
 
     base: Traced
     name: str
+    indices: tuple[Any, ...]
     static: dict[str, Any]
 
 
-Inverse = Callable[[Any, Any, dict[str, Any]], Any]
+Inverse = Callable[[Any, View], Any]
 
 
-def _permuted_back(base: Any, value: Any, static: dict[str, Any]) -> Any:
-    axes = static["axes"]
+def _permuted_back(value: Any, view: View) -> Any:
+    axes = view.static["axes"]
     inverse = sorted(range(len(axes)), key=lambda k: axes[k] % len(axes))
     return call("permute_dims", value, axes=tuple(inverse))
 
 
 VIEWS: dict[str, Inverse | None] = {
-    "astype": lambda base, value, static: value,
+    "astype": lambda value, view: value,
     "broadcast_to": None,
-    "conj": lambda base, value, static: call("conj", value),
+    "conj": lambda value, view: call("conj", value),
     # Over no axes these are the signal itself.
     "fft.fftn": None,
     "fft.ifftn": None,
-    "flip": lambda base, value, static: call("flip", value, **static),
-    "getitem": lambda base, value, static: call("setitem", base, value, **static),
+    "flip": lambda value, view: call("flip", value, **view.static),
+    "getitem": lambda value, view: call("setitem", view.base, value, *view.indices, **view.static),
     "imag": None,
-    "matrix_transpose": lambda base, value, static: call("matrix_transpose", value),
+    "matrix_transpose": lambda value, view: call("matrix_transpose", value),
     "permute_dims": _permuted_back,
-    "positive": lambda base, value, static: value,
+    "positive": lambda value, view: value,
     "real": None,
-    "reshape": lambda base, value, static: call("reshape", value, shape=base.shape, copy=None),
+    "reshape": lambda value, view: call("reshape", value, shape=view.base.shape, copy=None),
     "stop_gradient": None,
 }
 """Functions whose result may share memory with their first operand.
 
 Each with what the operand becomes when the result becomes `value`; None where that cannot be followed.
 """
+_SELDOM = frozenset({"astype", "conj", "fft.fftn", "fft.ifftn", "positive"})
+"""Those whose result mostly is a copy, so that it is asked at once and the operand need not be kept."""
 
 
-def remember(view: Traced, base: Traced, name: str, static: dict[str, Any]) -> None:
-    """Note that `view` is ``call(name, base, **static)``, one of :data:`VIEWS`, and may share its memory."""
-    view._view = View(base, name, static)
+def remember(view: Traced, operands: tuple[Any, ...], name: str, static: dict[str, Any]) -> None:
+    """Note that `view` is ``call(name, *operands, **static)``, one of :data:`VIEWS`, and may be a view."""
+    base, indices = operands[0], operands[1:]
+    # Indexing by arrays copies; integers may be arrays of no axes.
+    if any(index.shape for index in indices) or not is_mutable(raw(base)):
+        return
+    if name in _SELDOM and not _share_memory(view, base):
+        return
+    view._view = View(base, name, tuple(map(snapshot, indices)), static)
     views = base._views
     if views is None:
         base._views = [weakref.ref(view)]
@@ -105,25 +114,30 @@ def write(x: Traced, new: Traced, what: str) -> None:
             f"{what}: x shares memory with another argument of the function, which would change too. Pass "
             f"copies, or copy x first: x = xp.asarray(x, copy=True)"
         )
-    followers = list(_followers(root))
+    followers = _followers(root)
     for view in path:
         inverse = VIEWS[view.name]
         assert inverse is not None
-        new = inverse(view.base, new, view.static)
+        new = inverse(new, view)
     _become(root, new)
     # Views of views come after what they were taken from.
     for follower, view in followers:
-        new = call(view.name, view.base, **view.static)
+        new = call(view.name, view.base, *view.indices, **view.static)
         follower._value, follower._trace, follower._link = new._value, new._trace, new._link
 
 
-def _followers(base: Traced) -> Iterator[tuple[Traced, View]]:
-    """Every array in use that shares memory with `base` as a view of it, or a view of a view."""
-    for reference in base._views or ():
-        follower = reference()
-        if follower is not None and follower._view is not None and _share_memory(follower, base):
-            yield follower, follower._view
-            yield from _followers(follower)
+def _followers(base: Traced) -> list[tuple[Traced, View]]:
+    """Every array in use that shares memory with `base` as a view of it; views of views come later."""
+    found: list[tuple[Traced, View]] = []
+    bases = [base]
+    while bases:
+        base = bases.pop()
+        for reference in base._views or ():
+            follower = reference()
+            if follower is not None and follower._view is not None and _share_memory(follower, base):
+                found.append((follower, follower._view))
+                bases.append(follower)
+    return found
 
 
 def _share_memory(x: Any, y: Any) -> bool:

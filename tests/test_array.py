@@ -403,7 +403,7 @@ def test_properties_are_those_of_the_raw_array(backend: Backend) -> None:
 
 def test_how_it_prints() -> None:
     def f(x: Any) -> Any:
-        assert repr(x) == "Array(array(2.5), traced by grad, value_and_grad or vjp)"
+        assert repr(x) == "Array(np.float64(2.5), traced by grad, value_and_grad or vjp)"
         assert str(x) == repr(x) == f"{x}" == f"{x!r}"
         assert f"{x:.2f}|{x * 2:6.1f}" == "2.50|   5.0"
         jvp(inner, (x,), (1.0,))
@@ -415,7 +415,7 @@ def test_how_it_prints() -> None:
 
     show: list[str] = []
     grad(f)(2.5)
-    assert show == ["Array(Array(array(2.5), traced by grad, value_and_grad or vjp), traced by jvp)"]
+    assert show == ["Array(Array(np.float64(2.5), traced by grad, value_and_grad or vjp), traced by jvp)"]
 
 
 def test_namespace_of_a_traced_array_serves_third_party_code(backend: Backend) -> None:

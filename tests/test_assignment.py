@@ -139,6 +139,17 @@ def longer_value_shape(xp: Any, x: Any) -> Any:
     return xp.sum(y * y * x)
 
 
+def indexed_by_integers_of_the_library(xp: Any, x: Any) -> Any:
+    y = x * 1.0
+    for i in range(2):
+        at = xp.asarray(i)
+        row = y[at[()], ...]
+        row += x[0, 0]
+    largest = y[xp.argmax(y[:, 1]), :]
+    largest *= 2.0
+    return xp.sum(y * y)
+
+
 PROGRAMS = [
     fills_a_new_array,
     overwrites,
@@ -159,6 +170,13 @@ def test_values_and_derivatives_are_those_of_the_raw_run(
     program: Callable[..., Any], backend: Backend
 ) -> None:
     assert_as_raw(program, np.asarray([[0.5, 0.75, 1.5], [0.3, 1.2, 0.9]]), backend)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"], indirect=True)
+def test_an_integer_of_the_library_takes_a_view(backend: Backend) -> None:
+    assert_as_raw(
+        indexed_by_integers_of_the_library, np.asarray([[0.5, 0.75, 1.5], [0.3, 1.2, 0.9]]), backend
+    )
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch"], indirect=True)
@@ -285,6 +303,37 @@ def test_an_array_of_no_axes_can_be_written_to_again() -> None:
     assert grad(f)(np.asarray(2.0)) == pytest.approx(27 * 4.0)
 
 
+def test_numbers_are_rebound_and_not_changed() -> None:
+    def f(t: Any) -> Any:
+        before = t
+        t -= 0.5 * (t * t - 2.0) / t
+        return t - before
+
+    value, gradient = bpkit.value_and_grad(f)(1.0)
+    assert value == f(1.0) == 0.5
+    assert gradient == pytest.approx(-1.5)  # t / 2 + 1 / t - t has the slope 1/2 - 1/t**2 - 1
+
+
+def test_a_list_can_be_assigned() -> None:
+    def f(x: Any) -> Any:
+        y = x * 1.0
+        y[:2] = [5.0, x[2]]
+        return xp.sum(y * y)
+
+    np.testing.assert_array_equal(grad(f)(np.asarray([1.0, 2.0, 3.0])), [0.0, 0.0, 12.0])
+
+
+def test_views_of_views_without_end() -> None:
+    def f(x: Any) -> Any:
+        views = [x * 1.0]
+        for _ in range(2000):
+            views.append(views[-1][0:])
+        views[-1][...] = views[-1] + 1.0
+        return xp.sum(views[0] * x)
+
+    np.testing.assert_array_equal(grad(f)(np.asarray([1.0, 2.0])), [3.0, 5.0])
+
+
 def test_integers_take_up_numbers_without_a_gradient() -> None:
     def f(x: Any) -> Any:
         counts = xp.zeros(2, dtype="int64")
@@ -322,6 +371,8 @@ def test_a_numpy_scalar_is_assigned_to() -> None:
 VIEWS = st.sampled_from(
     [
         lambda xp, y: y[1:, :],
+        lambda xp, y: y[np.int64(-1) :, :],
+        lambda xp, y: y[np.int64(-1)][None, :] if y.shape[0] else y,
         lambda xp, y: y[..., ::2],
         lambda xp, y: y[::-1, :],
         lambda xp, y: y.mT,

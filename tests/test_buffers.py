@@ -1,5 +1,7 @@
 """Raw arrays that the user goes on writing to: what the graph keeps of them must not change."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -72,3 +74,49 @@ def test_unsigned_operands_do_not_wrap_around() -> None:
         zero = np.asarray([0], dtype)
         slope = grad(lambda x, n: xp.sum(x**n))(np.asarray([2.0]), zero)
         np.testing.assert_array_equal(slope, [0.0])
+
+
+@pytest.mark.parametrize("size", [3, 5000])
+def test_a_raw_array_lent_through_asarray(backend: Backend, size: int) -> None:
+    if Capability.IN_PLACE not in backend.capabilities:
+        pytest.skip("arrays of this library cannot change")
+    lent = backend.from_host(np.ones(size))
+
+    def f(x):
+        k = xp.asarray(lent)
+        y = x * k * k
+        lent[...] = 100.0
+        return xp.sum(y * x)
+
+    x = backend.from_host(np.linspace(1.0, 2.0, size))
+    np.testing.assert_array_equal(backend.to_host(grad(f)(x)), 2 * np.linspace(1.0, 2.0, size))
+
+
+def test_a_large_array_is_copied_once_and_again_when_it_has_changed() -> None:
+    mask = np.zeros(5000)
+
+    def f(x):
+        total = 0.0
+        for i in range(3):
+            mask[i] = 1.0
+            total = total + xp.sum(x * x * mask) + xp.sum(x * mask)
+        return total
+
+    gradient = grad(f)(np.ones(5000))
+    np.testing.assert_array_equal(gradient[:4], [9.0, 6.0, 3.0, 0.0])
+
+
+def test_a_large_constant_costs_no_copy_at_each_use() -> None:
+    constant = np.ones((500, 500))
+
+    def f(x):
+        for _ in range(20):
+            x = constant @ x / 500.0
+        return xp.sum(x)
+
+    grad(f)(np.ones(500))
+    tracemalloc.start()
+    grad(f)(np.ones(500))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * constant.nbytes

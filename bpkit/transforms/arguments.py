@@ -124,10 +124,13 @@ def as_inputs(
 
 
 def _scalar(x: complex, everything: Any) -> Any:
-    """A Python number as a 0-d array of the library of the other arguments."""
+    """A Python number as a 0-d array of the library of the other arguments, a scalar where it has scalars.
+
+    A scalar cannot be changed in place, as a number cannot: after ``y = x; x += 1`` they differ.
+    """
     backend = common_backend([raw(leaf) for leaf in tree.leaves(everything) if is_array(leaf)])
     chosen, device = current()
-    return backend.xp.asarray(x, device=device if backend is chosen else None)
+    return backend.xp.asarray(x, device=device if backend is chosen else None)[()]
 
 
 def _advice(leaf: Any) -> str:
