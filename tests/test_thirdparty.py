@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bpkit import grad, namespace, value_and_grad
+from bpkit import grad, jvp, namespace, value_and_grad
 from bpkit._protocol import Backend
 from bpkit.errors import GradientCutWarning, NotDifferentiableError
 from bpkit.registry import get_backend, use_backend
@@ -222,6 +222,36 @@ def test_the_gradient_of_foreign_code(backend: Backend, call: Call) -> None:
         assert same == (backend.name not in call.other_gradient), own
 
 
+@quietly
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+def test_forward_mode_agrees(call: Call) -> None:
+    backend = get_backend("numpy")
+    loss, moving = loss_of(call.run, backend), call.moving()
+
+    def of_moving(*primals: Any) -> Any:
+        # What is not differentiated is no primal, and has to be of the same namespace.
+        space = primals[0].__array_namespace__()
+        arrays = [space.asarray(x, copy=True) for x in call.arguments]
+        for i, x in zip(moving, primals, strict=True):
+            arrays[i] = x
+        return loss(*arrays)[0]
+
+    def primals() -> tuple[Any, ...]:
+        return tuple([np.array(call.arguments[i]) for i in moving])
+
+    directions = tuple([np.cos(np.arange(x.size) + 1.0).reshape(x.shape) for x in primals()])
+    if call.name == "stats.ttest_ind of unequal variances":
+        # The tangent of the p-value is refused at once, although only the statistic is returned.
+        with pytest.raises(NotDifferentiableError, match=r"special\.stdtr"):
+            jvp(of_moving, primals(), directions)
+        return
+    _, tangent = jvp(of_moving, primals(), directions)
+    gradients = grad(of_moving, tuple(range(len(moving))))(*primals())
+    terms = [np.sum(g * d) for g, d in zip(gradients, directions, strict=True)]
+    size = sum(np.sum(np.abs(g * d)) for g, d in zip(gradients, directions, strict=True))
+    assert abs(float(tangent) - sum(terms)) <= 1e-10 * max(1.0, size)
+
+
 @pytest.mark.parametrize("backend, call", pairs(runs=False), indirect=["backend"])
 def test_what_is_left_out_does_not_run_on_raw_arrays(backend: Backend, call: Call) -> None:
     with pytest.raises(REFUSALS):
@@ -302,6 +332,17 @@ def test_scipy_takes_raw_arrays_beside_traced_ones_for_another_library() -> None
         grad(lambda x: stats.pearsonr(x, Y).statistic)(X)
     assert grad(lambda x, y: stats.pearsonr(x, y).statistic)(X, Y).shape == X.shape
     assert grad(lambda x: stats.pearsonr(x, x.__array_namespace__().asarray(Y)).statistic)(X).shape == X.shape
+
+
+def test_scipy_takes_traced_tensors_for_those_of_a_library_that_it_does_not_know() -> None:
+    torch = pytest.importorskip("torch")
+    from scipy import signal
+
+    # Asked for torch's default dtype, SciPy goes by the name of the namespace; for others it is float64.
+    cutoff = torch.asarray(0.4, dtype=torch.float64)
+    found: list[Any] = []
+    grad(lambda x: namespace.sum(found.append(signal.firwin(5, x)) or found[0]))(cutoff)
+    assert (signal.firwin(5, cutoff).dtype, found[0].dtype) == (torch.float32, torch.float64)
 
 
 def test_einops_may_be_imported_after_bpkit() -> None:

@@ -297,6 +297,14 @@ STOPS = [
         TARGETS,
         line="return numpy.asarray(array)",
     ),
+    stop(
+        "metrics.roc_curve",
+        lambda y, p: metrics.roc_curve(y, p)[2][1:],
+        TWO,
+        WEIGHTS,
+        line="xp.logical_or(xp.diff(fps, 2), xp.diff(tps, 2)),",
+        error=TypeError,
+    ),
     # The loss is then a Python float, and depends on nothing.
     stop(
         "metrics.mean_squared_error averaged",
