@@ -1,9 +1,12 @@
 """Every derivative on array-api-strict without what some libraries lack: masks, dynamic shapes, float64."""
 
+from typing import Any
+
 import pytest
 from cases import CASES, Case
 from cases.check import TOLERANCE, check, first_order, problem
 
+import bpkit
 from bpkit._protocol import Backend, Capability
 from bpkit.registry import use_backend
 
@@ -76,3 +79,20 @@ def test_some_cases_ask_for_each() -> None:
     for lack in (*FLAGS.values(), Capability.FLOAT64):
         asking: list[Case] = [case for case in ON_STRICT if lack in case.needs]
         assert 0 < len(asking) < 30
+
+
+def test_a_gradient_comes_back_to_the_device_of_its_input() -> None:
+    here, there = array_api_strict.Device("CPU_DEVICE"), array_api_strict.Device("device1")
+    x, t = array_api_strict.asarray([1.0, 2.0]), array_api_strict.asarray([1.0, 0.5])
+
+    def moved(x: Any) -> Any:
+        y = x.to_device(there)
+        assert y.device == there
+        return (y * y).to_device(there)
+
+    out, pullback = bpkit.vjp(moved, x)
+    (gradient,) = pullback(array_api_strict.ones(2, device=there))
+    tangent = bpkit.jvp(moved, (x,), (t,))[1]
+    assert (out.device, gradient.device, tangent.device) == (there, here, there)
+    assert list(gradient) == [2.0, 4.0]
+    assert list(tangent.to_device(here)) == [2.0, 2.0]

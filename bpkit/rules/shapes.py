@@ -55,7 +55,11 @@ linear("roll", x=lambda g, shift, axis: xp.roll(g, _negated(shift), axis=axis))
 linear("concat", "*arrays", jointly=True, shared={"starts": _concat_starts}, arrays=_concat_part)
 linear("tril", x=lambda g, k: xp.tril(g, k=k))
 linear("triu", x=lambda g, k: xp.triu(g, k=k))
-linear("astype", x=lambda g: g)
+linear(
+    "astype",
+    x=lambda g, home: g if home is None else xp.astype(g, g.dtype, copy=False, device=home),
+    shared={"home": lambda x, device: None if device is None else x.device},
+)
 
 # Indexing. Where an index repeats, cotangents add up.
 
