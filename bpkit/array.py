@@ -10,7 +10,7 @@ import numpy as np
 
 from bpkit.errors import GradientCutError, GradientCutWarning, TraceError
 from bpkit.indexing import getitem, setitem
-from bpkit.kinds import is_mutable, kind_of, raw
+from bpkit.kinds import Kind, is_mutable, kind_of, raw
 from bpkit.numpy_operators import reflected
 from bpkit.registry import backend_of
 from bpkit.trace import Trace, Traced, call
@@ -69,6 +69,14 @@ _WRITES = {
     f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
 }
 _WRITES |= {"__ilshift__", "__irshift__", "__setitem__"}
+
+
+_NUMBERS: dict[Kind, type] = {
+    Kind.BOOLEAN: bool,
+    Kind.INTEGER: int,
+    Kind.REAL: float,
+    Kind.COMPLEX: complex,
+}
 
 
 class Array(Traced):
@@ -170,7 +178,11 @@ class Array(Traced):
         return f"Array({self._value!r}, traced by {self._trace.transform})"
 
     def __format__(self, spec: str) -> str:
-        return format(raw(self), spec) if spec else repr(self)
+        if not spec:
+            return repr(self)
+        x = raw(self)
+        # Some libraries' arrays (array-api-strict's) can be formatted only as the number that they hold.
+        return format(x if x.shape else _NUMBERS[kind_of(x)](x), spec)
 
     def __len__(self) -> int:
         if not self.shape:

@@ -166,3 +166,13 @@ def test_unknown_modes_and_backends() -> None:
         traced_namespace("numpy", "backward")
     with pytest.raises(UnknownBackendError, match="nampy"):
         traced_namespace("nampy")
+
+
+def test_a_number_is_formatted_on_every_backend(backend: Backend) -> None:
+    xp = traced_namespace(backend.name)
+    found = [f"{xp.asarray(x):>8}" for x in (2.5, 3, True)]
+    assert found == [f"{x:>8}" for x in (2.5, 3, True)]
+    assert f"{xp.asarray(0.125):.2e} {xp.asarray(7):03d} {xp.asarray(1 + 2j):.1f}" == "1.25e-01 007 1.0+2.0j"
+    assert f"{xp.asarray(2.5)}" == repr(xp.asarray(2.5))
+    with pytest.raises(TypeError):
+        format(xp.asarray([1.0, 2.0]), ".2e")
