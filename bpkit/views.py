@@ -23,7 +23,7 @@ __all__ = ["VIEWS", "View", "remember", "write"]
 class View(NamedTuple):
     """How an array was taken from another: ``call(name, base, *indices, **static)``."""
 
-    base: Traced
+    base: Any  # Traced, which has its shape in the class above
     name: str
     indices: tuple[Any, ...]
     static: dict[str, Any]

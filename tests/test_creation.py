@@ -2,7 +2,9 @@
 
 import copy
 import inspect
+import operator
 import pickle
+import re
 from typing import Any
 
 import array_api_strict
@@ -13,6 +15,7 @@ import bpkit
 from bpkit import namespace, registry, xp
 from bpkit._protocol import Backend
 from bpkit.kinds import raw
+from bpkit.namespace import names
 from bpkit.namespace.xp import Namespace, namespace_of
 
 X = np.asarray([[0.25, 0.75, 0.5], [0.875, 0.5, 0.375]], dtype=np.float32)
@@ -218,10 +221,28 @@ def test_a_traced_array_names_its_librarys_namespace() -> None:
     np.testing.assert_array_equal(host(gradient), Y)
 
 
-def test_an_unknown_function_is_refused_with_the_nearest() -> None:
-    with pytest.raises(
-        AttributeError, match=r"bpkit\.xp\.arcsin is not in bpkit's namespace.*did you mean asin"
-    ):
-        xp.arcsin  # noqa: B018
-    assert not hasattr(xp, "__wrapped__")
-    assert getattr(xp, "fftw", None) is None
+@pytest.mark.parametrize(
+    ("module", "name", "hint"),
+    [
+        (xp, "arcsin", "; write bpkit.xp.asin"),
+        (xp, "norm", "; write bpkit.xp.linalg.vector_norm or linalg.matrix_norm"),
+        (xp, "svd", "; did you mean bpkit.xp.linalg.svd?"),
+        (xp.linalg, "lstsq", "; write bpkit.xp.linalg.pinv(a) @ b"),
+        (xp.fft, "fftt", "; did you mean bpkit.xp.fft.fft"),
+        (xp, "interp", ""),
+    ],
+)
+def test_an_unknown_function_is_refused_with_what_to_write(module: Any, name: str, hint: str) -> None:
+    with pytest.raises(AttributeError, match=re.escape(f"{module.__name__}.{name} ")) as refusal:
+        getattr(module, name)
+    assert hint in str(refusal.value)
+    assert bool(hint) or str(refusal.value).endswith("a few extras")
+    assert not hasattr(module, "__wrapped__")
+
+
+def test_what_is_to_be_written_exists() -> None:
+    for replacement in names._HERE.values():
+        function = re.match(r"[\w.]+", replacement)[0]  # type: ignore[index]
+        assert callable(operator.attrgetter(function)(xp)), replacement
+    for other in names._HERE:
+        assert not hasattr(xp, other), other

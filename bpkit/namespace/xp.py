@@ -5,7 +5,6 @@ by identity or name, and asks it for functions, dtypes and constants. So there i
 one that follows the current selection.
 """
 
-import difflib
 import functools
 from collections.abc import Callable
 from types import ModuleType
@@ -15,6 +14,7 @@ from bpkit import namespace, registry
 from bpkit._protocol import Backend
 from bpkit.constants import constant_array
 from bpkit.namespace import dtypes, fft, linalg, special
+from bpkit.namespace.names import advice
 from bpkit.trace import tracing
 
 __all__ = ["Namespace", "namespace_of", "xp"]
@@ -55,11 +55,13 @@ class Namespace(ModuleType):
 
     def __init__(self, name: str, backend: Backend | None = None) -> None:
         super().__init__(name, f"The array-API namespace of {'bpkit' if backend is None else backend.name}.")
+        self.__all__ = [*namespace.__all__, *CHAPTERS]
         self._backend = backend
         for exported in namespace.__all__:
             setattr(self, exported, _bound_to(backend, getattr(namespace, exported)))
         for chapter, functions in CHAPTERS.items():
-            extension = ModuleType(f"{name}.{chapter}", functions.__doc__)
+            extension = _Extension(f"{name}.{chapter}", functions.__doc__)
+            extension.__all__ = list(functions.__all__)
             for exported in functions.__all__:
                 setattr(extension, exported, _bound_to(backend, getattr(functions, exported)))
             setattr(self, chapter, extension)
@@ -78,11 +80,9 @@ class Namespace(ModuleType):
                 return getattr(library, name)
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        close = difflib.get_close_matches(name, dir(self))
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise AttributeError(
             f"{self.__name__}.{name} is not in bpkit's namespace: the array-API standard {API_VERSION} and a "
-            f"few extras{hint}"
+            f"few extras{advice(name, _everything())}"
         )
 
     def __dir__(self) -> list[str]:
@@ -94,6 +94,24 @@ class Namespace(ModuleType):
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return _restore, (None if self._backend is None else self._backend.name,)
+
+
+class _Extension(ModuleType):
+    """One of :data:`CHAPTERS` as a namespace has it."""
+
+    __all__: list[str]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"{self.__name__}.{name} does not exist{advice(name, _everything())}")
+
+
+def _everything() -> list[str]:
+    """The functions of the namespace and of its extensions, those with the name of their module."""
+    inside = [f"{chapter}.{name}" for chapter, functions in CHAPTERS.items() for name in functions.__all__]
+    main = set(namespace.__all__)
+    return [*namespace.__all__, *(name for name in inside if name.partition(".")[2] not in main)]
 
 
 def _bound_to(backend: Backend | None, value: Any) -> Any:
