@@ -341,7 +341,12 @@ def test_scipy_takes_traced_tensors_for_those_of_a_library_that_it_does_not_know
     # Asked for torch's default dtype, SciPy goes by the name of the namespace; for others it is float64.
     cutoff = torch.asarray(0.4, dtype=torch.float64)
     found: list[Any] = []
-    grad(lambda x: namespace.sum(found.append(signal.firwin(5, x)) or found[0]))(cutoff)
+
+    def loss(x: Any) -> Any:
+        found.append(signal.firwin(5, x))
+        return namespace.sum(found[0])
+
+    grad(loss)(cutoff)
     assert (signal.firwin(5, cutoff).dtype, found[0].dtype) == (torch.float32, torch.float64)
 
 
