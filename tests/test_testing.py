@@ -2,8 +2,12 @@
 
 import copy
 import gc
+import os
 import pickle
+import subprocess
+import sys
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -176,3 +180,25 @@ def test_a_number_is_formatted_on_every_backend(backend: Backend) -> None:
     assert f"{xp.asarray(2.5)}" == repr(xp.asarray(2.5))
     with pytest.raises(TypeError):
         format(xp.asarray([1.0, 2.0]), ".2e")
+
+
+def test_the_traced_namespace_takes_the_place_of_array_api_strict() -> None:
+    program = """if True:
+        from conformance.in_place_of_strict import take_the_place
+        take_the_place()
+        import array_api_strict
+        from array_api_strict import linalg
+        x = array_api_strict.ones(2, device=array_api_strict.Device("device1"))
+        assert x.__array_namespace__() is array_api_strict
+        print(array_api_strict.__name__, type(x).__name__, x.device)
+    """
+    tests = str(Path(__file__).parent)
+    path = os.pathsep.join([tests, *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout == "array_api_strict Array array_api_strict.Device('device1')\n"
