@@ -1,11 +1,26 @@
 """Backpropagation written once against the Python Array API standard."""
 
+import importlib
+from typing import Any
+
 from bpkit import data, errors, losses, nn, optim, random, registry, tree
 from bpkit.namespace.xp import xp
 from bpkit.registry import use_backend
 from bpkit.transforms import grad, jvp, stop_gradient, value_and_grad, vjp
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Training brings a progress bar and a format for weights, which a gradient does not need.
+    if name in ("testing", "training"):
+        return importlib.import_module(f"bpkit.{name}")
+    raise AttributeError(f"module 'bpkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
 
 __all__ = [
     "data",
@@ -18,6 +33,8 @@ __all__ = [
     "random",
     "registry",
     "stop_gradient",
+    "testing",
+    "training",
     "tree",
     "use_backend",
     "value_and_grad",

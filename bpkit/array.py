@@ -116,6 +116,11 @@ class Array(Traced):
                 f"{name} of a tensor and a traced value: the tensor itself cannot take up a value that is "
                 f"being differentiated. Write a = a + x instead of a += x, and build arrays with xp.stack"
             )
+        if not name.startswith("__") and getattr(sys.modules["torch"], name, None) is function:
+            raise TraceError(
+                f"torch.{name} of a traced value: PyTorch's functions take tensors only. Write it with the "
+                f"functions of bpkit.xp (or x.__array_namespace__()), which are differentiable"
+            )
         return NotImplemented
 
     # What it is.
@@ -142,6 +147,10 @@ class Array(Traced):
         size = 1
         for length in self._value.shape:
             size *= length
+        if callable(getattr(type(raw(self)), "size", None)):
+            from bpkit.array_methods import size_of  # the layer above, as in __array_namespace__
+
+            return size_of(self)
         return size
 
     @property
@@ -157,11 +166,11 @@ class Array(Traced):
 
     @property
     def T(self) -> "Array":  # noqa: N802
-        """The transpose of a matrix."""
+        """The transpose of a matrix; in some libraries also other arrays with their axes turned round."""
         if self.ndim != 2:
-            raise ValueError(
-                f"x.T transposes a matrix, and x has shape {tuple(self.shape)}; use x.mT or permute_dims"
-            )
+            from bpkit.array_methods import transposed  # the layer above, as in __array_namespace__
+
+            return transposed(self)
         return self.mT
 
     @property
@@ -214,6 +223,12 @@ class Array(Traced):
     def __complex__(self) -> complex:
         self._note_cut("complex")
         return complex(raw(self))
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        if ndigits is not None:
+            return self.round(ndigits)
+        number = round(raw(self))
+        return number if isinstance(number, int) else call("round", self)
 
     def _note_cut(self, conversion: str) -> None:
         """Warn that a value left the trace, and remember the place for when nothing else depends on it."""
@@ -356,6 +371,12 @@ class Array(Traced):
     __ixor__ = _in_place("bitwise_xor")
     __ilshift__ = _in_place("bitwise_left_shift")
     __irshift__ = _in_place("bitwise_right_shift")
+
+    def __divmod__(self, other: Any) -> tuple["Array", "Array"]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple["Array", "Array"]:
+        return other // self, other % self
 
     __eq__ = _operator("equal")  # type: ignore[assignment]
     __ne__ = _operator("not_equal")  # type: ignore[assignment]

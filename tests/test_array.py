@@ -15,7 +15,7 @@ import bpkit
 from bpkit import grad, jvp, stop_gradient, value_and_grad, vjp, xp
 from bpkit._protocol import Backend
 from bpkit.array import Array
-from bpkit.errors import BackendError, GradientCutError, GradientCutWarning, MixedBackendsError
+from bpkit.errors import BackendError, GradientCutError, GradientCutWarning, MixedBackendsError, TraceError
 from bpkit.kinds import raw
 from bpkit.namespace.xp import namespace_of
 from bpkit.registry import backend_of, get_backend
@@ -340,7 +340,9 @@ def test_foreign_libraries_refuse() -> None:
         with pytest.raises(GradientCutError, match="DLPack export of a value traced by grad"):
             grad(lambda t, f=conversion: f(t * 1.0))(x)
     for function in (torch.sin, lambda t: torch.add(torch.ones(3), t), lambda t: torch.stack([t, t])):
-        with pytest.raises(TypeError, match="Array"):
+        with pytest.raises(
+            TraceError, match=r"torch\.(sin|add|stack) of a traced value: .* functions of bpkit\.xp"
+        ):
             grad(function)(x)
     for function in (jax.numpy.asarray, lambda t: jax.numpy.stack([t, t]), jax.numpy.sin):
         with pytest.raises(TypeError):
