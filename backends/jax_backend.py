@@ -30,6 +30,7 @@ class JaxBackend(LibraryBackend):
         "polygamma": None,  # its order has an integer dtype
         "beta": None,  # wrong in the seventh digit, in float64 too, like its betaln (JAX 0.10)
         "betaln": None,
+        "poch": None,  # NaN between two poles of the gamma function (JAX 0.10)
     }
 
     @property

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_edge_points import gradients, hessian  # type: ignore[import-not-found]
+from test_edge_points import gradients, hessian, quiet  # type: ignore[import-not-found]
 
 import bpkit
 from bpkit import namespace as xp
@@ -43,7 +43,7 @@ PLAIN = [0.001, 0.3, 0.5, 1.0, 1.5, 2.0, 3.25, 10.0, 40.0]
 JAXS_OWN = [
     *("betainc", "boxcox", "boxcox1p", "entr", "erf", "erfc", "erfcx", "erfinv", "exp1", "expi", "expn"),
     *("gamma", "gammainc", "gammaincc", "gammaln", "gammasgn", "hyp1f1", "i0", "i0e", "i1", "i1e", "kl_div"),
-    *("log_ndtr", "loggamma", "logit", "ndtr", "ndtri", "poch", "psi", "rel_entr", "spence", "xlog1py"),
+    *("log_ndtr", "loggamma", "logit", "ndtr", "ndtri", "psi", "rel_entr", "spence", "xlog1py"),
     *("xlogy", "zeta"),
 ]
 WHOLE_FIRST = ("expn", "pdtri", "polygamma", "yn")
@@ -93,7 +93,7 @@ def test_definitions_agree_with_scipy(name: str, backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("backend", ["jax"], indirect=True)
-@pytest.mark.parametrize("name", [*JAXS_OWN, "beta", "betaln", "j0", "polygamma", "stdtr"])
+@pytest.mark.parametrize("name", [*JAXS_OWN, "beta", "betaln", "j0", "poch", "polygamma", "stdtr"])
 def test_jaxs_values_are_scipys(name: str, backend: Backend) -> None:
     operands = operands_of(name)
     compiled = importlib.import_module("jax").jit(getattr(special, name))
@@ -106,6 +106,11 @@ def test_jaxs_values_are_scipys(name: str, backend: Backend) -> None:
 def test_jaxs_betaln_is_still_wrong(backend: Backend) -> None:
     found = importlib.import_module("jax.scipy.special").betaln(0.3, 10.0)
     assert abs(found / scipy_special.betaln(0.3, 10.0) - 1) > 1e-8
+
+
+@pytest.mark.parametrize("backend", ["jax"], indirect=True)
+def test_jaxs_poch_is_still_nan_between_poles(backend: Backend) -> None:
+    assert np.isnan(importlib.import_module("jax.scipy.special").poch(-3.0, 2.0))
 
 
 @pytest.mark.parametrize("backend", ["torch"], indirect=True)
@@ -130,6 +135,11 @@ KNOWN: list[tuple[str, tuple[Any, ...], Any]] = [
     ("zeta", (2.0, 2.0), math.pi**2 / 6 - 1),
     ("beta", (2.0, 3.0), 1 / 12),
     ("poch", (2.0, 3.0), 24),
+    ("poch", (-3.0, 2.0), 6),
+    ("poch", (-3.0, 3.0), -6),
+    ("poch", (-3.0, 3.5), 0),
+    ("poch", (-3.0, 5.0), 0),
+    ("poch", (-3.0, -1.0), -0.25),
     ("binom", (5.0, 2.0), 10),
     ("gammainc", (1.0, 0.5), -math.expm1(-0.5)),
     ("betainc", (1.0, 1.0, 0.25), 0.25),
@@ -290,6 +300,113 @@ def test_second_derivative_at_edge_points(name: str, where: Any, expected: Any, 
     found = hessian(backend, getattr(special, name), where)
     # What log_ndtr'' = -m * (x + m) loses at -50 is 50**2 times the rounding of m.
     np.testing.assert_allclose(found, np.diag(expected), rtol=2e-12, atol=1e-12)
+
+
+def derivatives(fun: Callable[[Any], Any], x: Any, orders: int) -> list[Any]:
+    """The first so many derivatives of a function of one number, in reverse mode."""
+    found = []
+    for _ in range(orders):
+        fun = bpkit.grad(fun)
+        found.append(fun(x))
+    return found
+
+
+# Name, constants, a point where a density is 0, 1 or infinite, and the derivatives there.
+AT_THE_BORDER: list[tuple[str, tuple[float, ...], float, list[float]]] = [
+    ("gammainc", (1.0,), 0.0, [1, -1, 1]),
+    ("gammainc", (2.0,), 0.0, [0, 1, -2]),
+    ("gammaincc", (3.0,), 0.0, [0, 0, -1]),
+    ("gammainc", (1.5,), 0.0, [0, inf]),
+    ("gammainc", (0.5,), 0.0, [inf]),
+    ("gammainc", (300.0,), 0.0, [0, 0, 0]),
+    ("chdtr", (4.0,), 0.0, [0, 0.25, -0.25]),
+    ("chdtr", (3.0,), 0.0, [0, inf]),
+    ("chdtrc", (4.0,), 0.0, [0, -0.25, 0.25]),
+    ("pdtr", (1.0,), 0.0, [0, -1, 2]),
+    ("pdtrc", (0.0,), 0.0, [1, -1, 1]),
+    ("gdtr", (3.0, 2.0), 0.0, [0, 9, -54]),
+    ("gdtrc", (3.0, 2.0), 0.0, [0, -9, 54]),
+    ("betainc", (2.0, 3.0), 0.0, [0, 12, -48]),
+    ("betainc", (3.0, 2.0), 1.0, [0, -12, -48]),
+    ("betaincc", (2.0, 3.0), 1.0, [0, 0, -24]),
+    ("betainc", (2.0, 1.0), 1.0, [2, 2, 0]),
+    ("betainc", (2.0, 1.5), 1.0, [0, -inf]),
+    ("betainc", (1e5, 2e5), 0.0, [0, 0, 0]),
+    ("bdtr", (1.0, 3.0), 0.0, [0, -6, 12]),
+    ("bdtrc", (1.0, 3.0), 1.0, [0, -6, -12]),
+    ("nbdtr", (2.0, 1.0), 0.0, [3, -6, 6]),
+    ("nbdtr", (1.0, 2.0), 0.0, [0, 6, -12]),
+    ("fdtr", (4.0, 2.0), 0.0, [0, 8, -96]),
+    ("fdtrc", (2.0, 4.0), 0.0, [-1, 1.5, -3]),
+]
+
+
+@but_jax
+@pytest.mark.parametrize("name, constants, where, expected", AT_THE_BORDER)
+def test_derivatives_where_a_density_begins(
+    name: str, constants: tuple[float, ...], where: float, expected: list[float], backend: Backend
+) -> None:
+    fun = quiet(partial(getattr(special, name), *constants))
+    with np.errstate(all="ignore"):
+        found = derivatives(fun, backend.from_host(np.asarray(where)), len(expected))
+    np.testing.assert_allclose([float(d) for d in found], expected, rtol=1e-13, atol=1e-15)
+
+
+# Name, point, and the derivatives there by mpmath in 120 digits. Each cancels in the formula that serves
+# elsewhere, the second and third more than the first.
+FAR_OUT: list[tuple[str, float, list[float]]] = [
+    ("log_ndtr", -6.5, [6.6473013611904926, -0.97915653874676089, 0.0056783226153897354]),
+    ("log_ndtr", -30.0, [30.033259667433670, -0.99889622848810991, 7.3099930157844385e-5]),
+    ("log_ndtr", -1000.0, [1000.0009999980000, -0.99999900000599995, 1.9999760002999959e-9]),
+    ("log_ndtr", -5000.0, [5000.0001999999840, -0.9999999600000096, 1.599999232000384e-11]),
+    ("log_ndtr", -1e5, [100000.00001, -0.9999999999, 1.9999999976e-15]),
+    ("log_ndtr", -inf, [inf, -1, 0]),
+    ("erfcx", 4.5, [-0.026015928630939816, 0.010826250869224492, -0.0066274567007388401]),
+    ("erfcx", 20.0, [-0.0014052174534598012, 0.00013999934371059263, -2.0896065415499417e-5]),
+    ("erfcx", 1000.0, [-5.6418873726549667e-7, 1.1283757819707055e-9, -3.3851205756878906e-12]),
+    ("erfcx", 1e5, [-5.6418958346312785e-11, 1.1283791667569988e-15, -3.385137499593969e-20]),
+]
+
+
+@but_jax
+@pytest.mark.parametrize("dtype, rtol", [("float64", 1e-13), ("float32", 4e-6)])
+@pytest.mark.parametrize("name, where, expected", FAR_OUT)
+def test_derivatives_far_out(
+    name: str, where: float, expected: list[float], dtype: str, rtol: float, backend: Backend
+) -> None:
+    x = backend.from_host(np.asarray(where, dtype=dtype))
+    with np.errstate(all="ignore"):
+        found = derivatives(quiet(getattr(special, name)), x, 3)
+    np.testing.assert_allclose([float(d) for d in found], expected, rtol=rtol)
+
+
+# Name, operands, number of the operand, and its first two derivatives, where zeros and poles of gamma
+# functions cancel: poch(z, 2) is (z + 1) times z there, and binom(n, 2) is n / 2 times (n - 1).
+REMOVABLE: list[tuple[str, tuple[float, ...], int, list[float]]] = [
+    ("poch", (-3.0, 2.0), 0, [-5, 2]),
+    ("poch", (0.0, 2.0), 0, [1, 2]),
+    ("poch", (-1.0, 2.0), 0, [-1, 2]),
+    ("poch", (-1.0, 3.0), 0, [-1, 0]),
+    ("poch", (2.5, 2.0), 0, [6, 2]),
+    ("binom", (1.0, 2.0), 0, [0.5, 1]),
+    ("binom", (4.0, 2.0), 0, [3.5, 1]),
+    # sin(pi * k) / (pi * k * (1 - k)) is binom(1, k).
+    ("binom", (1.0, 2.0), 1, [-0.5, 1.5]),
+    ("binom", (1.0, -1.0), 1, [0.5, 1.5]),
+    ("binom", (1.0, 0.0), 1, [1, 2 - math.pi**2 / 3]),
+]
+
+
+@pytest.mark.parametrize("name, operands, argnum, expected", REMOVABLE)
+def test_derivatives_where_gamma_functions_cancel(
+    name: str, operands: tuple[float, ...], argnum: int, expected: list[float], backend: Backend
+) -> None:
+    def fun(x: Any) -> Any:
+        return getattr(special, name)(*operands[:argnum], x, *operands[argnum + 1 :])
+
+    with np.errstate(all="ignore"):
+        found = derivatives(quiet(fun), backend.from_host(np.asarray(operands[argnum])), 2)
+    np.testing.assert_allclose([float(d) for d in found], expected, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("mixed, expected", [((2.0, 0.0), math.log(2) ** 3 / 3), ((1.0, 0.0), 0.0)])

@@ -47,16 +47,45 @@ def around_zero(x: Any, radius: float, near: Callable[[Any], Any], away: Callabl
 # (25.12).
 
 _DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
-# 2 * x * erfcx(x) - 2 / sqrt(pi) by the asymptotic series 7.12.1, in powers of 1 / (2 * x**2).
-_ERFCX_SLOPE = [0.0] + [
-    2 / math.sqrt(math.pi) * (-1) ** k * math.prod(range(1, 2 * k, 2)) for k in range(1, 15)
-]
+# From this many standard deviations on, so many levels of the continued fraction give 15 digits, of two
+# derivatives of it too.
+_FAR = 6.0
+_LEVELS = 24
+
+
+def _excess(t: Any) -> Any:
+    """What density / tail probability of the normal distribution is above t, for t from _FAR on.
+
+    By Laplace's continued fraction 1 / (t + 2 / (t + 3 / (t + ...))) (7.9.2): what the difference itself is
+    has fewer and fewer digits, and its derivatives fewer still.
+    """
+    below = t
+    for k in range(_LEVELS, 1, -1):
+        below = t + k / below
+    return 1 / below
+
+
+def _excess_slope(t: Any) -> Any:
+    """The derivative of _excess, level by level: its own product rule would cancel."""
+    below, slope = t, xp.ones_like(t)
+    for k in range(_LEVELS, 1, -1):
+        share = k / below
+        slope = 1 - share / below * slope
+        below = t + share
+    return -slope / below / below
 
 
 def _erfcx_slope(x: Any, out: Any) -> Any:
-    far = x > 10.0
-    inverse = xp.where(far, x, xp.full_like(x, math.inf)) ** -2
-    return xp.where(far, polynomial(0.5 * inverse, _ERFCX_SLOPE), 2 * x * out - 2 / math.sqrt(math.pi))
+    t = math.sqrt(2) * x
+    far = t > _FAR
+    excess = _excess(xp.where(far, t, xp.full_like(t, _FAR)))
+    return xp.where(far, -math.sqrt(2) * out * excess, 2 * x * out - 2 / math.sqrt(math.pi))
+
+
+def _inverse_mills_slope(x: Any, out: Any) -> Any:
+    far = x < -_FAR
+    slope = _excess_slope(xp.where(far, -x, xp.full_like(x, _FAR)))
+    return xp.where(far, -1 - slope, -out * (x + out))
 
 
 def _normal_density(x: Any) -> Any:
@@ -85,7 +114,7 @@ elementwise("special.erfcinv", y=lambda out: -math.sqrt(math.pi) / 2 * xp.exp(ou
 elementwise("special.ndtr", x=_normal_density)
 elementwise("special.log_ndtr", x=lambda x: call("special.inverse_mills", x))
 # Density over distribution function, which exp(-x**2 / 2 - log_ndtr(x)) would lose to rounding far left.
-elementwise("special.inverse_mills", x=lambda x, out: -out * (x + out))
+elementwise("special.inverse_mills", x=_inverse_mills_slope)
 elementwise("special.ndtri", y=lambda out: math.sqrt(2 * math.pi) * xp.exp(0.5 * out * out))
 elementwise("special.exp1", x=lambda x: -xp.exp(-x) / x)
 elementwise("special.expi", x=lambda x: xp.exp(x) / x)
@@ -102,39 +131,71 @@ def _rgamma_slope(x: Any, out: Any) -> Any:
     return xp.where(x < 0.5, special.gamma(1 - x) * mirrored, -out * special.psi(x))
 
 
-def _slope_of_rgamma(x: Any) -> Any:
-    return _rgamma_slope(x, special.rgamma(x))
+def _power_times_exp(x: Any, exponent: Any, logarithm: Any) -> Any:
+    """x**exponent * exp(logarithm), by logarithms: either factor may overflow.
 
-
-# Where a reciprocal gamma function in them is 0, psi has a pole.
-
-
-def _poch_by_z(z: Any, m: Any, out: Any) -> Any:
-    slope = out * (special.psi(z + m) - special.psi(z))
-    return xp.where(out == 0, special.gamma(z + m) * _slope_of_rgamma(z), slope)
-
-
-def _binom_by_n(n: Any, k: Any, out: Any) -> Any:
-    slope = out * (special.psi(n + 1) - special.psi(n - k + 1))
-    at_zero = special.gamma(n + 1) * special.rgamma(k + 1) * _slope_of_rgamma(n - k + 1)
-    return xp.where(out == 0, at_zero, slope)
-
-
-def _binom_by_k(n: Any, k: Any, out: Any) -> Any:
-    slope = out * (special.psi(n - k + 1) - special.psi(k + 1))
-    chosen = _slope_of_rgamma(k + 1) * special.rgamma(n - k + 1)
-    left = special.rgamma(k + 1) * _slope_of_rgamma(n - k + 1)
-    return xp.where(out == 0, special.gamma(n + 1) * (chosen - left), slope)
+    At 0, where the logarithm of x has lost the slope, by the power itself.
+    """
+    at_0 = xp.logical_and(x == 0, logarithm < 80.0)  # exp(80) is finite in every dtype
+    power = xp.where(at_0, x, xp.zeros_like(x)) ** exponent
+    factor = xp.exp(xp.where(at_0, logarithm, xp.zeros_like(logarithm)))
+    away = xp.exp(special.xlogy(exponent, xp.where(at_0, xp.ones_like(x), x)) + logarithm)
+    return xp.where(at_0, power * factor, away)
 
 
 def gamma_density(a: Any, x: Any) -> Any:
     """The derivative of gammainc by x (8.8.13)."""
-    return xp.exp(special.xlogy(a - 1, x) - x - special.gammaln(a))
+    return _power_times_exp(x, a - 1, -x - special.gammaln(a))
 
 
 def beta_density(a: Any, b: Any, x: Any) -> Any:
     """The derivative of betainc by x."""
-    return xp.exp(special.xlogy(a - 1, x) + special.xlog1py(b - 1, -x) - special.betaln(a, b))
+    return beta_density_of_parts(a, b, x, 1 - x)
+
+
+def beta_density_of_parts(a: Any, b: Any, x: Any, rest: Any) -> Any:
+    """The derivative of betainc by x, of an x and 1 - x that both have all their digits."""
+    turned = x > 0.5
+    a, b = xp.where(turned, b, a), xp.where(turned, a, b)
+    x = xp.where(turned, rest, x)
+    return _power_times_exp(x, a - 1, special.xlog1py(b - 1, -x) - special.betaln(a, b))
+
+
+def _is_pole(x: Any) -> Any:
+    return xp.logical_and(x <= 0, x == xp.floor(x))
+
+
+def _quotient_slope(out: Any, above: Any, below: Any, factor: Any) -> Any:
+    """The derivative of out = factor * gamma(above) / gamma(below) when both arguments move together.
+
+    Where both are poles, by the reflection formula 5.5.4, whose two cotangents are equal.
+    """
+    one = xp.ones_like(out)
+    above, below = one * above, one * below
+    both = xp.logical_and(_is_pole(below), _is_pole(above))
+    zero = xp.logical_and(_is_pole(below), xp.logical_not(both))
+    high = special.psi(xp.where(both, 1 - above, xp.where(zero, one, above)))
+    low = special.psi(xp.where(both, 1 - below, xp.where(zero, one, below)))
+    # At a zero by the product rule, whose terms are finite; the one that is 0 there has a slope.
+    above, below = xp.where(zero, above, one), xp.where(zero, below, one)
+    reciprocal = special.rgamma(below)
+    steep = reciprocal * special.psi(above) + _rgamma_slope(below, reciprocal)
+    return xp.where(zero, factor * special.gamma(above) * steep, out * (high - low))
+
+
+def _binom_by_n(n: Any, k: Any, out: Any) -> Any:
+    return _quotient_slope(out, n + 1, n - k + 1, special.rgamma(k + 1))
+
+
+def _binom_by_k(n: Any, k: Any, out: Any) -> Any:
+    one = xp.ones_like(out)
+    chosen, left = one * (k + 1), one * (n - k + 1)
+    zero = xp.logical_or(_is_pole(chosen), _is_pole(left))
+    slope = out * (special.psi(xp.where(zero, one, left)) - special.psi(xp.where(zero, one, chosen)))
+    chosen, left = xp.where(zero, chosen, one), xp.where(zero, left, one)
+    p, q = special.rgamma(chosen), special.rgamma(left)
+    at_zero = special.gamma(n + 1) * (_rgamma_slope(chosen, p) * q - p * _rgamma_slope(left, q))
+    return xp.where(zero, at_zero, slope)
 
 
 elementwise("special.gamma", x=lambda x, out: out * special.psi(x))
@@ -165,7 +226,7 @@ elementwise(
 )
 elementwise(
     "special.poch",
-    z=_poch_by_z,
+    z=lambda z, m, out: _quotient_slope(out, z + m, z, 1.0),
     m=lambda z, m, out: out * special.psi(z + m),
 )
 elementwise("special.binom", n=_binom_by_n, k=_binom_by_k)

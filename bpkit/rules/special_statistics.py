@@ -13,6 +13,7 @@ from bpkit.rules.registry import elementwise
 from bpkit.rules.special import (
     around_zero,
     beta_density,
+    beta_density_of_parts,
     gamma_density,
     no_closed_form,
     polynomial,
@@ -44,7 +45,9 @@ def _chi_square(v: Any, x: Any) -> Any:
 
 def _f(dfn: Any, dfd: Any, x: Any) -> Any:
     both = dfd + dfn * x
-    return beta_density(0.5 * dfn, 0.5 * dfd, dfn * x / both) * (dfn / both) * (dfd / both)
+    return (
+        beta_density_of_parts(0.5 * dfn, 0.5 * dfd, dfn * x / both, dfd / both) * (dfn / both) * (dfd / both)
+    )
 
 
 def _student(df: Any, t: Any) -> Any:

@@ -222,8 +222,15 @@ def _stirling(x: RawArray) -> RawArray:
 
 @definition("special.poch")
 def _poch(xp: Any, z: RawArray, m: RawArray) -> RawArray:
-    sign = _special("gammasgn", z + m) * _special("gammasgn", z)
-    return sign * xp.exp(_special("gammaln", z + m) - _special("gammaln", z))
+    above = z + m
+    pole, also = [xp.logical_and(x <= 0, x == xp.floor(x)) for x in (z, above)]
+    # Where both gamma functions have a pole, the reflection formula (DLMF 5.5.3) for both.
+    both = xp.logical_and(pole, also)
+    zero = xp.logical_and(pole, xp.logical_not(also))
+    top, bottom = xp.where(both, 1.0 - z, above), xp.where(both, 1.0 - above, xp.where(zero, 1.0, z))
+    sign = _special("gammasgn", top) * _special("gammasgn", bottom)
+    sign = xp.where(both, 1.0 - 2.0 * xp.remainder(m, 2.0), xp.where(zero, 0.0, sign))
+    return sign * xp.exp(_special("gammaln", top) - _special("gammaln", bottom))
 
 
 @definition("special.polygamma")

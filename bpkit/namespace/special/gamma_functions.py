@@ -237,7 +237,8 @@ def betaln(a: RawArray, b: RawArray, /) -> RawArray:
 def poch(z: RawArray, m: RawArray, /) -> RawArray:
     """Rising factorial (Pochhammer symbol), ``gamma(z + m) / gamma(z)``.
 
-    Derivative: ``poch(z, m) * (psi(z + m) - psi(z))`` by `z`, ``poch(z, m) * psi(z + m)`` by `m`.
+    Derivative: ``poch(z, m) * (psi(z + m) - psi(z))`` by `z`, also where a pole of `psi` is removable;
+    ``poch(z, m) * psi(z + m)`` by `m`, NaN where `z` and `z + m` are both whole and not positive.
 
     Parameters
     ----------
@@ -260,7 +261,7 @@ def binom(n: RawArray, k: RawArray, /) -> RawArray:
     """Binomial coefficient, for real arguments as well.
 
     Derivative: ``binom(n, k) * (psi(n + 1) - psi(n - k + 1))`` by `n`, ``binom(n, k) * (psi(n - k + 1) -
-    psi(k + 1))`` by `k`; NaN at the zeros.
+    psi(k + 1))`` by `k`; at the zeros, where `psi` has a pole, by their limits.
 
     Parameters
     ----------
