@@ -21,7 +21,7 @@ __all__ = ["Array", "constant"]
 
 def _operator(name: str) -> Callable[["Array", Any], "Array"]:
     def apply(self: "Array", other: Any) -> "Array":
-        if other.__class__ not in _NUMBERS and not (self._value.shape and getattr(other, "shape", True)):
+        if other.__class__ not in _PLAIN and not (self._value.shape and getattr(other, "shape", True)):
             return call(name, *_promoted(self, other))  # type: ignore[no-any-return]
         return call(name, self, other)  # type: ignore[no-any-return]
 
@@ -30,7 +30,7 @@ def _operator(name: str) -> Callable[["Array", Any], "Array"]:
 
 def _reflected(name: str) -> Callable[["Array", Any], "Array"]:
     def apply(self: "Array", other: Any) -> "Array":
-        if other.__class__ not in _NUMBERS and not (self._value.shape and getattr(other, "shape", True)):
+        if other.__class__ not in _PLAIN and not (self._value.shape and getattr(other, "shape", True)):
             return call(name, *_promoted(other, self))  # type: ignore[no-any-return]
         return call(name, other, self)  # type: ignore[no-any-return]
 
@@ -42,7 +42,8 @@ def _in_place(name: str) -> Callable[["Array", Any], "Array"]:
     return lambda self, other: self._update(name, apply(self, other))
 
 
-_NUMBERS = frozenset({int, float, complex, bool})
+_PLAIN = frozenset({int, float, complex, bool})
+"""Python's numbers, which no library promotes by."""
 
 
 def _promoted(x: Any, y: Any) -> tuple[Any, Any]:

@@ -341,7 +341,7 @@ def test_foreign_libraries_refuse() -> None:
             grad(lambda t, f=conversion: f(t * 1.0))(x)
     for function in (torch.sin, lambda t: torch.add(torch.ones(3), t), lambda t: torch.stack([t, t])):
         with pytest.raises(
-            TraceError, match=r"torch\.(sin|add|stack) of a traced value: .* functions of bpkit\.xp"
+            TraceError, match=r"torch\.(sin|add|stack) of a traced value: .* bpkit\.xp"
         ):
             grad(function)(x)
     for function in (jax.numpy.asarray, lambda t: jax.numpy.stack([t, t]), jax.numpy.sin):
