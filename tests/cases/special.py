@@ -171,7 +171,7 @@ CASES: list[Case] = [
     case("special.radian", at(1.0, 2.0), at(30.0, 15.0), at(0.0, 5.0), label="all", library=False),
     case("special.radian", np.asarray([1.0, 2.0]), at(30.0, 15.0), 5.0, label="minutes", library=False),
     case("special.digamma", at(0.5, 3.25), label="vector"),
-    case("special.inverse_mills", at(-30.0, -6.5, -5.5, 0.0, 3.0), call=_mills, label="vector", library=False),
+    case("special.inverse_mills", at(-30.0, -6.5, -5.5, 3.0), call=_mills, label="vector", library=False),
     case("special.bdtr", 5.0, 5.0, at(0.25, 0.75), label="all successes", library=False),
     *[case(name, at(0.25, 0.75), label="main namespace") for name in ("erf", "erfc", "sinc")],
     case("xlogy", at(0.0, 1.5), at(0.25, 0.75), label="main namespace"),
