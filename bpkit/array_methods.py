@@ -2,23 +2,28 @@
 
 A traced array has those of them that its library's arrays have, with the meaning they have there, so that a
 function behaves as it does on raw arrays. They come in two dialects: NumPy's, in which ``x.std()`` divides by
-the number of elements and ``x.transpose`` takes all axes, and the one in which axes are called ``dim``. All
-are thin calls of the namespace, so this is a layer above the array, which loads it on first use.
+the number of elements and ``x.transpose`` takes all axes, and the one in which axes are called ``dim``. On
+NumPy's own arrays most are NumPy's functions. All are thin calls of the namespace, so this is a layer above
+the array, which loads it on first use.
 """
 
+import math
 import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
+
+import numpy as np
 
 from bpkit import namespace as xp
 from bpkit.array import Array
 from bpkit.errors import GradientCutError, NotDifferentiableError
 from bpkit.kinds import is_complex, raw
 from bpkit.namespace.xp import xp as public
+from bpkit.numpy_protocol.methods import METHODS
 from bpkit.registry import backend_of
 
-__all__ = ["method_of"]
+__all__ = ["method_of", "size_of", "transposed"]
 
 _PROPERTIES = ("imag", "real")
 
@@ -34,8 +39,10 @@ def method_of(x: Array, name: str) -> Any:
     library = type(raw(x))
     # The type is asked, since PyTorch answers for real numbers that they have no imaginary part.
     if hasattr(library, name):
-        dialect = _WithAxis if hasattr(library, "astype") else _WithDim
+        dialect = _WithAxis if _has_axis(library) else _WithDim
         found: Callable[..., Any] | None = getattr(dialect, name, None)
+        if issubclass(library, np.ndarray | np.generic):
+            found = METHODS.get(name, found)
         if found is not None:
             return found(x) if name in _PROPERTIES else partial(found, x)
     advice = f"; write bpkit.xp.{name}(x, ...)" if name in dir(public) else ""
@@ -43,6 +50,34 @@ def method_of(x: Array, name: str) -> Any:
         f"a traced array has the standard's attributes and the usual methods of "
         f"{backend_of(raw(x)).name}'s arrays only, and {name!r} is not among them{advice}"
     )
+
+
+def _has_axis(library: type) -> bool:
+    return hasattr(library, "astype")
+
+
+def transposed(x: Array) -> Array:
+    """``x.T`` of an array that is no matrix."""
+    if _has_axis(type(raw(x))):
+        turned: Array = xp.permute_dims(x, tuple(reversed(range(x.ndim))))
+        return turned
+    raise ValueError(f"x.T transposes a matrix, and x has shape {tuple(x.shape)}; use x.mT or permute_dims")
+
+
+class Size(int):
+    """The number of elements, in libraries where ``x.size()`` is the shape."""
+
+    shape: tuple[int, ...]
+
+    def __call__(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[dim]
+
+
+def size_of(x: Array) -> int:
+    """``x.size`` where the library's own arrays have a method of that name."""
+    size = Size(math.prod(x.shape))
+    size.shape = x.shape
+    return size
 
 
 def _shape(args: tuple[Any, ...]) -> tuple[int, ...]:
@@ -65,6 +100,12 @@ def _refuse(call: str, instead: str) -> NoReturn:
 
 def _converted(x: Any, dtype: Any) -> Any:
     return x if dtype is None else xp.astype(x, dtype)
+
+
+def _plain(name: str) -> Callable[[Any], Any]:
+    """The function of the namespace as a method without arguments."""
+    function: Callable[[Any], Any] = getattr(xp, name)
+    return function
 
 
 class _Shared:
@@ -323,6 +364,37 @@ class _WithDim(_Shared):
 
     def unsqueeze(self: Any, dim: int) -> Any:
         return xp.expand_dims(self, dim)
+
+    def t(self: Any) -> Any:
+        return self if self.ndim < 2 else xp.matrix_transpose(self)
+
+    def clone(self: Any) -> Any:
+        return xp.astype(self, self.dtype, copy=True)
+
+    def view(self: Any, *shape: Any) -> Any:
+        if shape and isinstance(shape[0], type(self.dtype)):
+            _refuse("x.view(dtype)", "bpkit.xp.astype(x, dtype)")
+        raw(self).view(*shape)  # which the library refuses where it would have to copy
+        return xp.reshape(self, _shape(shape))
+
+    def to(self: Any, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Any:
+        for given in args:
+            if hasattr(given, "shape"):
+                dtype, device = given.dtype, given.device
+            elif isinstance(given, type(self.dtype)):
+                dtype = given
+            elif isinstance(given, bool):
+                _refuse("x.to with a flag by position", "the flag by its name")
+            else:
+                device = given
+        return xp.astype(self, self.dtype if dtype is None else dtype, copy=copy, device=device)
+
+    abs, exp, expm1, sqrt, square = map(_plain, ("abs", "exp", "expm1", "sqrt", "square"))
+    log, log2, log10, log1p = map(_plain, ("log", "log2", "log10", "log1p"))
+    sin, cos, tan, sinh, cosh, tanh = map(_plain, ("sin", "cos", "tan", "sinh", "cosh", "tanh"))
+    asin, acos, atan, asinh, acosh, atanh = map(_plain, ("asin", "acos", "atan", "asinh", "acosh", "atanh"))
+    floor, ceil, trunc, sign, isnan = map(_plain, ("floor", "ceil", "trunc", "sign", "isnan"))
+    neg, reciprocal, isfinite, isinf = map(_plain, ("negative", "reciprocal", "isfinite", "isinf"))
 
 
 def _numpy_names(method: str, dim: Any, keepdim: bool, other: dict[str, Any]) -> tuple[Any, bool]:

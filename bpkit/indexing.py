@@ -13,7 +13,7 @@ from bpkit.kinds import Kind, is_inexact, kind_of, raw
 from bpkit.registry import backend_of
 from bpkit.trace import Traced, call
 
-__all__ = ["fill", "getitem", "scatter_add", "setitem"]
+__all__ = ["fill", "getitem", "on_diagonal", "scatter_add", "setitem"]
 
 _ARRAY = "an array"
 """Stands for an array in a key whose arrays are passed as operands."""
@@ -64,6 +64,16 @@ def fill(places: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
     """The key again, from its fixed parts and its arrays."""
     waiting = iter(arrays)
     return tuple([next(waiting) if part is _ARRAY else part for part in places])
+
+
+def on_diagonal(shape: tuple[int, ...], offset: int) -> tuple[tuple[int, ...], tuple[Any, ...]]:
+    """Where a diagonal of matrices stands: `shape` with all of a matrix in a row, and the key for that."""
+    rows, columns = shape[-2:]
+    count = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
+    first = max(offset, 0) + max(-offset, 0) * columns
+    # In a row of all elements, neighbours on a diagonal are columns + 1 apart.
+    picked = slice(first, first + (count - 1) * (columns + 1) + 1, columns + 1) if count else slice(0, 0)
+    return (*shape[:-2], rows * columns), (..., picked)
 
 
 def _backward_axes(x: Any, places: tuple[Any, ...], arrays: list[Any]) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from bpkit.errors import GradientCutError
+from bpkit.indexing import on_diagonal
 from bpkit.kinds import is_mutable, raw
 from bpkit.registry import backend_of
 from bpkit.trace import Traced, call, snapshot
@@ -38,6 +39,13 @@ def _permuted_back(value: Any, view: View) -> Any:
     return call("permute_dims", value, axes=tuple(inverse))
 
 
+def _with_diagonal(value: Any, view: View) -> Any:
+    base = view.base
+    row, places = on_diagonal(base.shape, **view.static)
+    new = call("setitem", call("reshape", base, shape=row, copy=None), value, key=places)
+    return call("reshape", new, shape=base.shape, copy=None)
+
+
 VIEWS: dict[str, Inverse | None] = {
     "astype": lambda value, view: value,
     "broadcast_to": None,
@@ -48,6 +56,7 @@ VIEWS: dict[str, Inverse | None] = {
     "flip": lambda value, view: call("flip", value, **view.static),
     "getitem": lambda value, view: call("setitem", view.base, value, *view.indices, **view.static),
     "imag": None,
+    "linalg.diagonal": _with_diagonal,
     "matrix_transpose": lambda value, view: call("matrix_transpose", value),
     "permute_dims": _permuted_back,
     "positive": lambda value, view: value,

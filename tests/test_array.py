@@ -340,9 +340,7 @@ def test_foreign_libraries_refuse() -> None:
         with pytest.raises(GradientCutError, match="DLPack export of a value traced by grad"):
             grad(lambda t, f=conversion: f(t * 1.0))(x)
     for function in (torch.sin, lambda t: torch.add(torch.ones(3), t), lambda t: torch.stack([t, t])):
-        with pytest.raises(
-            TraceError, match=r"torch\.(sin|add|stack) of a traced value: .* bpkit\.xp"
-        ):
+        with pytest.raises(TraceError, match=r"torch\.(sin|add|stack) of a traced value: .* bpkit\.xp"):
             grad(function)(x)
     for function in (jax.numpy.asarray, lambda t: jax.numpy.stack([t, t]), jax.numpy.sin):
         with pytest.raises(TypeError):
@@ -399,8 +397,15 @@ def test_properties_are_those_of_the_raw_array(backend: Backend) -> None:
         assert t.__array_namespace__(api_version="2024.12") is namespace_of(backend)
 
     inside(check, x)
-    with pytest.raises(ValueError, match=r"x\.T transposes a matrix, and x has shape \(2,\); use x\.mT"):
-        grad(lambda t: xp.sum(t.T))(xp.ones(2))
+    if hasattr(x, "astype"):  # as in NumPy, of any number of axes
+        inside(lambda t: check_turned(t.T), xp.ones((2, 1, 3)))
+    else:
+        with pytest.raises(ValueError, match=r"x\.T transposes a matrix, and x has shape \(2,\); use x\.mT"):
+            grad(lambda t: xp.sum(t.T))(xp.ones(2))
+
+
+def check_turned(t: Any) -> None:
+    assert t.shape == (3, 1, 2)
 
 
 def test_how_it_prints() -> None:
@@ -431,7 +436,7 @@ def test_namespace_of_a_traced_array_serves_third_party_code(backend: Backend) -
 
 
 def test_a_method_of_one_library_names_the_function_to_use() -> None:
-    with pytest.raises(AttributeError, match=r"write bpkit\.xp\.searchsorted\(x"):
-        grad(lambda x: x.searchsorted(1.0))(np.ones(2))
+    with pytest.raises(AttributeError, match=r"write bpkit\.xp\.flip\(x"):
+        grad(lambda x: x.flip(axis=0))(np.ones(2))
     with pytest.raises(AttributeError, match=r"'flatten_all' is not among them$"):
         grad(lambda x: x.flatten_all())(np.ones(2))

@@ -179,7 +179,9 @@ def test_meanings_that_are_not_followed_are_refused_by_name(
 
 def test_results_are_not_written_into_given_arrays() -> None:
     for call in (lambda x, out: x.sum(0, None, out), lambda x, out: x.clip(0, 1, out=out)):
-        with pytest.raises(GradientCutError, match=r"x\.(sum|clip)\(out=\.\.\.\) of a traced value"):
+        with pytest.raises(
+            GradientCutError, match=r"numpy\.(sum|clip)\(\.\.\., out=\.\.\.\) with a value traced"
+        ):
             grad(lambda x, call=call: xp.sum(call(x, np.zeros(3))))(X)
 
 

@@ -7,7 +7,7 @@ from math import prod
 from bpkit._protocol import RawArray
 from bpkit.errors import ShapeError
 from bpkit.namespace.arithmetic import multiply
-from bpkit.namespace.linalg import matmul
+from bpkit.namespace.linalg import diagonal, matmul
 from bpkit.namespace.manipulation import permute_dims, reshape
 from bpkit.namespace.statistical import sum
 
@@ -156,10 +156,7 @@ def _diagonal(x: RawArray, labels: Labels) -> Term:
             i = labels.index(label)
             j = labels.index(label, i + 1)
             others = [k for k in range(len(labels)) if k not in (i, j)]
-            length = x.shape[i]
-            x = permute_dims(x, (*others, i, j))
-            # In a row, the elements of a diagonal are length + 1 apart.
-            x = reshape(x, (*x.shape[:-2], length * length))[..., :: length + 1]
+            x = diagonal(permute_dims(x, (*others, i, j)))
             labels = (*(labels[k] for k in others), label)
     return x, labels
 

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 from bpkit._protocol import RawArray
 from bpkit.errors import ShapeError
 from bpkit.evaluate import definition
+from bpkit.kinds import raw
 from bpkit.namespace.creation import ones_like, tril, triu
 from bpkit.namespace.decompositions import matrices, square
 from bpkit.namespace.dtypes import finfo
 from bpkit.namespace.manipulation import expand_dims, squeeze
+from bpkit.registry import backend_of
 from bpkit.trace import call
 
 __all__ = ["det", "inv", "matrix_power", "pinv", "slogdet", "solve"]
@@ -126,8 +128,16 @@ def matrix_power(x: RawArray, n: int, /) -> RawArray:
             result = power if result is None else call("matmul", result, power)
         rest //= 2
         if not rest:
-            return call("positive", result) if result is x else result
+            return _first_power(x) if result is x else result
         power = call("matmul", power, power)
+
+
+def _first_power(x: RawArray) -> RawArray:
+    """`x`, or a copy where the library's own first power is one."""
+    value = raw(x)
+    backend = backend_of(value)
+    same = backend.shares_memory(backend.xp.linalg.matrix_power(value, 1), value)
+    return call("astype", x, dtype=x.dtype, copy=not same, device=None)
 
 
 def pinv(x: RawArray, /, *, rtol: float | RawArray | None = None) -> RawArray:

@@ -13,7 +13,6 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from bpkit._protocol import RawArray
 from bpkit.errors import ShapeError
-from bpkit.indexing import getitem
 from bpkit.namespace.arithmetic import conj, multiply
 from bpkit.namespace.decompositions import cholesky, eig, eigh, eigvals, eigvalsh, qr, svd, svdvals
 from bpkit.namespace.dtypes import isdtype
@@ -116,13 +115,7 @@ def diagonal(x: RawArray, /, *, offset: int = 0) -> RawArray:
     """
     if x.ndim < 2:
         raise ShapeError(f"diagonal: expected a matrix or a stack of them, got shape {tuple(x.shape)}")
-    rows, columns = x.shape[-2:]
-    count = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
-    first = max(offset, 0) + max(-offset, 0) * columns
-    # In a row of all elements, neighbours on a diagonal are columns + 1 apart.
-    row = reshape(x, (*x.shape[:-2], rows * columns))
-    picked = slice(first, first + (count - 1) * (columns + 1) + 1, columns + 1) if count else slice(0, 0)
-    return getitem(row, (..., picked))
+    return call("linalg.diagonal", x, offset=offset)
 
 
 def matmul(x1: RawArray, x2: RawArray, /) -> RawArray:

@@ -502,4 +502,6 @@ def unstack(x: RawArray, /, *, axis: int = 0) -> tuple[RawArray, ...]:
     """
     place = normalize_axis_index(axis, x.ndim, "unstack")
     before = (slice(None),) * place
-    return tuple(x[(*before, i, ...)] for i in range(x.shape[place]))
+    # Without an ellipsis, NumPy gives a vector's elements as scalars, as its own unstack does.
+    after = () if x.ndim == 1 else (...,)
+    return tuple(x[(*before, i, *after)] for i in range(x.shape[place]))

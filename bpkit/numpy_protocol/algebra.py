@@ -73,7 +73,8 @@ def _einsum(*operands: Any, dtype: Any = None, optimize: Any = False) -> Any:
         )
     arrays = [as_array(x) for x in arrays]
     return xp.einsum(
-        subscripts, *(arrays if dtype is None else [xp.astype(x, np.dtype(dtype)) for x in arrays])
+        subscripts,
+        *(arrays if dtype is None else [xp.astype(x, np.dtype(dtype), copy=False) for x in arrays]),
     )
 
 
@@ -191,7 +192,7 @@ def _eig(a: Any) -> Any:
     found = xp.linalg.eig(a)
     # As in NumPy, real matrices with real eigenvalues have real results.
     if a.dtype.kind != "c" and bool(xp.all(xp.equal(xp.imag(found.eigenvalues), 0))):
-        return type(found)(*map(xp.real, found))
+        return type(found)(*[xp.astype(xp.real(x), x.real.dtype, copy=True) for x in found])
     return found
 
 
@@ -215,7 +216,10 @@ def _matrix_power(a: Any, n: int) -> Any:
 
 @function("linalg.matrix_rank")
 def _matrix_rank(A: Any, *, rtol: Any = None) -> Any:  # noqa: N803  NumPy's name
-    return xp.linalg.matrix_rank(as_array(A), rtol=rtol)
+    a = as_array(A)
+    if a.ndim < 2:
+        return int(bool(xp.any(xp.not_equal(a, 0))))
+    return xp.linalg.matrix_rank(a if a.dtype.kind in "fc" else xp.astype(a, np.float64), rtol=rtol)
 
 
 @function("linalg.multi_dot")

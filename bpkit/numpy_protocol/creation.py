@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from bpkit import namespace as xp
-from bpkit.numpy_protocol.dispatch import as_array, function
-from bpkit.numpy_protocol.manipulation import sizes
+from bpkit.constants import constant_array
+from bpkit.kinds import raw
+from bpkit.numpy_protocol.dispatch import as_array, copied, function, traced_in
 
 __all__: list[str] = []
 
@@ -62,44 +63,40 @@ def _diagflat(v: Any, k: int = 0) -> Any:
     return _diag(xp.reshape(as_array(v), (-1,)), k)
 
 
-# New arrays.
-
-
-def _filled(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
-    a = as_array(a)
-    dtype = a.dtype if dtype is None else np.dtype(dtype)
-    shape = tuple(a.shape) if shape is None else sizes(shape)
-    return xp.broadcast_to(xp.astype(as_array(value), dtype), shape)
+# New arrays. They are constants, but by assignment they can take up what depends on an input.
 
 
 @function("zeros_like")
 def _zeros_like(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None) -> Any:
-    return xp.zeros_like(as_array(a), dtype=dtype) if shape is None else _filled(a, 0, dtype, shape)
-
-
-@function("ones_like")
-def _ones_like(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None) -> Any:
-    return xp.ones_like(as_array(a), dtype=dtype) if shape is None else _filled(a, 1, dtype, shape)
+    return constant_array(np.zeros_like(raw(a), dtype, order, subok, shape))
 
 
 @function("empty_like")
 def _empty_like(
     prototype: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None
 ) -> Any:
-    return _zeros_like(prototype, dtype, shape=shape)
+    return _zeros_like(prototype, dtype, order, subok, shape)
+
+
+@function("ones_like")
+def _ones_like(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None) -> Any:
+    return constant_array(np.ones_like(raw(a), dtype, order, subok, shape))
 
 
 @function("full_like")
 def _full_like(
     a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None
 ) -> Any:
-    return _filled(a, fill_value, dtype, shape)
+    if not any(traced_in(fill_value)):
+        return constant_array(np.full_like(raw(a), fill_value, dtype, order, subok, shape))
+    out = _zeros_like(a, dtype, order, subok, shape)
+    out[...] = as_array(fill_value)
+    return out
 
 
 @function("copy")
 def _copy(a: Any, order: Any = "K", subok: bool = False) -> Any:
-    a = as_array(a)
-    return xp.astype(a, a.dtype, copy=True)
+    return copied(as_array(a), order)
 
 
 @function("astype")

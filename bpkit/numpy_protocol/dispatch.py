@@ -22,6 +22,8 @@ __all__ = [
     "as_operand",
     "check_library",
     "constants_of_others",
+    "copied",
+    "flat",
     "function",
     "on_values",
     "refuse_out",
@@ -71,7 +73,7 @@ class Function:
             kwargs = {name: value for name, value in kwargs.items() if value is not _ABSENT}
         if self.open or (len(args) <= self.direct and kwargs.keys() <= self.taken):
             if kwargs.get("out") is not None:
-                refuse_out(self.name, args, kwargs["out"])
+                refuse_out(f"numpy.{self.name}", args, kwargs["out"])
             return self.run(*args, **kwargs)
         bound = self.signature.bind(*args, **kwargs)
         given = {}
@@ -79,7 +81,7 @@ class Function:
             if name in self.taken:
                 given[name] = value
             elif name == "out" and value is not None:
-                refuse_out(self.name, args, value)
+                refuse_out(f"numpy.{self.name}", args, value)
             elif value is not _ABSENT and not _is_default(value, self.signature.parameters[name].default):
                 raise NotDifferentiableError(
                     f"numpy.{self.name}({name}=...) of a value traced by {transform_of((args, kwargs))}: "
@@ -120,7 +122,7 @@ def apply_function(original: Callable[..., Any], args: tuple[Any, ...], kwargs: 
     if known.libraries == "numpy":
         if constants_of_others((args, kwargs)):
             return _unmapped(original, args, kwargs)
-        check_library(known.name, (args, kwargs))
+        check_library(f"numpy.{known.name}", (args, kwargs))
     return known(args, kwargs)
 
 
@@ -129,7 +131,7 @@ def _unmapped(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
     name = spelled(original)
     for x in traced_in((args, kwargs)):
         if _depends(x):
-            check_library(name, (args, kwargs))
+            check_library(f"numpy.{name}", (args, kwargs))
             raise NotDifferentiableError(
                 f"numpy.{name} of a value traced by {x._trace.transform}: bpkit has nothing that stands for "
                 f"it, and NumPy's own would lose the gradient. {_advice(name)}If no gradient is meant to "
@@ -202,6 +204,40 @@ def as_array(x: Any) -> Any:
     return xp.asarray(x) if any(traced_in(x)) else np.asarray(x)
 
 
+def copied(x: Any, order: Any = "K") -> Any:
+    """A copy in one of NumPy's orders, on which it depends what is a view of the copy."""
+    if order == "K":
+        return xp.astype(x, x.dtype, copy=True)
+    if _first_fastest(x, order):
+        return _backwards(copied(_backwards(x), "C"))
+    return xp.reshape(x, tuple(x.shape), copy=True)
+
+
+def flat(x: Any, order: Any = "C") -> Any:
+    """A vector of all elements: a view if they stand in this order in memory, else a copy."""
+    layout = raw(x).flags
+    if order == "K":
+        if not (layout.c_contiguous or layout.f_contiguous):
+            raise NotDifferentiableError(
+                f"numpy.ravel(order='K') of a value traced by {transform_of(x)}, whose elements are spread "
+                f"in memory, is not supported there; name the order: 'C' or 'F'"
+            )
+        order = "A"
+    x = _backwards(x) if _first_fastest(x, order) else x
+    # NumPy copies also where the strides would allow a view.
+    return xp.reshape(x, (-1,), copy=None if raw(x).flags.c_contiguous else True)
+
+
+def _first_fastest(x: Any, order: Any) -> bool:
+    if order not in ("A", "C", "F"):
+        raise ValueError(f"order must be one of 'C', 'F', 'A' and 'K', got {order!r}")
+    return bool(order == "F" or (order == "A" and raw(x).flags.fnc))
+
+
+def _backwards(x: Any) -> Any:
+    return xp.permute_dims(x, tuple(reversed(range(x.ndim))))
+
+
 def traced_in(x: Any) -> Iterator[Traced]:
     """The traced values in arguments, however deep in lists."""
     if isinstance(x, Traced):
@@ -224,9 +260,16 @@ def transform_of(arguments: Any) -> str:
 
 def spelled(original: Any) -> str:
     """NumPy's name of a function, with its module: ``linalg.solve``."""
-    module = str(getattr(original, "__module__", None) or "numpy").removeprefix("numpy").removeprefix(".")
-    public = module if module and not module.startswith(("_", "lib", "core")) else ""
-    return f"{public}.{original.__name__}" if public else str(original.__name__)
+    name = str(original.__name__)
+    # What a function says of its module may be where it is written, not where it is found.
+    for prefix, module in _MODULES.items():
+        if getattr(module, name, None) is original:
+            return prefix + name
+    written = str(getattr(original, "__module__", None) or "numpy").removeprefix("numpy").removeprefix(".")
+    return f"{written}.{name}" if written else name
+
+
+_MODULES = {"": np, "linalg.": np.linalg, "fft.": np.fft, "emath.": np.emath}
 
 
 def check_library(name: str, arguments: Any) -> None:
@@ -234,7 +277,7 @@ def check_library(name: str, arguments: Any) -> None:
     for x in traced_in(arguments):
         if not _over_numpy(x):
             raise MixedBackendsError(
-                f"numpy.{name} of a value traced by {x._trace.transform}: its array is one of "
+                f"{name} of a value traced by {x._trace.transform}: its array is one of "
                 f"{backend_of(raw(x)).name}, not of NumPy. Take the function from xp = "
                 f"x.__array_namespace__(){_nearest(name)}"
             )
@@ -243,8 +286,8 @@ def check_library(name: str, arguments: Any) -> None:
 def refuse_out(name: str, args: tuple[Any, ...], out: Any) -> NoReturn:
     """Refuse to write a result into an array that exists."""
     raise GradientCutError(
-        f"numpy.{name}(..., out=...) with a value traced by {transform_of((args, out))}: an array cannot "
-        f"take up a value that is being differentiated. Write a = numpy.{name}(...) without out="
+        f"{name}(..., out=...) with a value traced by {transform_of((args, out))}: an array cannot "
+        f"take up a value that is being differentiated. Write a = {name}(...) without out="
     )
 
 
@@ -254,10 +297,12 @@ _INSTEAD = {
     "insert": "Write numpy.concatenate of the parts. ",
     "linalg.lstsq": "Write numpy.linalg.pinv(a) @ b. ",
     "place": "Write numpy.where(mask, values, x). ",
+    "lib.stride_tricks.sliding_window_view": "Write bpkit.xp.sliding_window_view, which copies. ",
     "polyfit": "Write numpy.linalg.pinv(numpy.vander(x, deg + 1)) @ y. ",
     "put": "Build the array with numpy.where, numpy.concatenate or numpy.stack. ",
     "put_along_axis": "Build the array with numpy.where, numpy.concatenate or numpy.stack. ",
     "putmask": "Write numpy.where(mask, values, x). ",
+    "trim_zeros": "If numpy.poly1d called it, write numpy.polyval(p, x). ",
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from bpkit import namespace as xp
-from bpkit.numpy_protocol.dispatch import as_array, as_operand, function, on_values
+from bpkit.numpy_protocol.dispatch import as_array, as_operand, copied, flat, function, on_values
 
 __all__ = ["sizes"]
 
@@ -50,8 +50,8 @@ def sizes(x: Any) -> tuple[int, ...]:
 
 
 @function("ravel")
-def _ravel(a: Any) -> Any:
-    return xp.reshape(as_array(a), (-1,))
+def _ravel(a: Any, order: str = "C") -> Any:
+    return flat(as_array(a), order)
 
 
 @function("transpose", "permute_dims")
@@ -138,7 +138,8 @@ def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str =
     grids = [xp.reshape(as_array(x), (1,) * i + (-1,) + (1,) * (n - i - 1)) for i, x in enumerate(xi)]
     if indexing == "xy" and n > 1:
         grids = [_swapaxes(grid, 0, 1) for grid in grids]
-    return tuple(grids) if sparse else xp.broadcast_arrays(*grids)
+    grids = grids if sparse else list(xp.broadcast_arrays(*grids))
+    return tuple([copied(grid, "C") for grid in grids] if copy else grids)
 
 
 # Joining.
@@ -184,6 +185,8 @@ def _column_stack(tup: Any) -> Any:
 @function("block")
 def _block(arrays: Any) -> Any:
     depth = _depth(arrays)
+    if depth == 0:
+        return copied(as_array(arrays), "C")
     ndim = max(depth, _widest(arrays))
     return _joined(arrays, depth, ndim)
 

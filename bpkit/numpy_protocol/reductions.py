@@ -21,6 +21,13 @@ def _of_ones(a: Any, where: Any, neutral: float) -> Any:
     return a if where is True else xp.where(as_array(where), a, neutral)
 
 
+def _or_initial(name: str, a: Any, where: Any, initial: Any) -> Any:
+    """The elements that take part, and the initial value elsewhere: there is no neutral element."""
+    if where is not True and initial is None:
+        raise ValueError(f"numpy.{name}(where=...) needs an initial value, which stands for the others")
+    return _of_ones(a, where, initial)
+
+
 @function("sum")
 def _sum(
     a: Any,
@@ -48,14 +55,14 @@ def _prod(
 
 
 @function("max", "amax")
-def _max(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
-    out = xp.max(as_array(a), axis=axis, keepdims=keepdims)
+def _max(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
+    out = xp.max(_or_initial("max", a, where, initial), axis=axis, keepdims=keepdims)
     return out if initial is None else xp.maximum(out, xp.astype(as_array(initial), out.dtype))
 
 
 @function("min", "amin")
-def _min(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
-    out = xp.min(as_array(a), axis=axis, keepdims=keepdims)
+def _min(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
+    out = xp.min(_or_initial("min", a, where, initial), axis=axis, keepdims=keepdims)
     return out if initial is None else xp.minimum(out, xp.astype(as_array(initial), out.dtype))
 
 
@@ -126,12 +133,21 @@ def _cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_
 
 def _floating(a: Any, dtype: Any) -> Any:
     a = as_array(a)
-    return a if dtype is None else xp.astype(a, np.dtype(dtype))
+    if dtype is None:
+        return a
+    dtype = np.dtype(dtype)
+    # What NumPy does, with a warning.
+    return xp.astype(xp.real(a) if a.dtype.kind == "c" != dtype.kind else a, dtype)
 
 
 @function("mean")
-def _mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    return xp.mean(_floating(a, dtype), axis=axis, keepdims=keepdims)
+def _mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, *, where: Any = True) -> Any:
+    a = _floating(a, dtype)
+    if where is True:
+        return xp.mean(a, axis=axis, keepdims=keepdims)
+    a = a if a.dtype.kind in "fc" else xp.astype(a, np.float64)
+    counted = xp.astype(xp.broadcast_to(as_array(where), a.shape), a.dtype)
+    return _sum(a, axis, None, keepdims, None, where) / xp.sum(counted, axis=axis, keepdims=keepdims)
 
 
 @function("var")
@@ -144,11 +160,15 @@ def _var(
     *,
     correction: Any = None,
 ) -> Any:
-    a = _floating(a, dtype)
     correction = ddof if correction is None else correction
+    a = as_array(a)
     if a.dtype.kind != "c":
-        return xp.var(a, axis=axis, correction=correction, keepdims=keepdims)
-    squares = _squares(a - xp.mean(a, axis=axis, keepdims=True))
+        return xp.var(_floating(a, dtype), axis=axis, correction=correction, keepdims=keepdims)
+    # A real dtype makes NumPy's mean real, but not the deviations from it.
+    mean = xp.mean(_floating(a, dtype), axis=axis, keepdims=True)
+    squares = _squares(a - mean)
+    if dtype is not None:
+        squares = xp.astype(squares, mean.real.dtype)
     total = xp.sum(squares, axis=axis, keepdims=keepdims)
     return total / (a.size / max(total.size, 1) - correction)
 
@@ -163,11 +183,11 @@ def _std(
     *,
     correction: Any = None,
 ) -> Any:
-    a = _floating(a, dtype)
+    a = as_array(a)
     if a.dtype.kind == "c":
-        return xp.sqrt(_var(a, axis, None, ddof, keepdims, correction=correction))
+        return xp.sqrt(_var(a, axis, dtype, ddof, keepdims, correction=correction))
     correction = ddof if correction is None else correction
-    return xp.std(a, axis=axis, correction=correction, keepdims=keepdims)
+    return xp.std(_floating(a, dtype), axis=axis, correction=correction, keepdims=keepdims)
 
 
 def _squares(x: Any) -> Any:
@@ -215,7 +235,7 @@ def _cov(
     m = m - xp.mean(m, axis=1, keepdims=True)
     # NumPy too conjugates the second factor.
     product = xp.matmul(m, xp.conj(xp.matrix_transpose(m))) / count
-    return product[0, 0] if product.shape == (1, 1) else product
+    return xp.reshape(product, ()) if product.shape == (1, 1) else product
 
 
 def _observations(m: Any, rowvar: bool, dtype: Any) -> Any:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from bpkit import namespace as xp
+from bpkit.array import Array
 from bpkit.errors import NotDifferentiableError
-from bpkit.numpy_protocol.dispatch import as_array, as_operand, function, on_values, transform_of
+from bpkit.numpy_protocol.dispatch import as_array, as_operand, copied, function, on_values, transform_of
 
 __all__: list[str] = []
 
@@ -218,11 +219,18 @@ def _fix(x: Any) -> Any:
 @function("nan_to_num")
 def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     x = as_array(x)
+    if x.dtype.kind not in "fc":
+        return copied(x) if copy else x
+    out = _numbers(x, nan, posinf, neginf)
+    if copy or not isinstance(x, Array):
+        return out
+    x[...] = out
+    return x
+
+
+def _numbers(x: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
     if _is_complex(x):
-        parts = [_nan_to_num(part, True, nan, posinf, neginf) for part in (xp.real(x), xp.imag(x))]
-        return parts[0] + 1j * parts[1]
-    if x.dtype.kind != "f":
-        return x
+        return _numbers(xp.real(x), nan, posinf, neginf) + 1j * _numbers(xp.imag(x), nan, posinf, neginf)
     limits = np.finfo(x.dtype)
     x = xp.where(xp.isnan(x), as_operand(nan), x)
     x = xp.where(_isposinf(x), float(limits.max) if posinf is None else as_operand(posinf), x)

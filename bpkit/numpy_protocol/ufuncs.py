@@ -1,6 +1,7 @@
 """NumPy's universal functions and their methods ``reduce``, ``accumulate`` and ``outer``."""
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -142,18 +143,18 @@ UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
 
 def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What a call of `ufunc`, or of one of its methods, means when a traced value is among its operands."""
-    name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+    name = _spelled(ufunc) if method == "__call__" else f"{_spelled(ufunc)}.{method}"
     if "out" in kwargs:
         _refuse_out(name, inputs, kwargs["out"])
     if constants_of_others(inputs):
         return getattr(ufunc, method)(*as_constants(inputs), **kwargs)
     check_library(name, inputs)
-    run = UFUNCS.get(ufunc) if method == "__call__" else METHODS.get(method, {}).get(ufunc)
+    run = UFUNCS.get(ufunc) or _special(ufunc) if method == "__call__" else METHODS.get(method, {}).get(ufunc)
     if method == "outer" and ufunc in UFUNCS and ufunc.nin == 2 and ufunc.signature is None:
         run = _outer(UFUNCS[ufunc])
     if run is None:
         raise NotDifferentiableError(
-            f"numpy.{name} of a value traced by {transform_of(inputs)}: bpkit has nothing that stands for "
+            f"{name} of a value traced by {transform_of(inputs)}: bpkit has nothing that stands for "
             f"it, and NumPy's own would lose the gradient. Write it in other functions, or, if no gradient "
             f"is meant to flow through it, apply it to numpy.asarray(bpkit.stop_gradient(x))"
         )
@@ -161,10 +162,34 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: d
     return run(*operands, **_static(name, ufunc, method, operands, kwargs)) if kwargs else run(*operands)
 
 
+_SPECIAL = ("scipy.special", "scipy.special._ufuncs")
+"""Where SciPy has its universal functions; under SCIPY_ARRAY_API the public names are of something else."""
+
+
+def _of_scipy(ufunc: np.ufunc) -> bool:
+    return any(getattr(sys.modules.get(module), ufunc.__name__, None) is ufunc for module in _SPECIAL)
+
+
+def _spelled(ufunc: np.ufunc) -> str:
+    if getattr(np, ufunc.__name__, None) is ufunc:
+        return f"numpy.{ufunc.__name__}"
+    return f"{'scipy.special.' if _of_scipy(ufunc) else 'the universal function '}{ufunc.__name__}"
+
+
+def _special(ufunc: np.ufunc) -> Callable[..., Any] | None:
+    """What stands for one of SciPy's universal functions: that of the same name."""
+    run = getattr(xp.special, ufunc.__name__, None) if _of_scipy(ufunc) else None
+    return None if run is None else lambda *operands: run(*map(_no_integers, operands))
+
+
+def _no_integers(x: Any) -> Any:
+    return _floating(x) if hasattr(x, "shape") else x
+
+
 def _refuse_out(name: str, inputs: tuple[Any, ...], out: tuple[Any, ...]) -> None:
     if len(inputs) == 2 and out[0] is inputs[0]:
         raise GradientCutError(
-            f"in-place numpy.{name} (array += x and its like) with an Array traced by "
+            f"in-place {name} (array += x and its like) with an Array traced by "
             f"{transform_of(inputs)}: the NumPy array itself cannot take up a value that is being "
             f"differentiated. Write a = a + x instead of a += x"
         )
@@ -199,7 +224,7 @@ def _static(
 
 def _unsupported(name: str, key: str, operands: list[Any]) -> str:
     return (
-        f"numpy.{name}({key}=...) of a value traced by {transform_of(operands)}: this argument is not "
+        f"{name}({key}=...) of a value traced by {transform_of(operands)}: this argument is not "
         f"supported there. Leave it out, and choose elements with numpy.where and dtypes with x.astype"
     )
 
@@ -207,9 +232,7 @@ def _unsupported(name: str, key: str, operands: list[Any]) -> str:
 def _converted(name: str, x: Any, dtype: Any, casting: Any) -> Any:
     x = as_array(x)
     if not np.can_cast(x.dtype, dtype, casting):
-        raise TypeError(
-            f"numpy.{name}: cannot cast an operand from {x.dtype} to {dtype} by casting={casting!r}"
-        )
+        raise TypeError(f"{name}: cannot cast an operand from {x.dtype} to {dtype} by casting={casting!r}")
     return xp.astype(x, dtype)
 
 

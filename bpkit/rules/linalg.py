@@ -9,6 +9,7 @@ from math import inf, nan
 from typing import Any
 
 from bpkit import namespace as xp
+from bpkit.indexing import on_diagonal, scatter_add
 from bpkit.kinds import is_complex
 from bpkit.rules.cotangents import annihilating_product
 from bpkit.rules.decompositions import adjoint, conjugate, identity, transpose
@@ -16,6 +17,13 @@ from bpkit.rules.registry import custom, linear
 
 Axis = int | tuple[int, ...] | None
 
+
+def _on_diagonal(g: Any, x_shape: tuple[int, ...], offset: int) -> Any:
+    row, places = on_diagonal(x_shape, offset)
+    return xp.reshape(scatter_add(g, places, row), x_shape)
+
+
+linear("linalg.diagonal", x=_on_diagonal)
 linear(
     "linalg.cross",
     x1=lambda g, x2, axis: xp.linalg.cross(x2, g, axis=axis),
