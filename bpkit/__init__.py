@@ -1,19 +1,22 @@
 """Backpropagation written once against the Python Array API standard."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bpkit import data, errors, losses, nn, optim, random, registry, tree
+from bpkit import errors, losses, nn, optim, random, registry, tree
 from bpkit.namespace.xp import xp
 from bpkit.registry import use_backend
 from bpkit.transforms import grad, jvp, stop_gradient, value_and_grad, vjp
+
+if TYPE_CHECKING:
+    from bpkit import data
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    # Training brings a progress bar and a format for weights, which a gradient does not need.
-    if name in ("testing", "training"):
+    # They bring a progress bar, a format for weights and readers of files, which a gradient does not need.
+    if name in ("data", "testing", "training"):
         return importlib.import_module(f"bpkit.{name}")
     raise AttributeError(f"module 'bpkit' has no attribute {name!r}")
 

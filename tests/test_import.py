@@ -48,3 +48,22 @@ def test_import_costs_little_over_numpy() -> None:
     # the best of several runs: whatever else the machine does can only add to it.
     cost_ms = 1e3 * min(float(python(COST)) for _ in range(RUNS))
     assert cost_ms <= LIMIT_MS, f"{cost_ms:.0f} ms"
+
+
+ON_FIRST_USE = """
+import sys
+import bpkit
+assert not {"bpkit.data", "importlib.metadata"} & set(sys.modules)
+assert "data" in dir(bpkit)
+print(bpkit.data.digits().name)
+from bpkit import data
+assert data is bpkit.data
+try:
+    bpkit.date
+except AttributeError as error:
+    print(error)
+"""
+
+
+def test_data_and_the_list_of_packages_are_loaded_on_first_use() -> None:
+    assert python(ON_FIRST_USE).splitlines() == ["digits", "module 'bpkit' has no attribute 'date'"]
