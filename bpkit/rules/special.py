@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from bpkit import namespace as xp
 from bpkit.errors import NotDifferentiableError
 from bpkit.namespace import special
+from bpkit.rules.cotangents import annihilating_product
 from bpkit.rules.registry import elementwise, no_gradient
 from bpkit.trace import call
 
@@ -85,7 +86,7 @@ def _erfcx_slope(x: Any, out: Any) -> Any:
 def _inverse_mills_slope(x: Any, out: Any) -> Any:
     far = x < -_FAR
     slope = _excess_slope(xp.where(far, -x, xp.full_like(x, _FAR)))
-    return xp.where(far, -1 - slope, -out * (x + out))
+    return xp.where(far, -1 - slope, annihilating_product(-out, x + out))
 
 
 def _normal_density(x: Any) -> Any:
@@ -139,7 +140,9 @@ def _power_times_exp(x: Any, exponent: Any, logarithm: Any) -> Any:
     at_0 = xp.logical_and(x == 0, logarithm < 80.0)  # exp(80) is finite in every dtype
     power = xp.where(at_0, x, xp.zeros_like(x)) ** exponent
     factor = xp.exp(xp.where(at_0, logarithm, xp.zeros_like(logarithm)))
-    away = xp.exp(special.xlogy(exponent, xp.where(at_0, xp.ones_like(x), x)) + logarithm)
+    # At infinity exp(-x) wins.
+    idle = xp.logical_or(at_0, logarithm == -math.inf)
+    away = xp.exp(special.xlogy(exponent, xp.where(idle, xp.ones_like(x), x)) + logarithm)
     return xp.where(at_0, power * factor, away)
 
 
@@ -264,24 +267,63 @@ elementwise(
 # Bessel functions (DLMF 10.6, 10.29), elliptic integrals (19.4), 1F1 (13.3.15), Legendre functions (14.10.5).
 
 
-def _order_1_over_x(function: Callable[[Any], Any], sign: int) -> Callable[[Any], Any]:
-    """J1(x) / x (sign -1) or I1(x) / x (sign 1), at 0 by the series 10.2.2 and 10.25.2."""
-    series = [sign**k / (2 * math.factorial(k) * math.factorial(k + 1)) for k in range(10)]
-    return lambda x: around_zero(
-        x, 1.0, lambda x: polynomial(0.25 * x * x, series), lambda x: function(x) / x
+def _series_1(sign: int) -> list[float]:
+    """J1(x) / x (sign -1) or I1(x) / x (sign 1) in powers of x**2 / 4: 10.2.2 and 10.25.2."""
+    return [sign**k / (2 * math.factorial(k) * math.factorial(k + 1)) for k in range(10)]
+
+
+_I1_SERIES, _J1_SERIES = _series_1(1), _series_1(-1)
+
+
+def _i1_over_x(x: Any) -> Any:
+    return around_zero(x, 1.0, lambda x: polynomial(0.25 * x * x, _I1_SERIES), lambda x: special.i1(x) / x)
+
+
+def _i1e_over_x(x: Any) -> Any:
+    return around_zero(
+        x,
+        1.0,
+        lambda x: xp.exp(-xp.abs(x)) * polynomial(0.25 * x * x, _I1_SERIES),
+        lambda x: special.i1e(x) / x,
     )
 
 
-_i1_over_x = _order_1_over_x(special.i1, 1)
-_j1_over_x = _order_1_over_x(special.j1, -1)
+def _j1_over_x(x: Any) -> Any:
+    return around_zero(x, 1.0, lambda x: polynomial(0.25 * x * x, _J1_SERIES), lambda x: special.j1(x) / x)
+
+
+def _far_slope(order: int, sign: int) -> Callable[[Any, Any], Any]:
+    """The slope of exp(-x) * I(x) (sign -1) or exp(x) * K(x) (sign 1): of the series 10.40.1 or 10.40.2.
+
+    It serves from 20 on, where the difference of two functions, which serves below, has lost digits.
+    """
+    terms = [math.sqrt(math.pi / 2 if sign == 1 else 0.5 / math.pi)]
+    for k in range(1, 34):
+        terms.append(sign * terms[-1] * (4 * order * order - (2 * k - 1) ** 2) / (8 * k))
+    slopes = [-(k + 0.5) * c for k, c in enumerate(terms)]
+
+    def slope(x: Any, below: Any) -> Any:
+        far = x > 20.0
+        x = xp.where(far, x, xp.full_like(x, 20.0))
+        return xp.where(far, x**-1.5 * polynomial(1 / x, slopes), below)
+
+    return slope
+
+
+_far_i0e, _far_i1e = _far_slope(0, -1), _far_slope(1, -1)
+_far_k0e, _far_k1e = _far_slope(0, 1), _far_slope(1, 1)
+
+
+def _i0e_slope(x: Any, out: Any) -> Any:
+    return xp.sign(x) * _far_i0e(xp.abs(x), xp.abs(special.i1e(x)) - out)
 
 
 def _i1e_slope(x: Any, out: Any) -> Any:
-    return special.i0e(x) - xp.exp(-xp.abs(x)) * _i1_over_x(x) - xp.sign(x) * out
+    return _far_i1e(xp.abs(x), special.i0e(x) - _i1e_over_x(x) - xp.abs(out))
 
 
 elementwise("special.i0", x=lambda x: special.i1(x))
-elementwise("special.i0e", x=lambda x, out: special.i1e(x) - xp.sign(x) * out)
+elementwise("special.i0e", x=_i0e_slope)
 elementwise("special.i1", x=lambda x: special.i0(x) - _i1_over_x(x))
 elementwise("special.i1e", x=_i1e_slope)
 elementwise("special.j0", x=lambda x: -special.j1(x))
@@ -290,9 +332,9 @@ elementwise("special.y0", x=lambda x: -special.y1(x))
 elementwise("special.y1", x=lambda x, out: special.y0(x) - out / x)
 elementwise("special.yn", n=no_closed_form("yn", "n"), x=lambda n, x, out: n / x * out - special.yn(n + 1, x))
 elementwise("special.k0", x=lambda x: -special.k1(x))
-elementwise("special.k0e", x=lambda x, out: out - special.k1e(x))
+elementwise("special.k0e", x=lambda x, out: _far_k0e(x, out - special.k1e(x)))
 elementwise("special.k1", x=lambda x, out: -special.k0(x) - out / x)
-elementwise("special.k1e", x=lambda x, out: out - special.k0e(x) - out / x)
+elementwise("special.k1e", x=lambda x, out: _far_k1e(x, out - special.k0e(x) - out / x))
 
 # ellipk(m) is the sum of these times m**k, and ellipe(m) that of these over 1 - 2 * k (19.5.1, 19.5.2).
 _ELLIPTIC = [(math.comb(2 * k, k) / 4**k) ** 2 * math.pi / 2 for k in range(20)]
