@@ -346,7 +346,9 @@ class _WithDim(_Shared):
         return xp.reshape(self, (-1,))[index]
 
     def ravel(self: Any) -> Any:
-        return xp.reshape(self, (-1,))
+        # Unlike reshape, this copies also where the strides would allow a view.
+        x = self if raw(self).is_contiguous() else xp.astype(self, self.dtype, copy=True)
+        return xp.reshape(x, (-1,))
 
     def flatten(self: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
         if self.ndim == 0:
