@@ -256,7 +256,10 @@ class Array(Traced):
         if copy is False:
             raise ValueError("numpy.asarray(x, copy=False): an array inside a transform is always copied")
         host = backend_of(value).to_host(value)
-        return host if dtype is None else host.astype(dtype, copy=False)
+        host = host if dtype is None else host.astype(dtype, copy=False)
+        # What is written to a copy that was not asked for would be lost.
+        host.flags.writeable = bool(copy)
+        return host
 
     def __dlpack__(
         self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None

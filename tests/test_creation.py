@@ -191,6 +191,7 @@ def test_a_backends_namespace_stays_with_it(backend: Backend) -> None:
         assert registry.backend_of(raw(own.asarray(X))) is backend
         assert own.ones(2, dtype="float32").dtype == own.float32
         assert own.float32 is backend.xp.float32
+        assert own.result_type(1.0, own.float32) == own.float32
         assert registry.current().backend.name == "numpy"
 
 

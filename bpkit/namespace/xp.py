@@ -30,6 +30,8 @@ CREATION = frozenset(
     }
 )
 """The functions that make arrays; most have no array argument to tell them the library."""
+QUESTIONS = frozenset({"can_cast", "result_type"})
+"""Those about dtypes, which may be given Python's numbers only."""
 
 
 class Namespace(ModuleType):
@@ -120,7 +122,7 @@ def _bound_to(backend: Backend | None, value: Any) -> Any:
     A traced array can take up, by assignment, values that depend on an input; the library's own cannot.
     """
     name = getattr(value, "__name__", "")
-    if name not in CREATION:
+    if name not in CREATION and (backend is None or name not in QUESTIONS):
         return value
 
     @functools.wraps(value)
@@ -130,7 +132,7 @@ def _bound_to(backend: Backend | None, value: Any) -> Any:
         else:
             with registry.use_backend(backend.name):
                 made = value(*args, **kwargs)
-        if backend is None and not tracing():
+        if name in QUESTIONS or (backend is None and not tracing()):
             return made
         return constant_array(made, borrowed=name in ("asarray", "from_dlpack"))
 
