@@ -73,12 +73,31 @@ METHODS: dict[str, Function] = {
     "cumsum": lambda x: x.cumsum(axis=1),
     "cumsum all": lambda x: x.cumsum(),
     "cumprod": lambda x: x.cumprod(0),
+    "diagonal": lambda x: x.diagonal(),
+    "trace": lambda x: x.trace(),
+    "nonzero": lambda x: x[(x > 0).nonzero()],
+    "argsort": lambda x: x * x.argsort(),
+    "astype named": lambda x: x * x.astype("int") + x.astype("f8") + x.astype(float),
+    "T of a stack": lambda x: x.reshape(1, 2, 3).T,
+    "T of a vector": lambda x: x.reshape(6).T,
+    "sort": lambda x: [z := x * 1.0, z.sort(), z][2],
+    "fill": lambda x: [z := x * 1.0, z[0].fill(2.0), z * x][2],
+    "size": lambda x: x * x.size(0) * len(x.size()),
+    "clone": lambda x: x.clone() * x,
+    "view": lambda x: x.view(3, -1),
+    "view as a vector": lambda x: x.view((6,)),
+    "t": lambda x: x.t(),
+    "to a dtype": lambda x: x.to((x * 1j).dtype).real,
+    "to another's": lambda x: x.to(x),
+    "to by name": lambda x: x.to(dtype=x.dtype, device=x.device, copy=True),
+    "abs": lambda x: x.abs(),
+    "exp": lambda x: x.exp() + x.sin().tanh() + x.neg(),
     "take": lambda x: x.take(np.asarray([0, 4, 4])),
     "take axis": lambda x: x.take(np.asarray([2, 0, 0]), axis=1),
     "repeat": lambda x: x.repeat(2, axis=0),
 }
-NUMPY_INDICES = ("take", "take axis")
-"""Called with arrays of NumPy, which other libraries do not take for indices."""
+NUMPY_ONLY = ("take", "take axis", "sort", "T of a stack", "T of a vector")
+"""What means something else, or nothing, in other libraries."""
 
 
 def host(x: Any) -> Any:
@@ -96,8 +115,8 @@ def answer(function: Function, x: Any) -> Any:
 @pytest.mark.parametrize("name", METHODS)
 def test_methods_mean_what_they_mean_on_raw_arrays(name: str, backend: Backend) -> None:
     function, x = METHODS[name], backend.from_host(X)
-    if name in NUMPY_INDICES and backend.name != "numpy":
-        pytest.skip("its indices are arrays of NumPy")
+    if name in NUMPY_ONLY and backend.name != "numpy":
+        pytest.skip("written for NumPy")
     expected = answer(function, x)
     if isinstance(expected, Exception):
         # What the library refuses may be more useful here, but an attribute that is missing is missing.
@@ -134,6 +153,21 @@ def test_what_the_library_lacks_is_lacking(name: str, backend: Backend) -> None:
     grad(f)(x)
 
 
+def test_size_is_a_number_also_where_it_can_be_called(backend: Backend) -> None:
+    def f(t: Any) -> Any:
+        assert t.size == 6 and isinstance(t.size, int)
+        return xp.sum(t * t.size / t.size)
+
+    assert float(host(grad(f)(backend.from_host(X)))[0, 0]) == 1.0
+
+
+def test_a_view_that_would_be_a_copy_is_refused_as_by_the_library(backend: Backend) -> None:
+    if backend.name != "torch":
+        pytest.skip("a method of torch")
+    with pytest.raises(RuntimeError, match=r"view size is not compatible"):
+        grad(lambda x: xp.sum(x.t().view(-1)))(backend.from_host(X))
+
+
 def test_item_is_remembered_like_float() -> None:
     def f(x: Any) -> Any:
         assert x.item() == 3.0
@@ -159,6 +193,8 @@ def test_lists_are_refused_unless_no_gradient_is_lost() -> None:
     [
         ("torch", lambda x: x.max(dim=0), r"x\.max along an axis.*write x\.amax\(axis\) or bpkit\.xp\.max"),
         ("torch", lambda x: x.min(0), r"x\.min along an axis"),
+        ("torch", lambda x: x.view(x.dtype), r"x\.view\(dtype\) .* write bpkit\.xp\.astype\(x, dtype\)"),
+        ("torch", lambda x: x.to(x.dtype, True), r"x\.to with a flag by position .* the flag by its name"),
         ("torch", lambda x: x.std(True), r"x\.std\(a flag in the place of dim\)"),
         (
             "torch",

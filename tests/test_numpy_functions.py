@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases.numpy_functions import CASES, EDGES, Q, S, V
+from cases.numpy_functions import CASES, EDGES, A, Q, S, V, Z
 
 import bpkit
 from bpkit import array, grad, jvp, numpy_protocol, stop_gradient, value_and_grad, vjp
@@ -254,6 +254,131 @@ def test_assignment_to_elements_of_numpy_arrays_keeps_its_errors() -> None:
         grad(one)(V)
 
 
+# New arrays, and what writes into an array.
+
+
+def test_new_arrays_take_up_traced_values() -> None:
+    def filled(x: Any) -> Any:
+        y = np.full_like(x, np.nan)
+        y[:2] = x[:2]
+        return np.nansum(y * y)
+
+    def of_other_shapes(x: Any) -> Any:
+        total: Any = 0.0
+        for make in (np.zeros_like, np.ones_like, np.empty_like, lambda x, **how: np.full_like(x, 7, **how)):
+            y = make(x, dtype=np.float32, shape=(2, 2))
+            assert y.dtype == np.float32 and y.shape == (2, 2)
+            y[...] = 0
+            y[0] = x[3:]
+            total = total + np.sum(y)
+        return total
+
+    def of_an_element(x: Any) -> Any:
+        y = np.full_like(x, x[0])
+        y[1] = 0.0
+        return np.sum(y)
+
+    assert grad(filled)(V).tolist() == [2 * V[0], 2 * V[1], 0, 0, 0]
+    assert grad(of_other_shapes)(V).tolist() == [0, 0, 0, 4, 4]
+    assert grad(of_an_element)(V).tolist() == [4, 0, 0, 0, 0]
+    assert float(grad(lambda a: np.sum(grad(lambda x: filled(x) * a)(a * V)))(2.0)) == 8 * (V[0] + V[1])
+
+
+def test_grids_are_copies() -> None:
+    for sparse in (False, True):
+
+        def loss(x: Any, sparse: bool = sparse) -> Any:
+            x = x * 1.0
+            a, b = np.meshgrid(x, x, sparse=sparse)
+            x *= 2.0
+            b += 1.0
+            return np.sum(a * b)
+
+        ones = np.ones(3)
+        assert float(value_and_grad(loss)(ones)[0]) == loss(ones) == 18.0
+        assert grad(loss)(V[:3]) == pytest.approx(differences(loss, V[:3]))
+
+
+def test_vectors_of_numpy_are_copied_where_the_elements_do_not_stand_in_a_row() -> None:
+    def loss(x: Any) -> Any:
+        y = x * 1.0
+        r = y[::-1].ravel()
+        y[0] = 0.0
+        return np.sum(r * r)
+
+    def elements(x: Any) -> Any:
+        y = x * 1.0
+        first, *_ = np.unstack(y)
+        first += 5.0
+        return np.sum(y)
+
+    x = np.asarray([1.0, 2.0, 3.0, 4.0])
+    assert float(value_and_grad(loss)(x)[0]) == loss(x) == 30.0
+    assert float(value_and_grad(elements)(x)[0]) == elements(x) == 10.0
+    with pytest.raises(NotDifferentiableError, match=r"numpy\.ravel\(order='K'\) of a value traced by grad"):
+        grad(lambda x: np.sum(np.ravel((x * 1.0)[::2], "K")))(x)
+
+
+@pytest.mark.parametrize("dtype", [None, np.float64, np.float32, np.complex64, np.complex128])
+@pytest.mark.filterwarnings("ignore:Casting complex values to real")
+def test_moments_of_complex_numbers_in_a_dtype(dtype: Any) -> None:
+    for call in (lambda z: z.var(dtype=dtype), lambda z: np.std(z, dtype=dtype, ddof=1)):
+        expected = call(Z)
+        found = vjp(call, Z)[0]
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_reductions_of_some_elements() -> None:
+    chosen = A > -0.5
+    calls: list[Function] = [
+        lambda x: np.mean(x, where=chosen),
+        lambda x: np.mean(x, axis=0, where=chosen, keepdims=True),
+        lambda x: x.mean(where=[True, False, True, True]),
+        lambda x: x.max(1, where=chosen, initial=-1.0),
+        lambda x: np.min(x, axis=0, where=chosen, initial=0.25),
+    ]
+    for call in calls:
+        np.testing.assert_allclose(vjp(call, A)[0], call(A), rtol=1e-14)
+        loss = loss_of(call, A)
+        np.testing.assert_allclose(grad(loss)(A), differences(loss, A), atol=1e-9)
+    with pytest.raises(ValueError, match=r"numpy\.max\(where=\.\.\.\) needs an initial value"):
+        grad(lambda x: np.max(x, where=chosen))(A)
+
+
+def test_rank_of_integers_and_of_vectors() -> None:
+    def loss(x: Any, counts: Any) -> Any:
+        assert np.linalg.matrix_rank(counts) == 2
+        assert np.linalg.matrix_rank(x[0]) == 1 and np.linalg.matrix_rank(x[0] * 0) == 0
+        return np.sum(x)
+
+    grad(loss)(A, np.arange(9).reshape(3, 3))
+
+
+# SciPy's universal functions.
+
+
+def test_universal_functions_of_scipy_are_those_of_the_namespace() -> None:
+    ufuncs = pytest.importorskip("scipy.special._ufuncs")
+    np.testing.assert_allclose(grad(lambda x: np.sum(ufuncs.erf(x)))(V), 2 / np.sqrt(np.pi) * np.exp(-(V**2)))
+    np.testing.assert_allclose(
+        grad(lambda x, n: np.sum(x * ufuncs.erf(n)))(V, np.arange(5)), ufuncs.erf(np.arange(5))
+    )
+    loss = loss_of(lambda x: ufuncs.gammainc(2, x), V)
+    np.testing.assert_allclose(grad(loss)(V), differences(loss, V), atol=1e-9)
+    for name, call in {
+        "scipy.special.struve": lambda x: ufuncs.struve(1, x),
+        "scipy.special.xlogy.outer": lambda x: ufuncs.xlogy.outer(x, x),
+        r"the universal function abs \(vectorized\)": np.frompyfunc(abs, 1, 1),
+    }.items():
+        with pytest.raises(NotDifferentiableError, match=rf"^{name} of a value traced by grad"):
+            grad(lambda x, call=call: np.sum(call(x)))(V)
+    with pytest.raises(
+        GradientCutError, match=r"scipy\.special\.erf\(\.\.\., out=\.\.\.\) with a value traced"
+    ):
+        grad(lambda x: np.sum(ufuncs.erf(x, out=np.zeros(5))))(V)
+
+
 # What has no counterpart, and whose arrays are of another library.
 
 
@@ -268,6 +393,13 @@ def test_assignment_to_elements_of_numpy_arrays_keeps_its_errors() -> None:
         ("put", lambda x: np.put(np.zeros(5), [0], x[0]), "numpy.stack"),
         ("linalg.lstsq", lambda x: np.linalg.lstsq(Q, x[:3]), "numpy.linalg.pinv(a) @ b"),
         ("polyfit", lambda x: np.polyfit(V, x, 1), "numpy.vander"),
+        ("emath.sqrt", np.emath.sqrt, "xp.sqrt"),
+        (
+            "lib.stride_tricks.sliding_window_view",
+            lambda x: np.lib.stride_tricks.sliding_window_view(x, 2),
+            "bpkit.xp.sliding_window_view, which copies",
+        ),
+        ("trim_zeros", np.poly1d, "numpy.polyval(p, x)"),
         ("roots", np.roots, "bpkit.stop_gradient(x)"),
     ],
 )
@@ -434,3 +566,16 @@ def test_divmod_of_arrays_and_numbers() -> None:
     np.testing.assert_array_equal(
         grad(lambda x: np.sum(divmod(V, x)[1]))(np.full(5, 0.7)), -np.floor(V / 0.7)
     )
+    np.testing.assert_array_equal(grad(lambda x: np.sum(divmod(x, 0.7)[1]))(V), np.ones(5))
+    np.testing.assert_array_equal(grad(lambda x: np.sum(divmod(7, x)[1]))(V), -np.floor(7 / V))
+
+
+def test_rounded_numbers() -> None:
+    def loss(x: Any) -> Any:
+        assert round(x[1]) == 2 and type(round(x[1])) is int
+        assert float(stop_gradient(round(x[1] / 3, 2))) == 0.58
+        return np.sum(x) + round(x[0], 1)
+
+    np.testing.assert_array_equal(grad(loss)(V), np.ones(5))
+    with pytest.raises(TypeError, match="__round__"):
+        grad(lambda x: np.sum(round(x)))(V)

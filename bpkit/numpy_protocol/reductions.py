@@ -168,7 +168,7 @@ def _var(
     mean = xp.mean(_floating(a, dtype), axis=axis, keepdims=True)
     squares = _squares(a - mean)
     if dtype is not None:
-        squares = xp.astype(squares, mean.real.dtype)
+        squares = xp.astype(squares, np.dtype(dtype))
     total = xp.sum(squares, axis=axis, keepdims=keepdims)
     return total / (a.size / max(total.size, 1) - correction)
 
