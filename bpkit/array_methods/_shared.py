@@ -40,6 +40,9 @@ class Shared:
             refuse(f"x.reshape(order={order!r})", "the axes in their order with bpkit.xp.permute_dims")
         return xp.reshape(self, lengths(shape), copy=copy)
 
+    def clone(self: Any) -> Any:
+        return xp.astype(self, self.dtype, copy=True)
+
     def conj(self: Any) -> Any:
         return xp.conj(self) if is_complex(self) else self
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from bpkit import namespace as xp
 from bpkit.array_methods._shared import Shared, converted, lengths, no_out
 from bpkit.kinds import raw
@@ -96,7 +98,8 @@ class WithAxis(Shared):
         return x[(*(slice(None),) * (0 if axis is None else axis % x.ndim), indices)]
 
     def astype(self: Any, dtype: Any, copy: bool = True) -> Any:
-        return xp.astype(self, dtype, copy=copy)
+        # In this dialect "f4" and "int" are names too.
+        return xp.astype(self, np.dtype(dtype) if isinstance(dtype, str) else dtype, copy=copy)
 
     def copy(self: Any) -> Any:
         return xp.astype(self, self.dtype, copy=True)

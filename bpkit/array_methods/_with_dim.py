@@ -126,9 +126,6 @@ class WithDim(Shared):
     def t(self: Any) -> Any:
         return self if self.ndim < 2 else xp.matrix_transpose(self)
 
-    def clone(self: Any) -> Any:
-        return xp.astype(self, self.dtype, copy=True)
-
     def view(self: Any, *shape: Any) -> Any:
         if shape and isinstance(shape[0], type(self.dtype)):
             refuse("x.view(dtype)", "bpkit.xp.astype(x, dtype)")
