@@ -12,6 +12,9 @@ from bpkit._protocol import Backend
 from bpkit.errors import BackendError
 from bpkit.registry import BUILTIN, ENVIRONMENT_VARIABLE, use_backend
 
+# Tables for test_thirdparty.py, which says what to install where their libraries are missing.
+collect_ignore_glob = ["thirdparty/*"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
