@@ -156,7 +156,8 @@ class Backend(Protocol):
     def operator_dtype(self, x: RawArray, y: RawArray) -> Any:
         """The dtype to which an operator first converts the one of `x` and `y` that has no axes.
 
-        The other one has axes and another dtype. None where operators promote as the standard's functions do.
+        The other one has axes; one of the two may be a NumPy scalar. None where operators promote as the
+        standard's functions do.
         """
 
     def quiet(self) -> AbstractContextManager[Any]:

@@ -52,13 +52,7 @@ def _promoted(x: Any, y: Any) -> tuple[Any, Any]:
     In some libraries an array of no axes yields to the dtype of the other, as a number does; but not in the
     standard's functions of the same names.
     """
-    if (
-        not (hasattr(x, "dtype") and hasattr(y, "dtype"))
-        or isinstance(x, np.generic)  # which counts as a number, and has a dtype of another library
-        or isinstance(y, np.generic)
-        or x.dtype == y.dtype
-        or len(x.shape) == len(y.shape)
-    ):
+    if not (hasattr(x, "shape") and hasattr(y, "shape")) or len(x.shape) == len(y.shape):
         return x, y
     dtype = backend_of(raw(x)).operator_dtype(raw(x), raw(y))
     if dtype is None:
@@ -415,4 +409,7 @@ def constant(x: Any, trace: Trace) -> Any:
     Rules are written with operators, and some libraries (array-api-strict) refuse ``raw * traced`` instead of
     leaving it to the traced operand. So where one operand of a rule is traced, every array is.
     """
-    return x if isinstance(x, Traced) or not hasattr(x, "shape") else Array(x, trace, None)
+    # NumPy's dtypes have a shape too.
+    if isinstance(x, Traced | np.dtype | type) or not hasattr(x, "shape"):
+        return x
+    return Array(x, trace, None)

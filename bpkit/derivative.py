@@ -3,11 +3,9 @@
 from abc import abstractmethod
 from typing import Any
 
-import numpy as np
-
 from bpkit.array import Array, constant
 from bpkit.constants import BORROWED
-from bpkit.evaluate import evaluate
+from bpkit.evaluate import evaluate, without_numpy_scalars
 from bpkit.kinds import is_inexact, is_mutable, raw
 from bpkit.registry import backend_of
 from bpkit.rules.registry import Rule, rule_of
@@ -47,8 +45,8 @@ class DerivativeTrace(Trace):
                 v if isinstance(x, Traced) and x._trace is not BORROWED else self.keep(v)
                 for x, v in zip(operands, values, strict=True)
             ]
-            if any(isinstance(v, np.generic) for v in values):
-                values = _without_numpy_scalars(values)
+            if len({backend_of(raw(v)) for v in values if hasattr(v, "shape")}) > 1:
+                values = list(without_numpy_scalars(values))
         if outer is None:
             out = evaluate(name, tuple(values), static)
         else:
@@ -87,13 +85,6 @@ class DerivativeTrace(Trace):
         static: dict[str, Any],
     ) -> list[Any]:
         """The same for a function with several results: a link or None for each."""
-
-
-def _without_numpy_scalars(values: list[Any]) -> list[Any]:
-    """NumPy's scalars as Python's beside another library's arrays, whose operators may refuse them."""
-    if len({backend_of(raw(v)) for v in values if hasattr(v, "shape")}) == 1:
-        return values
-    return [v.item() if isinstance(v, np.generic) else v for v in values]
 
 
 def private(x: Any) -> Any:

@@ -5,7 +5,7 @@ that name, the definition registered here, or the function of that name in the l
 namespace. A special function is the library's own, the definition registered here, or SciPy's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from bpkit._protocol import Backend
 from bpkit.errors import NoSuchFunctionError
 from bpkit.registry import by_type, common_backend, current
 
-__all__ = ["definition", "evaluate"]
+__all__ = ["definition", "evaluate", "without_numpy_scalars"]
 
 Definition = Callable[..., Any]
 
@@ -52,7 +52,9 @@ def evaluate(name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> An
         owner = by_type[type(x)]
         if owner is not backend and owner is not None:
             if backend is not None:
-                return evaluate(name, _without_numpy_scalars(name, operands), static)
+                plain = without_numpy_scalars(operands)
+                common_backend(plain, name)
+                return evaluate(name, plain, static)
             backend = owner
     if backend is None:
         backend = current().backend
@@ -63,11 +65,9 @@ def evaluate(name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> An
     return function(*operands, **static)
 
 
-def _without_numpy_scalars(name: str, operands: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The operands of a call in which two libraries met, if the one is only NumPy scalars, as Python's."""
-    plain = tuple([x.item() if isinstance(x, np.generic) else x for x in operands])
-    common_backend(plain, name)
-    return plain
+def without_numpy_scalars(operands: Sequence[Any]) -> tuple[Any, ...]:
+    """Operands with Python's numbers for NumPy's scalars, as another library's arrays take them."""
+    return tuple([x.item() if isinstance(x, np.generic) else x for x in operands])
 
 
 def _resolve(backend: Backend, name: str) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from bpkit.kinds import Kind, is_inexact, kind_of, raw
 from bpkit.registry import backend_of
 from bpkit.trace import Traced, call
 
-__all__ = ["fill", "getitem", "on_diagonal", "scatter_add", "setitem"]
+__all__ = ["fill", "getitem", "index_add", "on_diagonal", "scatter_add", "setitem"]
 
 _ARRAY = "an array"
 """Stands for an array in a key whose arrays are passed as operands."""
@@ -48,6 +48,12 @@ def setitem(x: Any, key: Any, value: Any) -> Any:
         return call("setitem", x, value, *arrays, key=places)
     places = _forward(x, places, arrays)
     return _flipped(call("setitem", _flipped(x, axes), value, *arrays, key=places), axes)
+
+
+def index_add(x: Any, key: Any, updates: Any) -> Any:
+    """A copy of `x` with `updates` added at `key`; repeated indices accumulate."""
+    places, arrays = _split(key)
+    return call("index_add", x, updates, *arrays, key=places)
 
 
 def _split(key: Any) -> tuple[tuple[Any, ...], list[Any]]:
@@ -131,6 +137,11 @@ def _getitem(xp: Any, x: Any, *indices: Any, key: tuple[Any, ...]) -> Any:
 @definition("setitem")
 def _setitem(xp: Any, x: Any, value: Any, *indices: Any, key: tuple[Any, ...]) -> Any:
     return backend_of(x).index_set(x, fill(key, indices), value)
+
+
+@definition("index_add")
+def _index_add(xp: Any, x: Any, updates: Any, *indices: Any, key: tuple[Any, ...]) -> Any:
+    return backend_of(x).index_add(x, fill(key, indices), updates)
 
 
 @definition("scatter_add")

@@ -18,7 +18,7 @@ from bpkit.kinds import is_mutable, raw
 from bpkit.registry import backend_of
 from bpkit.trace import Traced, call, snapshot
 
-__all__ = ["VIEWS", "View", "remember", "write"]
+__all__ = ["VIEWS", "View", "inverse_permutation", "remember", "write"]
 
 
 class View(NamedTuple):
@@ -33,10 +33,9 @@ class View(NamedTuple):
 Inverse = Callable[[Any, View], Any]
 
 
-def _permuted_back(value: Any, view: View) -> Any:
-    axes = view.static["axes"]
-    inverse = sorted(range(len(axes)), key=lambda k: axes[k] % len(axes))
-    return call("permute_dims", value, axes=tuple(inverse))
+def inverse_permutation(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes that undo ``permute_dims(x, axes)``."""
+    return tuple(sorted(range(len(axes)), key=lambda k: axes[k] % len(axes)))
 
 
 def _with_diagonal(value: Any, view: View) -> Any:
@@ -58,7 +57,9 @@ VIEWS: dict[str, Inverse | None] = {
     "imag": None,
     "linalg.diagonal": _with_diagonal,
     "matrix_transpose": lambda value, view: call("matrix_transpose", value),
-    "permute_dims": _permuted_back,
+    "permute_dims": lambda value, view: call(
+        "permute_dims", value, axes=inverse_permutation(view.static["axes"])
+    ),
     "positive": lambda value, view: value,
     "real": None,
     "reshape": lambda value, view: call("reshape", value, shape=view.base.shape, copy=None),

@@ -3,11 +3,8 @@
 from typing import Any
 
 from bpkit._protocol import RawArray
-from bpkit.evaluate import definition
-from bpkit.indexing import _split, fill, setitem
-from bpkit.namespace.dtypes import isdtype
-from bpkit.registry import backend_of
-from bpkit.trace import call
+from bpkit.indexing import index_add, setitem
+from bpkit.kinds import kind_of
 
 __all__ = ["scatter_add", "scatter_set"]
 
@@ -41,8 +38,7 @@ def scatter_add(x: RawArray, /, key: Any, updates: RawArray | complex) -> RawArr
     array([  1.,   0., 110.])
     """
     _check_kinds("scatter_add", x, updates)
-    places, arrays = _split(key)
-    return call("index_add", x, updates, *arrays, key=places)
+    return index_add(x, key, updates)
 
 
 def scatter_set(x: RawArray, /, key: Any, updates: RawArray | complex) -> RawArray:
@@ -78,20 +74,9 @@ def scatter_set(x: RawArray, /, key: Any, updates: RawArray | complex) -> RawArr
     return setitem(x, key, updates)
 
 
-_KINDS = ("bool", "integral", "real floating", "complex floating")
-
-
 def _check_kinds(name: str, x: RawArray, updates: Any) -> None:
-    if not hasattr(updates, "dtype"):
-        return
-    kinds = [next(i for i, kind in enumerate(_KINDS) if isdtype(a.dtype, kind)) for a in (x, updates)]
-    if kinds[1] > kinds[0]:
+    if hasattr(updates, "dtype") and kind_of(updates) > kind_of(x):
         raise TypeError(
             f"{name}: x of dtype {x.dtype} cannot hold updates of dtype {updates.dtype}; convert x to the "
             f"wider dtype first, xp.astype(x, ...)"
         )
-
-
-@definition("index_add")
-def _index_add(xp: Any, x: RawArray, updates: Any, *indices: Any, key: tuple[Any, ...]) -> RawArray:
-    return backend_of(x).index_add(x, fill(key, indices), updates)

@@ -1,24 +1,19 @@
 """Derivatives of the functions that move, pick, repeat or convert elements: linear, every one."""
 
 from itertools import accumulate
+from math import prod
 from typing import Any
 
 from bpkit import namespace as xp
 from bpkit.indexing import fill, getitem, scatter_add
 from bpkit.namespace.indexing import add_along_axis
 from bpkit.rules.registry import custom, linear, no_gradient
-
-
-def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
-    inverse = [0] * len(axes)
-    for place, axis in enumerate(axes):
-        inverse[axis % len(axes)] = place
-    return tuple(inverse)
+from bpkit.views import inverse_permutation
 
 
 def _concat_starts(arrays_shape: tuple[tuple[int, ...], ...], axis: int | None) -> tuple[int, ...]:
     """Where each operand begins along the axis."""
-    lengths = [_size(shape) if axis is None else shape[axis] for shape in arrays_shape]
+    lengths = [prod(shape) if axis is None else shape[axis] for shape in arrays_shape]
     return (0, *accumulate(lengths))
 
 
@@ -35,19 +30,12 @@ def _concat_part(
     return xp.reshape(part, arrays_shape[position])
 
 
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
-
-
 def _negated(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
     return tuple([-s for s in shift]) if isinstance(shift, tuple) else -shift
 
 
 linear("reshape", x=lambda g, x_shape: xp.reshape(g, x_shape))
-linear("permute_dims", x=lambda g, axes: xp.permute_dims(g, _inverse(axes)))
+linear("permute_dims", x=lambda g, axes: xp.permute_dims(g, inverse_permutation(axes)))
 linear("matrix_transpose", x=lambda g: xp.matrix_transpose(g))
 linear("broadcast_to", x=lambda g: g)
 linear("flip", x=lambda g, axis: xp.flip(g, axis=axis))
