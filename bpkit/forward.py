@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from bpkit.array import constant
 from bpkit.derivative import DerivativeTrace
 from bpkit.kinds import is_inexact, raw
 from bpkit.registry import backend_of
 from bpkit.rules.cotangents import cotangent_as
 from bpkit.rules.registry import Rule
-from bpkit.trace import call
+from bpkit.trace import Traced, call
 
 __all__ = ["ForwardTrace"]
 
@@ -22,7 +23,7 @@ class ForwardTrace(DerivativeTrace):
     def link(self, rule: Rule, links: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
         """The tangent of `out`."""
         with backend_of(raw(out)).quiet():
-            return _fitting(rule.tangent(links, values, out, static), out)
+            return _fitting(_tangent(rule, links, values, out, static), out)
 
     def links(
         self,
@@ -34,10 +35,20 @@ class ForwardTrace(DerivativeTrace):
     ) -> list[Any]:
         """The tangent of each result that can have one."""
         with backend_of(raw(out[0])).quiet():
-            ts = rule.tangent(links, values, out, static)
+            ts = _tangent(rule, links, values, out, static)
             if ts is None:
                 return [None] * len(out)
             return [_fitting(t, x) if is_inexact(x) else None for t, x in zip(ts, out, strict=True)]
+
+
+def _tangent(rule: Rule, links: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
+    """What the rule says. Where one of tangents and values is traced one level down, all of them are."""
+    trace = next((x._trace for x in (*links, *values) if isinstance(x, Traced)), None)
+    if trace is not None:
+        links = [constant(x, trace) for x in links]
+        values = [constant(x, trace) for x in values]
+        out = tuple([constant(x, trace) for x in out]) if isinstance(out, tuple) else constant(out, trace)
+    return rule.tangent(links, values, out, static)
 
 
 def _fitting(t: Any, out: Any) -> Any:

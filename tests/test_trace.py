@@ -118,6 +118,7 @@ PRODUCTS: dict[str, Callable[[Any, Any], Any]] = {
     "prod": lambda a, x: xp.prod(x * a),
     "cumulative_sum": lambda a, x: xp.cumulative_sum(x * a),
     "var": lambda a, x: xp.var(x * a),
+    "inv": lambda a, x: xp.linalg.inv(5.0 * xp.eye(3) + x[:, None] * a)[0, :],
 }
 
 
