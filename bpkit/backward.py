@@ -1,13 +1,12 @@
 """Reverse mode: record the graph on the way forward, then carry cotangents back through it."""
 
-import math
 from heapq import heappop, heappush
 from typing import Any
 
 from bpkit.array import Array, constant
-from bpkit.derivative import DerivativeTrace, owned, private
+from bpkit.derivative import Copies, DerivativeTrace, owned
 from bpkit.graph import Node
-from bpkit.kinds import is_inexact, is_mutable, raw
+from bpkit.kinds import is_inexact, raw
 from bpkit.registry import backend_of
 from bpkit.rules.cotangents import cotangent_as
 from bpkit.rules.registry import Rule
@@ -25,7 +24,7 @@ class ReverseTrace(DerivativeTrace):
 
     def __init__(self) -> None:
         super().__init__()
-        self.copies: dict[int, tuple[Any, Any]] = {}
+        self.copies = Copies()
 
     def input(self, value: Any) -> Array:
         """Watch a value as an input: a node without edges."""
@@ -33,18 +32,8 @@ class ReverseTrace(DerivativeTrace):
         return Array(snapshot(value), self, Node("input", value, []))
 
     def keep(self, x: Any) -> Any:
-        """A copy: what the graph keeps of a buffer must not change when the user fills it again.
-
-        Of a large array one copy serves until it is found to have changed: comparing is faster than copying,
-        and takes no memory.
-        """
-        if not hasattr(x, "shape") or math.prod(x.shape) < 1024 or not is_mutable(x):
-            return private(x)
-        original, copy = self.copies.get(id(x), (None, None))
-        if original is None or not backend_of(x).same_values(x, copy):
-            copy = private(x)
-            self.copies[id(x)] = x, copy
-        return copy
+        """A copy: what the graph keeps of a buffer must not change when the user fills it again."""
+        return self.copies.of(x)
 
     def link(
         self, rule: Rule, links: list[Any], values: list[Any], out: Any, static: dict[str, Any]

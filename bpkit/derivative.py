@@ -1,5 +1,6 @@
 """What reverse and forward mode share: functions run one level down and are then linked by their rules."""
 
+import math
 from abc import abstractmethod
 from typing import Any
 
@@ -12,7 +13,7 @@ from bpkit.rules.registry import Rule, rule_of
 from bpkit.trace import Trace, Traced, call, snapshot
 from bpkit.views import VIEWS, remember
 
-__all__ = ["DerivativeTrace", "owned", "private"]
+__all__ = ["Copies", "DerivativeTrace", "owned", "private"]
 
 
 class DerivativeTrace(Trace):
@@ -92,6 +93,29 @@ def private(x: Any) -> Any:
     if isinstance(x, Traced) or not hasattr(x, "shape") or not is_mutable(x):
         return snapshot(x)
     return call("astype", x, dtype=x.dtype, copy=True, device=None)
+
+
+class Copies:
+    """Copies of what others may write to, for a trace that needs its operands later.
+
+    Of a large array one copy serves until it is found to have changed: comparing is faster than copying, and
+    takes no memory.
+    """
+
+    __slots__ = ("_made",)
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[Any, Any]] = {}
+
+    def of(self, x: Any) -> Any:
+        """A copy of an array as it is now; what cannot change is returned as it is."""
+        if not hasattr(x, "shape") or math.prod(x.shape) < 1024 or not is_mutable(x):
+            return private(x)
+        original, copy = self._made.get(id(x), (None, None))
+        if original is None or not backend_of(x).same_values(x, copy):
+            copy = private(x)
+            self._made[id(x)] = x, copy
+        return copy
 
 
 def owned(derivatives: list[Any], values: list[Any], taken: list[Any]) -> list[Any]:
