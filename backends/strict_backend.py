@@ -14,6 +14,7 @@ from ._special import scipy_special
 
 __all__ = ["StrictBackend"]
 
+_CAPABILITIES = ALL_CAPABILITIES - {Capability.MIXED_INDEXING}
 _FLAGS = {
     "boolean_indexing": Capability.BOOLEAN_INDEXING,
     "data_dependent_shapes": Capability.DATA_DEPENDENT_SHAPES,
@@ -31,7 +32,7 @@ class StrictBackend(LibraryBackend):
     @property
     def capabilities(self) -> frozenset[Capability]:
         flags = self.module.get_array_api_strict_flags()
-        return ALL_CAPABILITIES - {fact for flag, fact in _FLAGS.items() if not flags[flag]}
+        return _CAPABILITIES - {fact for flag, fact in _FLAGS.items() if not flags[flag]}
 
     def special_on_host(self, name: str) -> Callable[..., Any]:
         function = scipy_special(name)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from bpkit import errors, losses, nn, optim, random, registry, tree
 from bpkit.namespace.xp import xp
 from bpkit.registry import use_backend
-from bpkit.transforms import grad, jvp, stop_gradient, value_and_grad, vjp
+from bpkit.transforms import grad, jvp, stop_gradient, value_and_grad, vjp, vmap
 
 if TYPE_CHECKING:
     from bpkit import data
@@ -42,5 +42,6 @@ __all__ = [
     "use_backend",
     "value_and_grad",
     "vjp",
+    "vmap",
     "xp",
 ]

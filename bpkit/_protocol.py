@@ -30,6 +30,8 @@ class Capability(Enum):
     """``x += y`` changes the array itself, also for those who hold it under another name."""
     BACKWARD_SLICES = "backward slices"
     """Takes slices with a negative step, ``x[::-1]``."""
+    MIXED_INDEXING = "integer arrays beside slices"
+    """Takes arrays of integers beside slices in a key, ``x[:, i]``."""
     BOOLEAN_INDEXING = "boolean indexing"
     """Selects with a boolean mask, so that shapes depend on values."""
     DATA_DEPENDENT_SHAPES = "data-dependent shapes"

@@ -8,12 +8,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from bpkit.errors import GradientCutError, GradientCutWarning, TraceError
+from bpkit.errors import BatchingError, GradientCutError, GradientCutWarning, TraceError
 from bpkit.indexing import getitem, setitem
 from bpkit.kinds import Kind, is_mutable, kind_of, raw
 from bpkit.numpy_operators import reflected
 from bpkit.registry import backend_of
-from bpkit.trace import Trace, Traced, call
+from bpkit.trace import BATCHED, Trace, Traced, call
 from bpkit.views import write
 
 __all__ = ["Array", "constant"]
@@ -21,7 +21,7 @@ __all__ = ["Array", "constant"]
 
 def _operator(name: str) -> Callable[["Array", Any], "Array"]:
     def apply(self: "Array", other: Any) -> "Array":
-        if other.__class__ not in _PLAIN and not (self._value.shape and getattr(other, "shape", True)):
+        if other.__class__ not in _PLAIN and not (self.shape and getattr(other, "shape", True)):
             return call(name, *_promoted(self, other))  # type: ignore[no-any-return]
         return call(name, self, other)  # type: ignore[no-any-return]
 
@@ -30,7 +30,7 @@ def _operator(name: str) -> Callable[["Array", Any], "Array"]:
 
 def _reflected(name: str) -> Callable[["Array", Any], "Array"]:
     def apply(self: "Array", other: Any) -> "Array":
-        if other.__class__ not in _PLAIN and not (self._value.shape and getattr(other, "shape", True)):
+        if other.__class__ not in _PLAIN and not (self.shape and getattr(other, "shape", True)):
             return call(name, *_promoted(other, self))  # type: ignore[no-any-return]
         return call(name, other, self)  # type: ignore[no-any-return]
 
@@ -54,10 +54,18 @@ def _promoted(x: Any, y: Any) -> tuple[Any, Any]:
     """
     if not (hasattr(x, "shape") and hasattr(y, "shape")) or len(x.shape) == len(y.shape):
         return x, y
-    dtype = backend_of(raw(x)).operator_dtype(raw(x), raw(y))
+    dtype = backend_of(raw(x)).operator_dtype(_example(x), _example(y))
     if dtype is None:
         return x, y
     return tuple([z if z.shape else call("astype", z, dtype=dtype, copy=False, device=None) for z in (x, y)])
+
+
+def _example(x: Any) -> Any:
+    """A raw array of the dtype of `x` which has axes if `x` has any: those of a batch do not count."""
+    value = raw(x)
+    if len(value.shape) == len(x.shape):
+        return value
+    return backend_of(value).xp.zeros((1,) if x.shape else (), dtype=value.dtype)
 
 
 _WRITES = {
@@ -124,7 +132,7 @@ class Array(Traced):
     def shape(self) -> tuple[int, ...]:
         """Length of every axis."""
         shape: tuple[int, ...] = self._value.shape
-        return shape
+        return shape[1:] if self._link is BATCHED else shape
 
     @property
     def dtype(self) -> Any:
@@ -134,13 +142,13 @@ class Array(Traced):
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return len(self._value.shape)
+        return len(self.shape)
 
     @property
     def size(self) -> int:
         """Number of elements."""
         size = 1
-        for length in self._value.shape:
+        for length in self.shape:
             size *= length
         if callable(getattr(type(raw(self)), "size", None)):
             from bpkit.array_methods import size_of  # the layer above, as in __array_namespace__
@@ -203,27 +211,42 @@ class Array(Traced):
     # Values for Python's control flow.
 
     def __bool__(self) -> bool:
-        return bool(raw(self))
+        return bool(self._number("bool"))
 
     def __int__(self) -> int:
-        return int(raw(self))
+        return int(self._number("int"))
 
     def __index__(self) -> int:
-        return operator.index(raw(self))
+        return operator.index(self._number("operator.index"))
 
     def __float__(self) -> float:
+        value = self._number("float")
         self._note_cut("float")
-        return float(raw(self))
+        return float(value)
 
     def __complex__(self) -> complex:
+        value = self._number("complex")
         self._note_cut("complex")
-        return complex(raw(self))
+        return complex(value)
 
     def __round__(self, ndigits: int | None = None) -> Any:
         if ndigits is not None:
             return self.round(ndigits)
-        number = round(raw(self))
+        number = round(self._number("round"))
         return number if isinstance(number, int) else call("round", self)
+
+    def _number(self, conversion: str) -> Any:
+        """The raw array, for a conversion to a number of Python."""
+        x = self
+        while isinstance(x, Traced):
+            if x._link is BATCHED:
+                raise BatchingError(
+                    f"{conversion}() of a value that differs between the examples of vmap, which all "
+                    f"take the same path through the function. Write xp.where(condition, x, y) for if, and "
+                    f"keep arrays as arrays"
+                )
+            x = x._value
+        return x
 
     def _note_cut(self, conversion: str) -> None:
         """Warn that a value left the trace, and remember the place for when nothing else depends on it."""
@@ -270,6 +293,11 @@ class Array(Traced):
         """The raw array, if it does not depend on the inputs of any transform."""
         x = self
         while isinstance(x, Traced):
+            if x._link is BATCHED:
+                raise BatchingError(
+                    f"{conversion} of a value that differs between the examples of vmap: it stands for "
+                    f"all of them. Use the functions of bpkit.xp (or x.__array_namespace__())"
+                )
             if x._link is not None:
                 raise GradientCutError(
                     f"{conversion} of a value traced by {x._trace.transform} would lose its gradient. For "

@@ -13,6 +13,7 @@
     │   ├── LeakedArrayError           (RuntimeError) a traced value used after its transform ended
     │   ├── GradientCutError           (TypeError)    a conversion that would lose the gradient
     │   └── NotDifferentiableError     (TypeError)    no derivative exists, or none is known
+    ├── BatchingError                  (ValueError)   it cannot be done for a whole batch at once
     ├── ArgumentError                  (TypeError)    an argument of a transform has the wrong kind
     ├── ShapeError                     (ValueError)   shapes that do not fit
     ├── DataError                      (ValueError)
@@ -33,6 +34,7 @@ __all__ = [
     "ArgumentError",
     "BackendError",
     "BackendNotInstalledError",
+    "BatchingError",
     "BpkitError",
     "CorruptDataError",
     "CorruptRunError",
@@ -97,6 +99,10 @@ class GradientCutError(TraceError, TypeError):
 
 class NotDifferentiableError(TraceError, TypeError):
     """A function on the path has no derivative rule."""
+
+
+class BatchingError(BpkitError, ValueError):
+    """Something cannot be done for all examples of a batch at once."""
 
 
 class ArgumentError(BpkitError, TypeError):

@@ -13,9 +13,9 @@ from bpkit.kinds import Kind, is_inexact, kind_of, raw
 from bpkit.registry import backend_of
 from bpkit.trace import Traced, call
 
-__all__ = ["fill", "getitem", "index_add", "on_diagonal", "scatter_add", "setitem"]
+__all__ = ["ARRAY", "fill", "getitem", "index_add", "on_diagonal", "scatter_add", "setitem"]
 
-_ARRAY = "an array"
+ARRAY = "an array"
 """Stands for an array in a key whose arrays are passed as operands."""
 
 
@@ -63,13 +63,13 @@ def _split(key: Any) -> tuple[tuple[Any, ...], list[Any]]:
         for part in (key if isinstance(key, tuple) else (key,))
     ]
     arrays = [part for part in parts if _is_array(part)]
-    return tuple([_ARRAY if _is_array(part) else part for part in parts]), arrays
+    return tuple([ARRAY if _is_array(part) else part for part in parts]), arrays
 
 
 def fill(places: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
     """The key again, from its fixed parts and its arrays."""
     waiting = iter(arrays)
-    return tuple([next(waiting) if part is _ARRAY else part for part in places])
+    return tuple([next(waiting) if part is ARRAY else part for part in places])
 
 
 def on_diagonal(shape: tuple[int, ...], offset: int) -> tuple[tuple[int, ...], tuple[Any, ...]]:
@@ -112,7 +112,7 @@ def _axes(x: Any, places: tuple[Any, ...], arrays: list[Any]) -> Iterator[tuple[
     waiting = iter(arrays)
     lengths = []
     for part in places:
-        taken = next(waiting) if part is _ARRAY else part
+        taken = next(waiting) if part is ARRAY else part
         mask = taken is not part and kind_of(taken) is Kind.BOOLEAN
         lengths.append(len(taken.shape) if mask else 0 if part is None or part is ... else 1)
     axis = 0

@@ -17,10 +17,14 @@ from weakref import ReferenceType
 from bpkit.errors import LeakedArrayError
 from bpkit.evaluate import evaluate
 
-__all__ = ["Trace", "Traced", "call", "snapshot", "tracing"]
+__all__ = ["BATCHED", "Trace", "Traced", "call", "snapshot", "tracing"]
 
 _clock = count(1)
 _live: ContextVar["Trace | None"] = ContextVar("_live", default=None)
+
+
+BATCHED = object()
+"""Links a value to vmap: one level down its first axis, which it does not show, counts the examples."""
 
 
 class Traced:
@@ -33,8 +37,8 @@ class Traced:
     _trace : Trace
         Who watches.
     _link
-        What ties the value to the trace: a graph node in reverse mode, a tangent in forward mode, None for a
-        constant.
+        What ties the value to the trace: a graph node in reverse mode, a tangent in forward mode,
+        :data:`BATCHED` under vmap, None for a constant.
     _view : View or None
         The array that it may share memory with because it was taken from it, see :mod:`bpkit.views`.
     _views : list of weak references or None

@@ -12,6 +12,7 @@ import optree
 __all__ = [
     "NAMESPACE",
     "Structure",
+    "broadcast_prefix",
     "flatten",
     "leaves",
     "map",
@@ -69,6 +70,24 @@ def map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     {'w': 11}
     """
     return optree.tree_map(function, tree, *rest, namespace=NAMESPACE)
+
+
+def broadcast_prefix(prefix: Any, tree: Any) -> list[Any]:
+    """For each leaf of a tree what stands above it in `prefix`, where ``None`` is a value like any other.
+
+    Raises
+    ------
+    ValueError
+        If `prefix` is not the upper part of such a tree.
+
+    Examples
+    --------
+    >>> broadcast_prefix((0, None), ([1, 2], {"a": 3}))
+    [0, 0, None]
+    """
+    above = optree.broadcast_prefix(prefix, tree, none_is_leaf=True, namespace=NAMESPACE)
+    found = optree.tree_leaves(tree, none_is_leaf=True, namespace=NAMESPACE)
+    return [value for value, leaf in zip(above, found, strict=True) if leaf is not None]
 
 
 def paths(tree: Any) -> list[str]:

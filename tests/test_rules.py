@@ -1,8 +1,7 @@
 """Every derivative: against finite differences, between modes, at second order, and against torch and JAX."""
 
 import importlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from operator import attrgetter
 from types import SimpleNamespace
@@ -25,41 +24,14 @@ from cases.check import (
     second_order,
     tangent_of,
 )
+from cases.selection import NAMES, cases_of, of
 
 import bpkit
 from bpkit._protocol import Backend, Capability
 from bpkit.registry import BUILTIN
 
-NAMES = list(dict.fromkeys(case.name for case in CASES))
 but_jax = [name for name in BUILTIN if name != "jax"]
 only_numpy = pytest.mark.parametrize("backend", ["numpy"], indirect=True)
-
-
-def runs_on(case: Case, backend: Backend) -> bool:
-    """Whether a library understands a call, as it is set up now."""
-    return backend.name not in case.not_on and backend.capabilities.issuperset(case.needs)
-
-
-def cases_of(name: str, backend: Backend, plainest: bool = False) -> list[Case]:
-    """The cases of a function that a backend can run.
-
-    JAX compiles each function for each shape, which takes longer than all the rest: there, only the plainest
-    case, or that and the first complex one.
-    """
-    cases = [case for case in CASES if case.name == name and runs_on(case, backend)]
-    if backend.name != "jax":
-        return cases
-    return cases[:1] if plainest else cases[:1] + [case for case in cases[1:] if "complex" in case.label][:1]
-
-
-@contextmanager
-def of(case: Case) -> Iterator[None]:
-    """Say in an error which case it is."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(f"case: {case}")
-        raise
 
 
 @pytest.mark.parametrize("name", NAMES)

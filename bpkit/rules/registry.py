@@ -23,7 +23,7 @@ from bpkit.graph import Edge, Node
 from bpkit.rules.cotangents import annihilating_product
 from bpkit.trace import call
 
-__all__ = ["RULES", "Rule", "custom", "elementwise", "linear", "no_gradient", "rule_of"]
+__all__ = ["RULES", "Rule", "custom", "elementwise", "elementwise_names", "linear", "no_gradient", "rule_of"]
 
 RULES: dict[str, "Rule | None"] = {}
 """The rule of every function by name; None where it has no gradient, by declaration."""
@@ -54,6 +54,11 @@ class Rule(ABC):
     @abstractmethod
     def tangent(self, tangents: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
         """The tangent of `out`, a tuple of them for several results; None is zero, and not all given are."""
+
+
+def elementwise_names() -> list[str]:
+    """The functions of which each element depends on the elements of the operands at that place only."""
+    return [name for name, rule in RULES.items() if isinstance(rule, _Elementwise)]
 
 
 def rule_of(name: str) -> Rule | None:

@@ -2,5 +2,6 @@
 
 from bpkit.transforms.gradient import grad, stop_gradient, value_and_grad
 from bpkit.transforms.products import jvp, vjp
+from bpkit.transforms.vmap import vmap
 
-__all__ = ["grad", "jvp", "stop_gradient", "value_and_grad", "vjp"]
+__all__ = ["grad", "jvp", "stop_gradient", "value_and_grad", "vjp", "vmap"]
