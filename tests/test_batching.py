@@ -87,9 +87,8 @@ def _pushed(fun: Function, tangents: list[Any]) -> Function:
 def _directions(batch: Batch) -> tuple[list[Any], list[Any]]:
     """Cotangents and tangents for one example."""
     starts = [examples[0] for examples in batch.draws]
-    outputs = [
-        batch.backend.to_host(x) for x in bpkit.vjp(batch.fun, *map(batch.backend.from_host, starts))[0]
-    ]
+    out = bpkit.vjp(batch.fun, *map(batch.backend.from_host, starts))[0]
+    outputs = [batch.backend.to_host(x) for x in out]
     cotangents, tangents = cotangents_for(outputs), tangents_for(starts)
     return [*map(batch.backend.from_host, cotangents)], [*map(batch.backend.from_host, tangents)]
 
