@@ -1,7 +1,8 @@
 """What every transform does with its arguments: wrap what comes in, check it, unwrap what goes out."""
 
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from bpkit.registry import by_type, common_backend, current
 from bpkit.trace import Trace, Traced, call, snapshot, tracing
 
 __all__ = [
+    "as_argnums",
     "as_inputs",
     "check_cuts",
     "check_tangent",
@@ -22,6 +24,9 @@ __all__ = [
     "is_array",
     "is_real_scalar",
     "link_of",
+    "positions_of",
+    "results",
+    "run",
     "split_aux",
     "title",
     "unwrap",
@@ -72,6 +77,26 @@ def is_array(x: Any) -> bool:
 def is_real_scalar(x: Any) -> bool:
     """Whether `x` is a 0-d array of a real floating dtype."""
     return is_array(x) and x.shape == () and is_real(x)
+
+
+def as_argnums(called: str, argnums: Any) -> tuple[int, ...]:
+    """Which arguments to differentiate by, of an int or a tuple of ints."""
+    wanted = argnums if isinstance(argnums, tuple) else (argnums,)
+    if not all(isinstance(i, int) for i in wanted):
+        raise ArgumentError(f"{called}: argnums must be an int or a tuple of ints; it is {describe(argnums)}")
+    return wanted
+
+
+@lru_cache(maxsize=256)
+def positions_of(called: str, argnums: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """Where the arguments to differentiate by stand in a call with `count` positional ones."""
+    positions = tuple([i + count if i < 0 else i for i in argnums])
+    if len({i for i in positions if 0 <= i < count}) != len(positions):
+        raise ArgumentError(
+            f"{called}: argnums {argnums} must name different positional arguments, and the call has "
+            f"{count}; arguments passed by keyword cannot be differentiated, pass them by position"
+        )
+    return positions
 
 
 def as_inputs(
@@ -149,6 +174,40 @@ def wrap_constants(trace: Trace, value: Any) -> Any:
     trace.entered += filter(is_array, leaves)
     wrapped = [Array(snapshot(x), trace, None) if is_array(x) else x for x in leaves]
     return wrapped[0] if structure is None else tree.unflatten(structure, wrapped)
+
+
+def run(
+    trace: Trace,
+    fun: Callable[..., Any],
+    positions: Sequence[int],
+    watched: Sequence[Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Call the function with `watched` in the given positions, and everything else as constants."""
+    traced = [x if i in positions else wrap_constants(trace, x) for i, x in enumerate(args)]
+    for i, argument in zip(positions, watched, strict=True):
+        traced[i] = argument
+    return fun(*traced, **{name: wrap_constants(trace, x) for name, x in kwargs.items()})
+
+
+def results(called: str, trace: Trace, out: Any) -> tuple[list[Any], tree.Structure, list[Any]]:
+    """The result's arrays without this trace, their arrangement, and their links.
+
+    Raises
+    ------
+    ArgumentError
+        If a leaf is not an array; the message names it.
+    """
+    leaves, structure = tree.flatten(out)
+    check_cuts(called, trace, leaves)
+    for path, leaf in zip(tree.paths(out), leaves, strict=True):
+        if not is_array(leaf):
+            raise ArgumentError(
+                f"{called}: the result{path} must be an array; it is {describe(leaf)}. Return arrays, and "
+                f"everything else through has_aux=True"
+            )
+    return [unwrap(called, trace, x) for x in leaves], structure, [link_of(trace, x) for x in leaves]
 
 
 def link_of(trace: Trace, x: Any) -> Any:

@@ -1,7 +1,7 @@
 """The gradient of a scalar function, by one pass forward and one pass back."""
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import Any
 
 from bpkit import tree
@@ -9,16 +9,18 @@ from bpkit.backward import ReverseTrace, gradients
 from bpkit.errors import ArgumentError
 from bpkit.trace import call
 from bpkit.transforms.arguments import (
+    as_argnums,
     as_inputs,
     check_cuts,
     describe,
     is_array,
     is_real_scalar,
     link_of,
+    positions_of,
+    run,
     split_aux,
     title,
     unwrap,
-    wrap_constants,
 )
 
 __all__ = ["grad", "stop_gradient", "value_and_grad"]
@@ -67,21 +69,16 @@ def value_and_grad(
     """
     called = title("grad", fun)
     several = isinstance(argnums, tuple)
-    wanted = argnums if isinstance(argnums, tuple) else (argnums,)
-    if not all(isinstance(i, int) for i in wanted):
-        raise ArgumentError(f"{called}: argnums must be an int or a tuple of ints; it is {describe(argnums)}")
+    wanted = as_argnums(called, argnums)
 
     @wraps(fun, updated=())
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        positions = _positions(called, wanted, len(args))
+        positions = positions_of(called, wanted, len(args))
         leaves, structure = as_inputs(called, "argument {}", positions, args, (args, kwargs))
         with ReverseTrace() as trace:
             watched = [trace.input(leaf) for leaf in leaves]
             inputs = [leaf._link for leaf in watched]
-            traced = [x if i in positions else wrap_constants(trace, x) for i, x in enumerate(args)]
-            for i, argument in zip(positions, tree.unflatten(structure, watched), strict=True):
-                traced[i] = argument
-            out = fun(*traced, **{name: wrap_constants(trace, x) for name, x in kwargs.items()})
+            out = run(trace, fun, positions, tree.unflatten(structure, watched), args, kwargs)
         loss, aux = split_aux(called, out) if has_aux else (out, None)
         check_cuts(called, trace, [loss])
         value = _check_loss(called, unwrap(called, trace, loss))
@@ -153,17 +150,6 @@ def stop_gradient(x: Any) -> Any:
     3.0
     """
     return tree.map(lambda leaf: call("stop_gradient", leaf) if is_array(leaf) else leaf, x)
-
-
-@lru_cache(maxsize=256)
-def _positions(called: str, argnums: tuple[int, ...], count: int) -> tuple[int, ...]:
-    positions = tuple([i + count if i < 0 else i for i in argnums])
-    if len({i for i in positions if 0 <= i < count}) != len(positions):
-        raise ArgumentError(
-            f"{called}: argnums {argnums} must name different positional arguments, and the call has "
-            f"{count}; arguments passed by keyword cannot be differentiated, pass them by position"
-        )
-    return positions
 
 
 def _check_loss(called: str, value: Any) -> Any:

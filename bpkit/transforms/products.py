@@ -9,21 +9,20 @@ from bpkit.backward import ReverseTrace, gradients
 from bpkit.derivative import owned, private
 from bpkit.errors import ArgumentError
 from bpkit.forward import ForwardTrace
-from bpkit.trace import Trace, snapshot
+from bpkit.trace import snapshot
 from bpkit.transforms.arguments import (
     as_inputs,
-    check_cuts,
     check_tangent,
     describe,
-    is_array,
-    link_of,
+    results,
+    run,
     split_aux,
     title,
     unwrap,
     zeros_like,
 )
 
-__all__ = ["jvp", "vjp"]
+__all__ = ["jvp", "pullback_of", "vjp"]
 
 
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
@@ -61,14 +60,28 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
     (array([1.        , 0.54030231]),)
     """
     called = title("vjp", fun)
-    leaves, structure = as_inputs(called, "primal {}", range(len(primals)), primals, primals)
+    out, pullback, aux = pullback_of(called, "primal {}", fun, range(len(primals)), primals, {}, has_aux)
+    return (out, pullback, aux) if has_aux else (out, pullback)
+
+
+def pullback_of(
+    called: str,
+    name: str,
+    fun: Callable[..., Any],
+    positions: Sequence[int],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    has_aux: bool,
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]], Any]:
+    """:func:`vjp` by some of the arguments, which an error calls `name`: result, pullback and aux."""
+    leaves, structure = as_inputs(called, name, positions, args, (args, kwargs))
     with ReverseTrace() as trace:
         # What the graph keeps must not change under it until the pullback is called.
         watched = [trace.input(private(leaf)) for leaf in leaves]
         inputs = [leaf._link for leaf in watched]
-        out = fun(*tree.unflatten(structure, watched))
+        out = run(trace, fun, positions, tree.unflatten(structure, watched), args, kwargs)
     out, aux = split_aux(called, out) if has_aux else (out, None)
-    outputs, arrangement, links = _outputs(called, trace, out)
+    outputs, arrangement, links = results(called, trace, out)
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         given, given_arrangement = tree.flatten(cotangent)
@@ -86,7 +99,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
         return found
 
     result = tree.unflatten(arrangement, [private(x) for x in outputs])
-    return (result, pullback, unwrap(called, trace, aux)) if has_aux else (result, pullback)
+    return result, pullback, unwrap(called, trace, aux)
 
 
 def jvp(
@@ -145,21 +158,8 @@ def jvp(
         ]
         out = fun(*tree.unflatten(structure, watched))
     out, aux = split_aux(called, out) if has_aux else (out, None)
-    outputs, structure, links = _outputs(called, trace, out)
+    outputs, structure, links = results(called, trace, out)
     moved = [zeros_like(x) if t is None else t for x, t in zip(outputs, links, strict=True)]
     moved = owned(moved, outputs, directions)
     result = tree.unflatten(structure, outputs), tree.unflatten(structure, moved)
     return (*result, unwrap(called, trace, aux)) if has_aux else result
-
-
-def _outputs(called: str, trace: Trace, out: Any) -> tuple[list[Any], tree.Structure, list[Any]]:
-    """The result's arrays without this trace, their arrangement, and their links."""
-    leaves, structure = tree.flatten(out)
-    check_cuts(called, trace, leaves)
-    for path, leaf in zip(tree.paths(out), leaves, strict=True):
-        if not is_array(leaf):
-            raise ArgumentError(
-                f"{called}: the result{path} must be an array; it is {describe(leaf)}. Return arrays, and "
-                f"everything else through has_aux=True"
-            )
-    return [unwrap(called, trace, x) for x in leaves], structure, [link_of(trace, x) for x in leaves]

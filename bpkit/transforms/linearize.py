@@ -1,0 +1,117 @@
+"""The derivative as a linear map: run a function once, apply its tangent map many times."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bpkit import tree
+from bpkit.array import Array
+from bpkit.derivative import owned, private
+from bpkit.errors import ArgumentError
+from bpkit.linear import LinearTrace, Program, Recorder
+from bpkit.transforms.arguments import (
+    as_inputs,
+    check_tangent,
+    results,
+    run,
+    split_aux,
+    title,
+    unwrap,
+    zeros_like,
+)
+
+__all__ = ["linearize", "tangent_map_of"]
+
+
+def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
+    """Run a function and return its result with the map that carries tangents forward.
+
+    Parameters
+    ----------
+    fun : callable
+        Returns a tree of arrays; with `has_aux`, a pair of that and any tree.
+    *primals : pytrees of floating arrays
+        Where to run it.
+    has_aux : bool
+
+    Returns
+    -------
+    out : pytree of arrays
+        The result.
+    jvp_fun : callable
+        ``jvp_fun(*tangents)`` takes one tree for each of `primals`, like it in structure, shapes and dtypes,
+        and returns the product of the Jacobian with them, a tree like `out`. It may be called many times, by
+        several threads, and be differentiated and batched itself. It does not run `fun` again: it repeats
+        what is linear in the tangents, with the derivatives that were found in the one run.
+    aux : pytree
+        Only with `has_aux`.
+
+    Raises
+    ------
+    ArgumentError
+        If a primal is no floating array, or a tangent does not match its primal.
+
+    See Also
+    --------
+    bpkit.jvp : The same for one direction, which keeps nothing.
+
+    Notes
+    -----
+    For many directions at the same point `jvp_fun` is cheaper than :func:`bpkit.jvp`, but it keeps the
+    derivative of every step in memory.
+
+    References
+    ----------
+    A. Griewank, A. Walther, *Evaluating Derivatives*, 2nd ed. (SIAM 2008), section 3.1, on the tangent
+    recursion.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bpkit import xp
+    >>> out, jvp_fun = linearize(xp.sin, np.asarray([0.0, 1.0]))
+    >>> print(out, jvp_fun(np.asarray([1.0, 0.0])), jvp_fun(np.asarray([0.0, 1.0])))
+    [0.         0.84147098] [1. 0.] [0.         0.54030231]
+    """
+    called = title("linearize", fun)
+    out, jvp_fun, aux = tangent_map_of(called, "primal {}", fun, range(len(primals)), primals, {}, has_aux)
+    return (out, jvp_fun, aux) if has_aux else (out, jvp_fun)
+
+
+def tangent_map_of(
+    called: str,
+    name: str,
+    fun: Callable[..., Any],
+    positions: Sequence[int],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    has_aux: bool,
+) -> tuple[Any, Callable[..., Any], Any]:
+    """:func:`linearize` by some of the arguments, which an error calls `name`: result, map and aux."""
+    leaves, structure = as_inputs(called, name, positions, args, (args, kwargs))
+    recorder = Recorder()
+    with LinearTrace() as trace:
+        # What derivatives are made of must not change until the map is called.
+        leaves = [private(leaf) for leaf in leaves]
+        trace.entered += leaves
+        watched = [Array(leaf, trace, recorder.input(zeros_like(leaf))) for leaf in leaves]
+        out = run(trace, fun, positions, tree.unflatten(structure, watched), args, kwargs)
+    out, aux = split_aux(called, out) if has_aux else (out, None)
+    outputs, arrangement, links = results(called, trace, out)
+    program = Program(recorder.steps, [None if t is None else t._link for t in links])
+
+    def jvp_fun(*tangents: Any) -> Any:
+        given, given_structure = tree.flatten(tangents)
+        if given_structure != structure:
+            raise ArgumentError(
+                f"{called}: the tangents must have the structure of the primals, {structure}; "
+                f"they have {given_structure}"
+            )
+        given = [
+            check_tangent(called, f"tangents{path}", t, leaf)
+            for path, t, leaf in zip(tree.paths(tangents), given, leaves, strict=True)
+        ]
+        moved = [zeros_like(x) if t is None else t for x, t in zip(outputs, program(given), strict=True)]
+        return tree.unflatten(arrangement, owned(moved, outputs, given))
+
+    result = tree.unflatten(arrangement, [private(x) for x in outputs])
+    return result, jvp_fun, unwrap(called, trace, aux)
