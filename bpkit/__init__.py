@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from bpkit import errors, losses, nn, optim, random, registry, tree
 from bpkit.namespace.xp import xp
 from bpkit.registry import use_backend
-from bpkit.transforms import grad, jvp, stop_gradient, value_and_grad, vjp, vmap
+from bpkit.transforms import grad, jvp, linearize, stop_gradient, value_and_grad, vjp, vmap
 
 if TYPE_CHECKING:
     from bpkit import data
@@ -30,6 +30,7 @@ __all__ = [
     "errors",
     "grad",
     "jvp",
+    "linearize",
     "losses",
     "nn",
     "optim",
