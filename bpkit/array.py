@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from bpkit.errors import BatchingError, GradientCutError, GradientCutWarning, TraceError
+from bpkit._messages import described, user_level, user_line
+from bpkit.errors import BatchingError, GradientCutError, GradientCutWarning, ShapeError, TraceError
 from bpkit.indexing import getitem, setitem
 from bpkit.kinds import Kind, is_mutable, kind_of, raw
 from bpkit.numpy_operators import reflected
@@ -251,21 +252,19 @@ class Array(Traced):
     def _note_cut(self, conversion: str) -> None:
         """Warn that a value left the trace, and remember the place for when nothing else depends on it."""
         cut, x = False, self
-        frame = sys._getframe(2)
-        place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         while isinstance(x, Traced):
             if x._link is not None:
-                x._trace.cuts[f"{conversion}() at {place}"] = None
+                x._trace.cuts[f"{conversion}() at {user_line()}"] = None
                 cut = True
             x = x._value
         if cut:
             warnings.warn(
-                f"{conversion}() of a value that is being differentiated: no gradient flows through the "
-                f"result. Assigning it to an element of a plain array does this too: make that array with "
-                f"bpkit.xp.zeros(...) or numpy.zeros_like(x). If it is meant, write "
+                f"{conversion}() of a value that is being differentiated, {described(self)}: no gradient "
+                f"flows through the result. Assigning it to an element of a plain array does this too: make "
+                f"that array with bpkit.xp.zeros(...) or numpy.zeros_like(x). If it is meant, write "
                 f"{conversion}(bpkit.stop_gradient(x))",
                 GradientCutWarning,
-                stacklevel=3,
+                stacklevel=user_level(),
             )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -300,11 +299,11 @@ class Array(Traced):
                 )
             if x._link is not None:
                 raise GradientCutError(
-                    f"{conversion} of a value traced by {x._trace.transform} would lose its gradient. For "
-                    f"plain[i] = x, make the array with bpkit.xp.zeros(...) or numpy.zeros_like(x); for "
-                    f"numpy.array([x, y]), write bpkit.xp.asarray([x, y]); elsewhere use the functions of "
-                    f"bpkit.xp (or x.__array_namespace__()), which take traced and plain arrays alike. If no "
-                    f"gradient is meant to flow, convert bpkit.stop_gradient(x)"
+                    f"{conversion} of a value traced by {x._trace.transform} would lose its gradient; it is "
+                    f"{described(self)}. For plain[i] = x, make the array with bpkit.xp.zeros(...) or "
+                    f"numpy.zeros_like(x); for numpy.array([x, y]), write "
+                    f"bpkit.xp.asarray([x, y]); elsewhere use the functions of bpkit.xp (or "
+                    f"x.__array_namespace__()), which take traced and plain arrays alike. If no gradient is meant to flow, convert bpkit.stop_gradient(x)"
                 )
             x = x._value
         return x
@@ -416,7 +415,7 @@ class Array(Traced):
         if not is_mutable(raw(self)):
             return result
         if result.shape != self.shape:
-            raise ValueError(
+            raise ShapeError(
                 f"in-place {name}: the result has shape {tuple(result.shape)}, which does not fit into x of "
                 f"shape {tuple(self.shape)}"
             )

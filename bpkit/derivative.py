@@ -4,6 +4,7 @@ import math
 from abc import abstractmethod
 from typing import Any
 
+from bpkit._messages import spelled_call
 from bpkit.array import Array, constant
 from bpkit.constants import BORROWED
 from bpkit.evaluate import evaluate, without_numpy_scalars
@@ -24,7 +25,7 @@ class DerivativeTrace(Trace):
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """Run `name` one level down and link its result to the operands that depend on an input."""
         if not self.live:
-            self.refuse(f"{name}: an operand")
+            self.refuse(f"{spelled_call(name, operands, static)}: an operand")
         values, links, depends, outer, bare = [], [], False, None, False
         for x in operands:
             link = None
@@ -57,7 +58,7 @@ class DerivativeTrace(Trace):
         # A dtype argument is the one way out of the floating dtypes, and nothing flows through integers.
         if depends and "dtype" in static and not is_inexact(out):
             depends = False
-        rule = rule_of(name) if depends else None
+        rule = rule_of(name, values) if depends else None
         if isinstance(out, tuple):
             several = [None] * len(out) if rule is None else self.links(rule, links, values, out, static)
             return tuple([Array(part, self, link) for part, link in zip(out, several, strict=True)])

@@ -9,6 +9,7 @@
     │   ├── DeviceNotFoundError        (ValueError)   the library is here, the device is not
     │   ├── MixedBackendsError         (TypeError)    arrays of two libraries in one call
     │   └── NoSuchFunctionError        (NotImplementedError) the library has no such function
+    ├── UnknownNameError               (AttributeError) the namespace has nothing of this name
     ├── TraceError
     │   ├── LeakedArrayError           (RuntimeError) a traced value used after its transform ended
     │   ├── GradientCutError           (TypeError)    a conversion that would lose the gradient
@@ -28,7 +29,12 @@
     GradientCutWarning                 (UserWarning)  a traced value was turned into a Python float
 
 Each also derives from the builtin in parentheses, so callers can catch what they already know.
+
+Where the mistake is in the user's code, the text ends with the line of it that was running: the innermost one
+that is neither bpkit's nor a library's. `line` holds it by itself: ``"model.py:12: y = x + w"``.
 """
+
+from bpkit._messages import user_line
 
 __all__ = [
     "ArgumentError",
@@ -54,11 +60,24 @@ __all__ = [
     "ShapeError",
     "TraceError",
     "UnknownBackendError",
+    "UnknownNameError",
 ]
 
 
 class BpkitError(Exception):
     """Base of every exception that bpkit raises on purpose."""
+
+
+class _LineError(BpkitError):
+    """An error whose text ends with the line of the user's code that led to it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.line = user_line()
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text}\n  at {self.line}" if self.line else text
 
 
 class BackendError(BpkitError):
@@ -77,15 +96,19 @@ class DeviceNotFoundError(BackendError, ValueError):
     """The library is installed, but it has no such device."""
 
 
-class MixedBackendsError(BackendError, TypeError):
+class MixedBackendsError(BackendError, _LineError, TypeError):
     """Arrays of two different libraries met in one call."""
 
 
-class NoSuchFunctionError(BackendError, NotImplementedError):
+class NoSuchFunctionError(BackendError, _LineError, NotImplementedError):
     """The library has no such function, and none can stand in for it."""
 
 
-class TraceError(BpkitError):
+class UnknownNameError(_LineError, AttributeError):
+    """The namespace has nothing of this name."""
+
+
+class TraceError(_LineError):
     """A traced value was used in a way that would make its derivative wrong."""
 
 
@@ -101,15 +124,15 @@ class NotDifferentiableError(TraceError, TypeError):
     """A function on the path has no derivative rule."""
 
 
-class BatchingError(BpkitError, ValueError):
+class BatchingError(_LineError, ValueError):
     """Something cannot be done for all examples of a batch at once."""
 
 
-class ArgumentError(BpkitError, TypeError):
+class ArgumentError(_LineError, TypeError):
     """An argument of a transform has the wrong kind, dtype or structure."""
 
 
-class ShapeError(BpkitError, ValueError):
+class ShapeError(_LineError, ValueError):
     """Shapes do not fit together."""
 
 

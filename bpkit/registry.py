@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpkit._loading import BUILTIN, ENTRY_POINT_GROUP, find, load, names, reworded
+from bpkit._messages import described
 from bpkit._protocol import Backend
 from bpkit.errors import BackendError, MixedBackendsError
 
@@ -254,7 +255,8 @@ def _mixed(called: str, *met: tuple[Any, Backend]) -> MixedBackendsError:
         )
     return MixedBackendsError(
         f"{called}: arrays of two libraries met, {_written(type(first))} of {one.name} and "
-        f"{_written(type(second))} of {other.name}; all must come from one. {advice}"
+        f"{_written(type(second))} of {other.name} ({described(first)} and {described(second)}); all must "
+        f"come from one. {advice}"
     )
 
 

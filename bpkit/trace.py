@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 from weakref import ReferenceType
 
+from bpkit._messages import explain
 from bpkit.errors import LeakedArrayError
 from bpkit.evaluate import evaluate
 
@@ -93,6 +94,8 @@ class Trace(ABC):
     ) -> None:
         self.live = False
         _live.reset(self._token)
+        if error is not None:
+            explain(error, traceback, call.__code__)
 
     @abstractmethod
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:

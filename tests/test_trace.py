@@ -175,7 +175,7 @@ def test_a_function_that_leaves_with_its_traced_values_is_refused() -> None:
     with pytest.raises(ArgumentError, match="the result must be an array; it is the function"):
         jvp(lambda u: lambda f: lambda x: f(x + u), (0.0,), (1.0,))
     _, operator = grad(lambda u: (u, lambda x: xp.exp(x + u)), has_aux=True)(0.0)
-    with pytest.raises(LeakedArrayError, match=r"add: an operand was traced by grad.*, which has ended"):
+    with pytest.raises(LeakedArrayError, match=r"add\(1\.0, float64\[\]\): an operand was .* has ended"):
         operator(1.0)
     with pytest.raises(LeakedArrayError):
         grad(operator)(1.0)

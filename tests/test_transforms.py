@@ -194,7 +194,7 @@ def test_a_transformed_function_looks_like_the_function() -> None:
         (lambda x: 1j * x, r"dtype complex128\. To fix it, take xp\.real, xp\.imag or xp\.abs"),
         (lambda x: x > 0, r"dtype bool\. To fix it, .* use a floating dtype"),
         (lambda x: xp.astype(x, xp.int64), "dtype int64"),
-        (lambda x: None, r"it is None\. To fix it, return an array computed from the arguments"),
+        (lambda x: None, r"it is None\. To fix it, end the function with return and an array computed"),
         (lambda x: 3, "it is the int 3"),
         (lambda x: "text", "it is the str 'text'"),
         (lambda x: [x], r"it is the list \[.*\]\. To fix it, return an array"),

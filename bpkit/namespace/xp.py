@@ -13,6 +13,7 @@ from typing import Any
 from bpkit import namespace, registry
 from bpkit._protocol import Backend
 from bpkit.constants import constant_array
+from bpkit.errors import UnknownNameError
 from bpkit.namespace import dtypes, fft, linalg, special
 from bpkit.namespace.names import advice
 from bpkit.trace import tracing
@@ -82,7 +83,7 @@ class Namespace(ModuleType):
                 return getattr(library, name)
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        raise AttributeError(
+        raise UnknownNameError(
             f"{self.__name__}.{name} is not in bpkit's namespace: the array-API standard {API_VERSION} and a "
             f"few extras{advice(name, _everything())}"
         )
@@ -106,7 +107,7 @@ class _Extension(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        raise AttributeError(f"{self.__name__}.{name} does not exist{advice(name, _everything())}")
+        raise UnknownNameError(f"{self.__name__}.{name} does not exist{advice(name, _everything())}")
 
 
 def _everything() -> list[str]:

@@ -14,10 +14,11 @@ bpkit's own functions, so that every derivative can be differentiated again.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import mul
 from typing import Any, Literal
 
+from bpkit._messages import spelled_call
 from bpkit.errors import NotDifferentiableError
 from bpkit.graph import Edge, Node
 from bpkit.rules.cotangents import annihilating_product
@@ -61,8 +62,8 @@ def elementwise_names() -> list[str]:
     return [name for name, rule in RULES.items() if isinstance(rule, _Elementwise)]
 
 
-def rule_of(name: str) -> Rule | None:
-    """The rule of a function; None where it is declared to have no gradient.
+def rule_of(name: str, operands: Sequence[Any] = ()) -> Rule | None:
+    """The rule of a function; None where it is declared to have no gradient. An error shows the operands.
 
     Raises
     ------
@@ -73,8 +74,8 @@ def rule_of(name: str) -> Rule | None:
         return RULES[name]
     except KeyError:
         raise NotDifferentiableError(
-            f"{name} has no derivative rule, and a value that needs a gradient was passed to it. If no "
-            f"gradient should flow here, pass bpkit.stop_gradient(x)"
+            f"{spelled_call(name, operands, {})}: {name} has no derivative rule, and a value that needs a "
+            f"gradient was passed to it. If no gradient should flow here, pass bpkit.stop_gradient(x)"
         ) from None
 
 

@@ -157,6 +157,8 @@ def _check_loss(called: str, value: Any) -> Any:
         return value
     if isinstance(value, tuple):
         advice = "return the loss alone, or use has_aux=True and return (loss, aux)"
+    elif value is None:
+        advice = "end the function with return and an array computed from the arguments"
     elif not is_array(value):
         advice = "return an array computed from the arguments"
     elif value.shape != ():
