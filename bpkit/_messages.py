@@ -9,19 +9,24 @@ import math
 import os
 import reprlib
 import sys
-import sysconfig
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 __all__ = ["described", "explain", "line_at", "spelled_call", "user_frame", "user_level", "user_line"]
 
 _BPKIT = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_FOREIGN = tuple(
-    sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")
-)
 _PACKAGES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
+
+
+@cache
+def _foreign() -> tuple[str, ...]:
+    """The folders of Python's own library and of what is installed."""
+    import sysconfig  # it reads how Python was built, which takes milliseconds
+
+    names = ("stdlib", "platstdlib", "purelib", "platlib", "scripts")
+    return tuple([sysconfig.get_path(name) + os.sep for name in names])
 
 
 @lru_cache(maxsize=4096)
@@ -29,7 +34,7 @@ def _is_users(filename: str) -> bool:
     """Whether code of this file is neither bpkit's nor a library's; what was typed in is the user's."""
     if filename.startswith("<frozen "):
         return False
-    return not filename.startswith((_BPKIT, *_FOREIGN)) and not any(part in filename for part in _PACKAGES)
+    return not filename.startswith((_BPKIT, *_foreign())) and not any(part in filename for part in _PACKAGES)
 
 
 def user_frame(frame: FrameType | None) -> FrameType | None:
