@@ -303,7 +303,8 @@ class Array(Traced):
                     f"{described(self)}. For plain[i] = x, make the array with bpkit.xp.zeros(...) or "
                     f"numpy.zeros_like(x); for numpy.array([x, y]), write "
                     f"bpkit.xp.asarray([x, y]); elsewhere use the functions of bpkit.xp (or "
-                    f"x.__array_namespace__()), which take traced and plain arrays alike. If no gradient is meant to flow, convert bpkit.stop_gradient(x)"
+                    f"x.__array_namespace__()), which take traced and plain arrays alike. If "
+                    f"no gradient is meant to flow, convert bpkit.stop_gradient(x)"
                 )
             x = x._value
         return x
