@@ -14,11 +14,11 @@ from cases import CASES
 from cases.check import TOLERANCE, assert_close, problem
 
 import bpkit
-from bpkit import grad, jvp, linear, linearize, tree, vjp, xp
+from bpkit import grad, jvp, linearize, record, tree, vjp, xp
 from bpkit._protocol import Backend, Capability
 from bpkit.errors import ArgumentError, LeakedArrayError, MixedBackendsError
 from bpkit.kinds import is_mutable, raw
-from bpkit.linear import Program
+from bpkit.record import Program
 from bpkit.registry import backend_of, get_backend
 from bpkit.trace import call
 
@@ -128,7 +128,7 @@ def test_the_function_runs_once_and_derivatives_are_worked_out_once(monkeypatch:
         names.append(name)
         return call(name, *operands, **static)
 
-    monkeypatch.setattr(linear, "call", spy)
+    monkeypatch.setattr(record, "call", spy)
     first = jvp_fun(np.asarray([1.0, 0.0]))
     assert runs == [1]
     # d sum(e^(sin x) x) = sum(e^(sin x) cos x t x + e^(sin x) t): products and sums, no sine, cosine, exp.
@@ -147,7 +147,7 @@ def test_steps_that_no_result_depends_on_are_dropped() -> None:
         (program,) = (
             c.cell_contents for c in linearize(f, 1.0)[1].__closure__ if isinstance(c.cell_contents, Program)
         )
-        return len(program._steps)
+        return len(program.steps)
 
     assert steps(f) == steps(lambda x: 2.0 * x) == 1
 
@@ -168,7 +168,7 @@ def test_tangents_are_let_go_after_their_last_use(monkeypatch: pytest.MonkeyPatc
         return x
 
     _, jvp_fun = linearize(f, np.ones(3))
-    monkeypatch.setattr(linear, "call", spy)
+    monkeypatch.setattr(record, "call", spy)
     jvp_fun(np.ones(3))
     assert len(alive) == 30 and max(alive) == 1
 

@@ -7,7 +7,10 @@ from bpkit import tree
 from bpkit.array import Array
 from bpkit.derivative import owned, private
 from bpkit.errors import ArgumentError
-from bpkit.linear import LinearTrace, Program, Recorder
+from bpkit.kinds import raw
+from bpkit.linear import LinearTrace
+from bpkit.record import Program, Recorder
+from bpkit.registry import backend_of
 from bpkit.transforms.arguments import (
     as_inputs,
     check_tangent,
@@ -88,7 +91,7 @@ def tangent_map_of(
 ) -> tuple[Any, Callable[..., Any], Any]:
     """:func:`linearize` by some of the arguments, which an error calls `name`: result, map and aux."""
     leaves, structure = as_inputs(called, name, positions, args, (args, kwargs))
-    recorder = Recorder()
+    recorder = Recorder("linearize")
     with LinearTrace() as trace:
         # What derivatives are made of must not change until the map is called.
         leaves = [private(leaf) for leaf in leaves]
@@ -97,7 +100,7 @@ def tangent_map_of(
         out = run(trace, fun, positions, tree.unflatten(structure, watched), args, kwargs)
     out, aux = split_aux(called, out) if has_aux else (out, None)
     outputs, arrangement, links = results(called, trace, out)
-    program = Program(recorder.steps, [None if t is None else t._link for t in links])
+    program = Program(recorder.inputs, recorder.steps, [None if t is None else t._link for t in links])
 
     def jvp_fun(*tangents: Any) -> Any:
         given, given_structure = tree.flatten(tangents)
@@ -110,7 +113,12 @@ def tangent_map_of(
             check_tangent(called, f"tangents{path}", t, leaf)
             for path, t, leaf in zip(tree.paths(tangents), given, leaves, strict=True)
         ]
-        moved = [zeros_like(x) if t is None else t for x, t in zip(outputs, program(given), strict=True)]
+        if given:
+            with backend_of(raw(given[0])).quiet():
+                found = program(given)
+        else:
+            found = [None] * len(outputs)
+        moved = [zeros_like(x) if t is None else t for x, t in zip(outputs, found, strict=True)]
         return tree.unflatten(arrangement, owned(moved, outputs, given))
 
     result = tree.unflatten(arrangement, [private(x) for x in outputs])

@@ -1,0 +1,200 @@
+"""Programs: what a function did to its inputs, step by step, to be done again for others.
+
+A program is a list of functions of the namespace, each with its operands and its settings. It knows no
+library and no Python of the user's: :func:`bpkit.linearize` runs the linear part of a function again with it,
+and :func:`bpkit.jit` compiles it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from bpkit.array import Array, constant
+from bpkit.evaluate import evaluate
+from bpkit.trace import Trace, Traced, call, snapshot
+
+__all__ = ["Program", "Recorder", "Slot", "Step"]
+
+
+class Slot:
+    """The place of a value in a program: an input, or a result of a step.
+
+    Attributes
+    ----------
+    index : int
+        Its number, from 0 in the order in which values come to be.
+    shape, dtype
+        Of the value.
+    """
+
+    __slots__ = ("dtype", "index", "shape")
+
+    def __init__(self, index: int, value: Any) -> None:
+        self.index = index
+        self.shape: tuple[int, ...] = tuple(value.shape)
+        self.dtype: Any = value.dtype
+
+    def __repr__(self) -> str:
+        return f"v{self.index}"
+
+
+class Step(NamedTuple):
+    """One function of a program.
+
+    Attributes
+    ----------
+    name : str
+    operands : tuple
+        Slots, and everything else as it is: arrays that depend on no input, Python scalars, None.
+    static : dict
+        Its settings.
+    outs : tuple of Slot
+        One for each result.
+    line : str
+        Where the user's code called it, for who reads the program.
+    """
+
+    name: str
+    operands: tuple[Any, ...]
+    static: dict[str, Any]
+    outs: tuple[Slot, ...]
+    line: str = ""
+
+    def __str__(self) -> str:
+        operands = [_shown(x) for x in self.operands]
+        operands += [f"{key}={_shown(value)}" for key, value in self.static.items()]
+        outs = ", ".join(f"{out}: {out.dtype}{list(out.shape)}" for out in self.outs)
+        return f"{outs} = {self.name}({', '.join(operands)})"
+
+
+def _shown(x: Any) -> str:
+    return (
+        f"<{x.dtype}{list(x.shape)}>" if hasattr(x, "shape") and not isinstance(x, Slot | type) else repr(x)
+    )
+
+
+class Recorder(Trace):
+    """Notes every function of a value that depends on an input, and what is asked of none other.
+
+    A value is linked to its slot; without a link it depends on no input.
+
+    Attributes
+    ----------
+    steps : list of Step
+    inputs : list of Slot
+    """
+
+    __slots__ = ("_line", "_slots", "inputs", "steps", "transform")
+
+    def __init__(self, transform: str, line: Callable[[], str] = str) -> None:
+        super().__init__()
+        self.transform = transform
+        self.steps: list[Step] = []
+        self.inputs: list[Slot] = []
+        self._line = line
+        self._slots = 0
+
+    def input(self, value: Any) -> Array:
+        """Watch a value as the next input."""
+        watched = self._result(value)
+        self.inputs.append(watched._link)
+        return watched
+
+    def _result(self, value: Any) -> Array:
+        self._slots += 1
+        return Array(value, self, Slot(self._slots - 1, value))
+
+    def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
+        """Run `name` one level down, and note it if an operand depends on an input."""
+        values: list[Any] = []
+        noted: list[Any] = []
+        outer = None
+        depends = False
+        for x in operands:
+            slot = None
+            if isinstance(x, Traced):
+                if x._trace is self:
+                    x, slot = x._value, x._link
+                    depends = depends or slot is not None
+                else:
+                    x = snapshot(x)
+                if isinstance(x, Traced):
+                    outer = x._trace
+            values.append(x)
+            noted.append(x if slot is None else slot)
+        if outer is None:
+            out = evaluate(name, tuple(values), static)
+        else:
+            out = call(name, *[constant(x, outer) for x in values], **static)
+        several = isinstance(out, tuple)
+        if not depends:
+            plain = tuple([Array(part, self, None) for part in (out if several else (out,))])
+            return plain if several else plain[0]
+        results = tuple([self._result(part) for part in (out if several else (out,))])
+        self.steps.append(Step(name, tuple(noted), static, tuple([x._link for x in results]), self._line()))
+        return results if several else results[0]
+
+
+class Program:
+    """Steps that lead from inputs to outputs; those that lead nowhere are left out.
+
+    It can be run by any number of threads.
+
+    Parameters
+    ----------
+    inputs : sequence of Slot
+    steps : sequence of Step
+    outputs : sequence
+        Slots, and values that depend on no input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bpkit import xp
+    >>> recorder = Recorder("an example")
+    >>> x = recorder.input(np.asarray([1.0, 2.0]))
+    >>> y = xp.sum(xp.sin(x))
+    >>> program = Program(recorder.inputs, recorder.steps, [y._link])
+    >>> print(program)
+    v0: float64[2]
+    v1: float64[2] = sin(v0)
+    v2: float64[] = sum(v1, axis=None, dtype=None, keepdims=False)
+    return v2
+    >>> program([np.asarray([0.0, 0.0])])
+    [np.float64(0.0)]
+    """
+
+    def __init__(self, inputs: Sequence[Slot], steps: Sequence[Step], outputs: Sequence[Any]) -> None:
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        needed = {x for x in outputs if isinstance(x, Slot)}
+        kept: list[Step] = []
+        last: list[tuple[Slot, ...]] = []
+        for step in reversed(steps):
+            if needed.isdisjoint(step.outs):
+                continue
+            used = {x for x in step.operands if isinstance(x, Slot)}.union(step.outs) - needed
+            needed |= used
+            kept.append(step)
+            last.append(tuple(used))
+        self.steps = tuple(reversed(kept))
+        self.last_uses = tuple(reversed(last))
+        """For each step the slots that no later step and no output needs."""
+
+    def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+        """Run it, and let go of each value after its last use."""
+        known: dict[Slot, Any] = dict(zip(self.inputs, inputs, strict=True))
+        for (name, operands, static, outs, _), done in zip(self.steps, self.last_uses, strict=True):
+            out = call(name, *[known[x] if isinstance(x, Slot) else x for x in operands], **static)
+            if len(outs) == 1:
+                known[outs[0]] = out
+            else:
+                known.update(zip(outs, out, strict=True))
+            for slot in done:
+                del known[slot]
+        return [known[x] if isinstance(x, Slot) else x for x in self.outputs]
+
+    def __str__(self) -> str:
+        lines = [f"{x}: {x.dtype}{list(x.shape)}" for x in self.inputs]
+        lines += map(str, self.steps)
+        lines.append(f"return {', '.join(_shown(x) for x in self.outputs)}")
+        return "\n".join(lines)
