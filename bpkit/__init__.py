@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any
 from bpkit import errors, losses, nn, optim, random, registry, tree
 from bpkit.namespace.xp import xp
 from bpkit.registry import use_backend
-from bpkit.transforms import grad, jvp, linearize, stop_gradient, value_and_grad, vjp, vmap
+from bpkit.transforms import (
+    custom_jvp,
+    custom_vjp,
+    grad,
+    jvp,
+    linearize,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+    vmap,
+)
 
 if TYPE_CHECKING:
     from bpkit import data
@@ -26,6 +36,8 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "custom_jvp",
+    "custom_vjp",
     "data",
     "errors",
     "grad",

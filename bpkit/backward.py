@@ -1,5 +1,6 @@
 """Reverse mode: record the graph on the way forward, then carry cotangents back through it."""
 
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -54,16 +55,49 @@ class ReverseTrace(DerivativeTrace):
         edges = rule.edges(links, values, out, static)
         if not edges:
             return [None] * len(out)
-        function = Node(rule.name, None, edges)
-        return [
-            Node(rule.name, part, [(function, _alone, (i, len(out)))]) if is_inexact(part) else None
-            for i, part in enumerate(out)
-        ]
+        return _apart(Node(rule.name, None, edges), out)
+
+    def joint(
+        self,
+        name: str,
+        outs: list[Any],
+        parents: list[Node],
+        pull: Callable[..., Any],
+        saved: tuple[Any, ...],
+    ) -> list[Node | None]:
+        """A node for each result of a function whose arguments get their cotangents from one call.
+
+        Parameters
+        ----------
+        name : str
+        outs : list of arrays
+            The results.
+        parents : list of Node
+            The arguments that depend on an input.
+        pull : callable
+            ``pull(gs, saved)`` takes a tuple of the cotangents of all results, None where nothing reached
+            one, and returns a tuple of the cotangents of all `parents`.
+        saved : tuple
+        """
+        arguments = Node(name, None, [(parent, _part, (i,)) for i, parent in enumerate(parents)])
+        return _apart(Node(name, None, [(arguments, pull, (saved,))]), outs)
+
+
+def _apart(function: Node, outs: Sequence[Any]) -> list[Node | None]:
+    """A node for each result of a function, if it can have one, with an edge to the function's own."""
+    return [
+        Node(function.name, out, [(function, _alone, (i, len(outs)))]) if is_inexact(out) else None
+        for i, out in enumerate(outs)
+    ]
 
 
 def _alone(g: Any, i: int, count: int) -> tuple[Any, ...]:
     """The cotangents of all results of a function, of which one is `g` and nothing reached the others."""
     return tuple([g if k == i else None for k in range(count)])
+
+
+def _part(gs: tuple[Any, ...], i: int) -> Any:
+    return gs[i]
 
 
 def gradients(seeds: list[tuple[Node, Any]], inputs: list[Node], primals: list[Any], once: bool) -> list[Any]:

@@ -16,6 +16,7 @@ __all__ = [
     "flatten",
     "leaves",
     "map",
+    "match",
     "paths",
     "register",
     "structure",
@@ -54,6 +55,45 @@ def leaves(tree: Any) -> list[Any]:
 def structure(tree: Any) -> Structure:
     """The tree without its leaves; two trees match when their structures are equal."""
     return optree.tree_structure(tree, namespace=NAMESPACE)
+
+
+def match(given: Any, structure: Structure) -> list[Any]:
+    """The leaves of a tree of a known structure, in which None may stand for any part of it.
+
+    Parameters
+    ----------
+    given : pytree
+    structure : Structure
+
+    Returns
+    -------
+    list
+        As many leaves as `structure` has, None where `given` has None.
+
+    Raises
+    ------
+    ValueError
+        If the structures differ in anything else.
+
+    Examples
+    --------
+    >>> match({"w": None, "b": 3}, structure({"w": [1, 2], "b": 0}))
+    [3, None, None]
+    """
+    wanted = unflatten(structure, [_ABSENT] * structure.num_leaves)
+    found, spec = optree.tree_flatten(given, none_is_leaf=True, namespace=NAMESPACE)
+    accessors = optree.tree_accessors(given, none_is_leaf=True, namespace=NAMESPACE)
+    try:
+        filled = [accessor(wanted) if x is None else x for accessor, x in zip(accessors, found, strict=True)]
+    except (LookupError, AttributeError, TypeError):
+        filled = found
+    found, arrangement = flatten(unflatten(spec, filled))
+    if arrangement != structure:
+        raise ValueError(f"the structure is {arrangement}, not {structure}")
+    return [None if x is _ABSENT else x for x in found]
+
+
+_ABSENT = object()
 
 
 def map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:

@@ -1,8 +1,19 @@
 """Functions that take a function and return what its derivative says: the public face of the engine."""
 
+from bpkit.transforms.custom import custom_jvp, custom_vjp
 from bpkit.transforms.gradient import grad, stop_gradient, value_and_grad
 from bpkit.transforms.linearize import linearize
 from bpkit.transforms.products import jvp, vjp
 from bpkit.transforms.vmap import vmap
 
-__all__ = ["grad", "jvp", "linearize", "stop_gradient", "value_and_grad", "vjp", "vmap"]
+__all__ = [
+    "custom_jvp",
+    "custom_vjp",
+    "grad",
+    "jvp",
+    "linearize",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]
