@@ -13,7 +13,7 @@ from bpkit.rules.cotangents import cotangent_as
 from bpkit.rules.registry import Rule
 from bpkit.trace import Trace, Traced, call, snapshot
 
-__all__ = ["ReverseTrace", "gradients"]
+__all__ = ["ReverseTrace", "gradients", "walk"]
 
 
 class ReverseTrace(DerivativeTrace):
@@ -76,7 +76,7 @@ class ReverseTrace(DerivativeTrace):
             The arguments that depend on an input.
         pull : callable
             ``pull(gs, saved)`` takes a tuple of the cotangents of all results, None where nothing reached
-            one, and returns a tuple of the cotangents of all `parents`.
+            one, and returns a tuple of the cotangents of all `parents`, None for zero.
         saved : tuple
         """
         arguments = Node(name, None, [(parent, _part, (i,)) for i, parent in enumerate(parents)])
@@ -122,7 +122,7 @@ def gradients(seeds: list[tuple[Node, Any]], inputs: list[Node], primals: list[A
     """
     if seeds:
         with backend_of(raw(seeds[0][1])).quiet():
-            found = _walk(seeds, once)
+            found = walk(seeds, once)
     else:
         found = {}
     reached = [
@@ -132,8 +132,8 @@ def gradients(seeds: list[tuple[Node, Any]], inputs: list[Node], primals: list[A
     return owned(reached, primals, [] if once else [g for _, g in seeds])
 
 
-def _walk(seeds: list[tuple[Node, Any]], once: bool) -> dict[Node, Any]:
-    """The cotangent of every input that the seeds depend on."""
+def walk(seeds: list[tuple[Node, Any]], once: bool, start: int = 0) -> dict[Node, Any]:
+    """The cotangent of every input that the seeds depend on; nodes with an index below `start` are inputs."""
     pending: dict[int, tuple[Node, Any]] = {}
     # Parents are older than their children, so the youngest node has all of its cotangent: a heap of clock
     # readings walks the graph in topological order without visiting it first.
@@ -142,9 +142,10 @@ def _walk(seeds: list[tuple[Node, Any]], once: bool) -> dict[Node, Any]:
         _accumulate(pending, queue, node, g)
     inputs: dict[Node, Any] = {}
     while queue:
-        node, g = pending.pop(-heappop(queue))
+        index = -heappop(queue)
+        node, g = pending.pop(index)
         edges = node.edges
-        if not edges:
+        if not edges or index < start:
             inputs[node] = g
             continue
         if once:
@@ -155,7 +156,9 @@ def _walk(seeds: list[tuple[Node, Any]], once: bool) -> dict[Node, Any]:
         for parent, pull, saved in edges:
             if trace is not None:
                 saved = tuple([_constant(x, trace) for x in saved])
-            _accumulate(pending, queue, parent, pull(g, *saved))
+            part = pull(g, *saved)
+            if part is not None:
+                _accumulate(pending, queue, parent, part)
     return inputs
 
 

@@ -25,7 +25,7 @@ class ConstantTrace(Trace):
     def __init__(self) -> None:
         super().__init__()
         self.level = 0
-        self.live = True
+        self.live = 1
 
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """Run `name` on the raw arrays and wrap what it returns."""

@@ -2,6 +2,8 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from bpkit._messages import spelled_call
@@ -117,6 +119,16 @@ class Copies:
             copy = private(x)
             self._made[id(x)] = x, copy
         return copy
+
+    @contextmanager
+    def temporary(self) -> Iterator[None]:
+        """Let go, at the end, of the originals that came up meanwhile."""
+        before = set(self._made)
+        try:
+            yield
+        finally:
+            for key in set(self._made) - before:
+                self._made.pop(key, None)
 
 
 def owned(derivatives: list[Any], values: list[Any], taken: list[Any]) -> list[Any]:

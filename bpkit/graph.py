@@ -4,7 +4,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-__all__ = ["Edge", "Node"]
+__all__ = ["Edge", "Node", "now"]
 
 _clock = count()
 
@@ -46,3 +46,8 @@ class Node:
     def __repr__(self) -> str:
         kind = "several results" if self.shape is None else f"{self.dtype}{list(self.shape)}"
         return f"<{self.name} #{self.index} {kind}>"
+
+
+def now() -> int:
+    """A reading of the clock: nodes made before have smaller indices, those made from now on greater ones."""
+    return next(_clock)

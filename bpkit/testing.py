@@ -159,7 +159,7 @@ class _Watched(Namespace):
         super().__init__(f"bpkit.testing.{mode}.{backend.name}", backend)
         self._mode = mode
         trace = _TRACES[mode]()
-        trace.live = True
+        trace.live = 1
         for chapter in (self, self.fft):
             for name in CREATION.intersection(vars(chapter)):
                 setattr(chapter, name, _watching(trace, getattr(chapter, name)))

@@ -8,8 +8,11 @@ only its own level.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from itertools import count
+from threading import Lock
 from types import TracebackType
 from typing import Any, NoReturn, Self
 from weakref import ReferenceType
@@ -18,10 +21,11 @@ from bpkit._messages import explain
 from bpkit.errors import LeakedArrayError
 from bpkit.evaluate import evaluate
 
-__all__ = ["BATCHED", "Trace", "Traced", "call", "snapshot", "tracing"]
+__all__ = ["BATCHED", "Trace", "Traced", "call", "revived", "running", "snapshot", "tracing"]
 
 _clock = count(1)
 _live: ContextVar["Trace | None"] = ContextVar("_live", default=None)
+_counting = Lock()
 
 
 BATCHED = object()
@@ -65,8 +69,8 @@ class Trace(ABC):
         When it began, on one clock for all threads. A transform begins after those around it, in whatever
         thread, so that the highest level among operands is the innermost. 0 is for constants, which no
         transform watches.
-    live : bool
-        Whether its function is still running.
+    live : int
+        How many runs of its function, or of a part of it, are going on; 0 when the transform has ended.
     entered : list of raw arrays
         The arguments, as they were when the function began.
     cuts : dict of str to None
@@ -79,20 +83,20 @@ class Trace(ABC):
 
     def __init__(self) -> None:
         self.level = next(_clock)
-        self.live = False
+        self.live = 0
         self.entered: list[Any] = []
         self.cuts: dict[str, None] = {}
         self._token: Token[Trace | None]
 
     def __enter__(self) -> Self:
-        self.live = True
+        self.live = 1
         self._token = _live.set(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.live = False
+        self.live = 0
         _live.reset(self._token)
         if error is not None:
             explain(error, traceback, call.__code__)
@@ -120,6 +124,30 @@ def snapshot(x: Any) -> Any:
 def tracing() -> bool:
     """Whether the function of some transform is running in this thread."""
     return _live.get() is not None
+
+
+def running() -> list[Trace]:
+    """The traces whose functions are running in this thread, the innermost first."""
+    found = []
+    trace: Any = _live.get()
+    while isinstance(trace, Trace):
+        found.append(trace)
+        trace = trace._token.old_value
+    return found
+
+
+@contextmanager
+def revived(traces: Sequence[Trace]) -> Iterator[None]:
+    """Let traces that have ended watch again, while a part of their function is run a second time."""
+    with _counting:
+        for trace in traces:
+            trace.live += 1
+    try:
+        yield
+    finally:
+        with _counting:
+            for trace in traces:
+                trace.live -= 1
 
 
 def call(name: str, /, *operands: Any, **static: Any) -> Any:

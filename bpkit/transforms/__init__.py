@@ -1,5 +1,6 @@
 """Functions that take a function and return what its derivative says: the public face of the engine."""
 
+from bpkit.transforms.checkpoint import checkpoint
 from bpkit.transforms.custom import custom_jvp, custom_vjp
 from bpkit.transforms.gradient import grad, stop_gradient, value_and_grad
 from bpkit.transforms.linearize import linearize
@@ -7,6 +8,7 @@ from bpkit.transforms.products import jvp, vjp
 from bpkit.transforms.vmap import vmap
 
 __all__ = [
+    "checkpoint",
     "custom_jvp",
     "custom_vjp",
     "grad",
