@@ -3,6 +3,8 @@
 from bpkit.transforms.checkpoint import checkpoint
 from bpkit.transforms.custom import custom_jvp, custom_vjp
 from bpkit.transforms.gradient import grad, stop_gradient, value_and_grad
+from bpkit.transforms.hessian import hessian, hessian_diagonal, hvp
+from bpkit.transforms.jacobian import jacfwd, jacobian, jacrev
 from bpkit.transforms.linearize import linearize
 from bpkit.transforms.products import jvp, vjp
 from bpkit.transforms.vmap import vmap
@@ -12,6 +14,12 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "grad",
+    "hessian",
+    "hessian_diagonal",
+    "hvp",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
     "jvp",
     "linearize",
     "stop_gradient",

@@ -3,7 +3,7 @@
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from bpkit.registry import by_type, common_backend, current
 from bpkit.trace import Trace, Traced, call, snapshot, tracing
 
 __all__ = [
+    "Problem",
     "as_argnums",
     "as_inputs",
     "check_cuts",
@@ -136,16 +137,17 @@ def as_inputs(
         if isinstance(leaf, float | complex) and not is_array(leaf):
             leaves[i] = _scalar(leaf, everything)
         elif not is_array(leaf) or not is_inexact(leaf):
-            places = [
-                name.format(position) + path
-                for position, x in zip(positions, wanted, strict=True)
-                for path in tree.paths(x)
-            ]
+            place = _place(i, name, positions, arguments)
             raise ArgumentError(
-                f"{called}: {places[i]} is asked for a gradient, which only floating arrays have; it is "
+                f"{called}: {place} is asked for a gradient, which only floating arrays have; it is "
                 f"{describe(leaf)}. {_advice(leaf)}"
             )
     return leaves, structure
+
+
+def _place(i: int, name: str, positions: Sequence[int], arguments: Sequence[Any]) -> str:
+    """What an error calls the leaf number `i` of the arguments that are differentiated."""
+    return [name.format(k) + path for k in positions for path in tree.paths(arguments[k])][i]
 
 
 def _scalar(x: complex, everything: Any) -> Any:
@@ -189,6 +191,61 @@ def run(
     for i, argument in zip(positions, watched, strict=True):
         traced[i] = argument
     return fun(*traced, **{name: wrap_constants(trace, x) for name, x in kwargs.items()})
+
+
+class Problem(NamedTuple):
+    """What a transform is to differentiate: a function, at some arguments, by some of them.
+
+    Attributes
+    ----------
+    called : str
+        The transform and the function, for errors.
+    name : str
+        What an error calls an argument, with ``{}`` for its position.
+    fun : callable
+    positions : sequence of int
+        Of the arguments to differentiate by.
+    args, kwargs
+        All arguments.
+    leaves : list of arrays
+        Of those to differentiate by.
+    structure : Structure
+        Of the tuple of them.
+    """
+
+    called: str
+    name: str
+    fun: Callable[..., Any]
+    positions: Sequence[int]
+    args: Sequence[Any]
+    kwargs: dict[str, Any]
+    leaves: list[Any]
+    structure: tree.Structure
+
+    @classmethod
+    def of(
+        cls,
+        called: str,
+        name: str,
+        fun: Callable[..., Any],
+        positions: Sequence[int],
+        args: Sequence[Any],
+        kwargs: dict[str, Any] | None = None,
+        beside: Any = None,
+    ) -> "Problem":
+        """Look at the arguments; `beside` may have arrays too. Errors are those of :func:`as_inputs`."""
+        kwargs = kwargs or {}
+        leaves, structure = as_inputs(called, name, positions, args, (args, kwargs, beside))
+        return cls(called, name, fun, positions, args, kwargs, leaves, structure)
+
+    def place(self, i: int) -> str:
+        """What an error calls leaf number `i`."""
+        return _place(i, self.name, self.positions, self.args)
+
+    def run(self, trace: Trace, watched: list[Any]) -> Any:
+        """The function of these leaves."""
+        arguments = tree.unflatten(self.structure, watched)
+        return run(trace, self.fun, self.positions, arguments, self.args, self.kwargs)
 
 
 def results(called: str, trace: Trace, out: Any) -> tuple[list[Any], tree.Structure, list[Any]]:

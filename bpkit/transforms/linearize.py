@@ -1,6 +1,6 @@
 """The derivative as a linear map: run a function once, apply its tangent map many times."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from bpkit import tree
@@ -12,17 +12,16 @@ from bpkit.linear import LinearTrace
 from bpkit.record import Program, Recorder
 from bpkit.registry import backend_of
 from bpkit.transforms.arguments import (
-    as_inputs,
+    Problem,
     check_tangent,
     results,
-    run,
     split_aux,
     title,
     unwrap,
     zeros_like,
 )
 
-__all__ = ["linearize", "tangent_map_of"]
+__all__ = ["linearize"]
 
 
 def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
@@ -76,28 +75,15 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     [0.         0.84147098] [1. 0.] [0.         0.54030231]
     """
     called = title("linearize", fun)
-    out, jvp_fun, aux = tangent_map_of(called, "primal {}", fun, range(len(primals)), primals, {}, has_aux)
-    return (out, jvp_fun, aux) if has_aux else (out, jvp_fun)
-
-
-def tangent_map_of(
-    called: str,
-    name: str,
-    fun: Callable[..., Any],
-    positions: Sequence[int],
-    args: Sequence[Any],
-    kwargs: dict[str, Any],
-    has_aux: bool,
-) -> tuple[Any, Callable[..., Any], Any]:
-    """:func:`linearize` by some of the arguments, which an error calls `name`: result, map and aux."""
-    leaves, structure = as_inputs(called, name, positions, args, (args, kwargs))
+    problem = Problem.of(called, "primal {}", fun, range(len(primals)), primals)
+    structure = problem.structure
     recorder = Recorder("linearize")
     with LinearTrace() as trace:
         # What derivatives are made of must not change until the map is called.
-        leaves = [private(leaf) for leaf in leaves]
+        leaves = [private(leaf) for leaf in problem.leaves]
         trace.entered += leaves
         watched = [Array(leaf, trace, recorder.input(zeros_like(leaf))) for leaf in leaves]
-        out = run(trace, fun, positions, tree.unflatten(structure, watched), args, kwargs)
+        out = problem.run(trace, watched)
     out, aux = split_aux(called, out) if has_aux else (out, None)
     outputs, arrangement, links = results(called, trace, out)
     program = Program(recorder.inputs, recorder.steps, [None if t is None else t._link for t in links])
@@ -122,4 +108,4 @@ def tangent_map_of(
         return tree.unflatten(arrangement, owned(moved, outputs, given))
 
     result = tree.unflatten(arrangement, [private(x) for x in outputs])
-    return result, jvp_fun, unwrap(called, trace, aux)
+    return (result, jvp_fun, unwrap(called, trace, aux)) if has_aux else (result, jvp_fun)

@@ -11,18 +11,17 @@ from bpkit.errors import ArgumentError
 from bpkit.forward import ForwardTrace
 from bpkit.trace import snapshot
 from bpkit.transforms.arguments import (
-    as_inputs,
+    Problem,
     check_tangent,
     describe,
     results,
-    run,
     split_aux,
     title,
     unwrap,
     zeros_like,
 )
 
-__all__ = ["jvp", "pullback_of", "vjp"]
+__all__ = ["jvp", "product", "pullback_of", "push", "vjp"]
 
 
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
@@ -60,26 +59,19 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
     (array([1.        , 0.54030231]),)
     """
     called = title("vjp", fun)
-    out, pullback, aux = pullback_of(called, "primal {}", fun, range(len(primals)), primals, {}, has_aux)
+    problem = Problem.of(called, "primal {}", fun, range(len(primals)), primals)
+    out, pullback, aux = pullback_of(problem, has_aux)
     return (out, pullback, aux) if has_aux else (out, pullback)
 
 
-def pullback_of(
-    called: str,
-    name: str,
-    fun: Callable[..., Any],
-    positions: Sequence[int],
-    args: Sequence[Any],
-    kwargs: dict[str, Any],
-    has_aux: bool,
-) -> tuple[Any, Callable[[Any], tuple[Any, ...]], Any]:
-    """:func:`vjp` by some of the arguments, which an error calls `name`: result, pullback and aux."""
-    leaves, structure = as_inputs(called, name, positions, args, (args, kwargs))
+def pullback_of(problem: Problem, has_aux: bool) -> tuple[Any, Callable[[Any], tuple[Any, ...]], Any]:
+    """:func:`vjp` of a problem: result, pullback and aux."""
+    called, leaves, structure = problem.called, problem.leaves, problem.structure
     with ReverseTrace() as trace:
         # What the graph keeps must not change under it until the pullback is called.
         watched = [trace.input(private(leaf)) for leaf in leaves]
         inputs = [leaf._link for leaf in watched]
-        out = run(trace, fun, positions, tree.unflatten(structure, watched), args, kwargs)
+        out = problem.run(trace, watched)
     out, aux = split_aux(called, out) if has_aux else (out, None)
     outputs, arrangement, links = results(called, trace, out)
 
@@ -138,28 +130,49 @@ def jvp(
     >>> jvp(xp.sin, (np.asarray([0.0, 1.0]),), (np.asarray([1.0, 2.0]),))
     (array([0.        , 0.84147098]), array([1.        , 1.08060461]))
     """
-    called = title("jvp", fun)
+    return product(title("jvp", fun), fun, primals, tangents, has_aux)
+
+
+def product(
+    called: str, fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool
+) -> tuple[Any, ...]:
+    """:func:`jvp` under another name, for errors."""
     for what, sequence in (("primals", primals), ("tangents", tangents)):
         if not isinstance(sequence, tuple | list):
             raise ArgumentError(
                 f"{called}: {what} must be a tuple, one entry for each argument; it is {describe(sequence)}"
             )
-    leaves, structure = as_inputs(called, "primals[{}]", range(len(primals)), primals, (primals, tangents))
-    directions, given = tree.flatten(tuple(tangents))
-    if given != structure:
+    problem = Problem.of(called, "primals[{}]", fun, range(len(primals)), primals, beside=tangents)
+    given, given_structure = tree.flatten(tuple(tangents))
+    if given_structure != problem.structure:
         raise ArgumentError(
-            f"{called}: tangents must have the structure of primals, {structure}; they have {given}"
+            f"{called}: tangents must have the structure of primals, {problem.structure}; "
+            f"they have {given_structure}"
         )
-    with ForwardTrace() as trace:
-        trace.entered += leaves
+    directions = [
+        check_tangent(called, f"tangents{path}", t, leaf)
+        for path, t, leaf in zip(tree.paths(tuple(tangents)), given, problem.leaves, strict=True)
+    ]
+    trace = ForwardTrace()
+    outputs, arrangement, moved, aux = push(trace, problem, directions, has_aux)
+    found = tree.unflatten(arrangement, outputs), tree.unflatten(arrangement, moved)
+    return (*found, unwrap(called, trace, aux)) if has_aux else found
+
+
+def push(
+    trace: ForwardTrace, problem: Problem, directions: list[Any], has_aux: bool
+) -> tuple[list[Any], tree.Structure, list[Any], Any]:
+    """Carry tangents along, one for each leaf of the problem.
+
+    Returns the results, their arrangement, their tangents, and aux as the function returned it.
+    """
+    with trace:
+        trace.entered += problem.leaves
         watched = [
-            Array(snapshot(leaf), trace, check_tangent(called, f"tangents{path}", t, leaf))
-            for leaf, t, path in zip(leaves, directions, tree.paths(tuple(tangents)), strict=True)
+            Array(snapshot(leaf), trace, t) for leaf, t in zip(problem.leaves, directions, strict=True)
         ]
-        out = fun(*tree.unflatten(structure, watched))
-    out, aux = split_aux(called, out) if has_aux else (out, None)
-    outputs, structure, links = results(called, trace, out)
+        out = problem.run(trace, watched)
+    out, aux = split_aux(problem.called, out) if has_aux else (out, None)
+    outputs, arrangement, links = results(problem.called, trace, out)
     moved = [zeros_like(x) if t is None else t for x, t in zip(outputs, links, strict=True)]
-    moved = owned(moved, outputs, directions)
-    result = tree.unflatten(structure, outputs), tree.unflatten(structure, moved)
-    return (*result, unwrap(called, trace, aux)) if has_aux else result
+    return outputs, arrangement, owned(moved, outputs, directions), aux
