@@ -11,12 +11,14 @@ import reprlib
 import sys
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from itertools import dropwhile
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 __all__ = ["described", "explain", "line_at", "spelled_call", "user_frame", "user_level", "user_line"]
 
 _BPKIT = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_TRANSFORMS = os.path.join(_BPKIT, "transforms", "")
 _PACKAGES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 
 
@@ -110,10 +112,11 @@ def explain(error: BaseException, traceback: TracebackType | None, door: CodeTyp
         line = line_at(frame.f_code.co_filename, number)
         inside = [frame for frame, _ in frames[users[-1] + 1 :]]
     else:
-        # A transform of a library's function: its first frame is that of the transform.
         line = user_line()
-        inside = [frame for frame, _ in frames[1:]]
+        inside = [frame for frame, _ in frames]
     own = [frame for frame in inside if frame.f_code.co_filename.startswith(_BPKIT)]
+    # What a transform was given may be a function of bpkit itself; the transform did not go wrong.
+    own = list(dropwhile(lambda frame: frame.f_code.co_filename.startswith(_TRANSFORMS), own))
     if not own:
         return
     code, said = own[0].f_code, []
