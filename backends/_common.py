@@ -74,6 +74,9 @@ class LibraryBackend:
     def special_on_host(self, name: str) -> Callable[..., Any]:
         raise not_on_host(name, f"{self.library} has none", self.name)
 
+    def special_dtype(self, name: str, operands: tuple[Any, ...]) -> Any:
+        return None
+
     @functools.cached_property
     def module(self) -> Any:
         """The library itself, imported on first use."""

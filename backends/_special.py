@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from bpkit.errors import BackendNotInstalledError, NoSuchFunctionError
 
-__all__ = ["has_scipy", "not_on_host", "scipy_special"]
+__all__ = ["has_scipy", "not_on_host", "scipy_dtype", "scipy_special"]
 
 # One function of SciPy is two here: `zeta` with one operand.
 _NAMES = {"riemann_zeta": "zeta"}
@@ -29,6 +31,19 @@ def scipy_special(name: str) -> Callable[..., Any]:
         )
     function: Callable[..., Any] = getattr(importlib.import_module("scipy.special"), _NAMES.get(name, name))
     return function
+
+
+def scipy_dtype(name: str, dtypes: list[Any]) -> Any:
+    """The dtype in which SciPy computes a function of NumPy arrays of these dtypes.
+
+    Each of its functions has a way of its own with integers. None where it takes no such operands.
+    """
+    if not has_scipy():
+        return None
+    try:
+        return np.asarray(scipy_special(name)(*[np.empty(0, dtype) for dtype in dtypes])).dtype
+    except TypeError:
+        return None
 
 
 def not_on_host(name: str, reason: str, backend: str) -> NoSuchFunctionError:

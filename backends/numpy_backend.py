@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ._common import LibraryBackend, host_copy, is_basic_key, layout_copy, share_memory
-from ._special import has_scipy, scipy_special
+from ._special import has_scipy, scipy_dtype, scipy_special
 
 __all__ = ["NumpyBackend"]
 
@@ -35,6 +35,9 @@ class NumpyBackend(LibraryBackend):
 
     def special_on_host(self, name: str) -> Callable[..., Any]:
         return scipy_special(name)
+
+    def special_dtype(self, name: str, operands: tuple[Any, ...]) -> Any:
+        return scipy_dtype(name, [x.dtype for x in operands])
 
     def owns(self, cls: type) -> bool:
         if not issubclass(cls, np.ndarray | np.generic):

@@ -10,7 +10,7 @@ import numpy as np
 from bpkit._protocol import Capability
 
 from ._common import ALL_CAPABILITIES, LibraryBackend, host_copy, layout_copy, share_memory
-from ._special import scipy_special
+from ._special import scipy_dtype, scipy_special
 
 __all__ = ["StrictBackend"]
 
@@ -42,6 +42,11 @@ class StrictBackend(LibraryBackend):
             return self.from_host(np.asarray(found), operands[0].device)
 
         return on_host
+
+    def special_dtype(self, name: str, operands: tuple[Any, ...]) -> Any:
+        # Where arrays of this library meet SciPy's own functions, SciPy makes NumPy arrays of them.
+        found = scipy_dtype(name, [x._array.dtype for x in operands])
+        return self.xp.__array_namespace_info__().dtypes(device=operands[0].device).get(str(found))
 
     def owns(self, cls: type) -> bool:
         # The library has no public name for its array class.

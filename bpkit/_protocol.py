@@ -84,6 +84,12 @@ class Backend(Protocol):
             If this library's arrays never lie there; or, when it is called, if these do not.
         """
 
+    def special_dtype(self, name: str, operands: tuple[Any, ...]) -> Any:
+        """The dtype in which SciPy's function of that name computes arrays of this library.
+
+        None where all that counts is the dtypes of the floating ones, or else the library's default.
+        """
+
     @property
     def version(self) -> str:
         """The installed version of the library."""

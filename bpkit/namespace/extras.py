@@ -13,6 +13,7 @@ from bpkit.namespace.arithmetic import maximum, minimum, subtract
 from bpkit.namespace.comparison import equal
 from bpkit.namespace.dtypes import astype, backend_for, finfo, iinfo
 from bpkit.namespace.manipulation import expand_dims, moveaxis, reshape
+from bpkit.namespace.operands import floating
 from bpkit.namespace.searching import where
 from bpkit.namespace.statistical import max, sum
 from bpkit.namespace.transcendental import exp, log, logaddexp
@@ -38,11 +39,11 @@ def expit(x: RawArray, /) -> RawArray:
 
     Parameters
     ----------
-    x : array of any shape, real floating-point
+    x : array of any shape, real
 
     Returns
     -------
-    array of `x`'s shape and dtype
+    array of `x`'s shape and floating dtype
         In [0, 1]; exactly 0 and 1 at the infinities.
 
     References
@@ -55,7 +56,7 @@ def expit(x: RawArray, /) -> RawArray:
     >>> xp.expit(xp.asarray([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
-    return call("expit", x)
+    return call("expit", *floating("expit", x))
 
 
 @definition("expit")
@@ -72,11 +73,11 @@ def log_expit(x: RawArray, /) -> RawArray:
 
     Parameters
     ----------
-    x : array of any shape, real floating-point
+    x : array of any shape, real
 
     Returns
     -------
-    array of `x`'s shape and dtype
+    array of `x`'s shape and floating dtype
 
     Examples
     --------
@@ -84,7 +85,7 @@ def log_expit(x: RawArray, /) -> RawArray:
     >>> xp.log_expit(xp.asarray([-1000.0, 0.0]))
     array([-1.00000000e+03, -6.93147181e-01])
     """
-    return call("log_expit", x)
+    return call("log_expit", *floating("log_expit", x))
 
 
 @definition("log_expit")

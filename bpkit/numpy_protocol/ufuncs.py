@@ -179,11 +179,21 @@ def _spelled(ufunc: np.ufunc) -> str:
 def _special(ufunc: np.ufunc) -> Callable[..., Any] | None:
     """What stands for one of SciPy's universal functions: that of the same name."""
     run = getattr(xp.special, ufunc.__name__, None) if _of_scipy(ufunc) else None
-    return None if run is None else lambda *operands: run(*map(_no_integers, operands))
+    if run is None:
+        return None
 
+    def special(*operands: Any) -> Any:
+        kinds = [getattr(x, "dtype", type(x)) for x in operands]
+        # Numbers count as well: some of SciPy's functions compute float32 beside 2.0 in float64.
+        dtype = ufunc.resolve_dtypes((*[np.dtype(k) if k is bool else k for k in kinds], None))[-1]
+        return run(
+            *[
+                xp.astype(x, dtype, copy=False) if hasattr(x, "shape") else np.asarray(x, dtype)
+                for x in operands
+            ]
+        )
 
-def _no_integers(x: Any) -> Any:
-    return _floating(x) if hasattr(x, "shape") else x
+    return special
 
 
 def _refuse_out(name: str, inputs: tuple[Any, ...], out: tuple[Any, ...]) -> None:

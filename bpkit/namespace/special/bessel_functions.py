@@ -4,8 +4,7 @@ DLMF chapters 10, 13, 14, 19 and 25: https://dlmf.nist.gov/10
 """
 
 from bpkit._protocol import RawArray
-from bpkit.namespace.special.operands import floating
-from bpkit.trace import call
+from bpkit.namespace.operands import special_function
 
 __all__ = [
     "ellipe",
@@ -50,7 +49,7 @@ def i0(x: RawArray, /) -> RawArray:
     >>> xp.special.i0(xp.asarray([-1.0, 0.0, 1.0]))
     array([1.26606588, 1.        , 1.26606588])
     """
-    return call("special.i0", *floating(x))
+    return special_function("i0", x)
 
 
 def i0e(x: RawArray, /) -> RawArray:
@@ -72,7 +71,7 @@ def i0e(x: RawArray, /) -> RawArray:
     >>> xp.special.i0e(xp.asarray([-1.0, 0.0, 1000.0]))
     array([0.46575961, 1.        , 0.01261724])
     """
-    return call("special.i0e", *floating(x))
+    return special_function("i0e", x)
 
 
 def i1(x: RawArray, /) -> RawArray:
@@ -94,7 +93,7 @@ def i1(x: RawArray, /) -> RawArray:
     >>> xp.special.i1(xp.asarray([-1.0, 0.0, 1.0]))
     array([-0.5651591,  0.       ,  0.5651591])
     """
-    return call("special.i1", *floating(x))
+    return special_function("i1", x)
 
 
 def i1e(x: RawArray, /) -> RawArray:
@@ -116,7 +115,7 @@ def i1e(x: RawArray, /) -> RawArray:
     >>> xp.special.i1e(xp.asarray([-1.0, 0.0, 1000.0]))
     array([-0.20791042,  0.        ,  0.01261093])
     """
-    return call("special.i1e", *floating(x))
+    return special_function("i1e", x)
 
 
 def j0(x: RawArray, /) -> RawArray:
@@ -138,7 +137,7 @@ def j0(x: RawArray, /) -> RawArray:
     >>> xp.special.j0(xp.asarray([0.0, 1.0, 5.0]))
     array([ 1.        ,  0.76519769, -0.17759677])
     """
-    return call("special.j0", *floating(x))
+    return special_function("j0", x)
 
 
 def j1(x: RawArray, /) -> RawArray:
@@ -160,7 +159,7 @@ def j1(x: RawArray, /) -> RawArray:
     >>> xp.special.j1(xp.asarray([0.0, 1.0, 5.0]))
     array([ 0.        ,  0.44005059, -0.32757914])
     """
-    return call("special.j1", *floating(x))
+    return special_function("j1", x)
 
 
 def y0(x: RawArray, /) -> RawArray:
@@ -182,7 +181,7 @@ def y0(x: RawArray, /) -> RawArray:
     >>> xp.special.y0(xp.asarray([0.5, 1.0]))
     array([-0.44451873,  0.08825696])
     """
-    return call("special.y0", *floating(x))
+    return special_function("y0", x)
 
 
 def y1(x: RawArray, /) -> RawArray:
@@ -204,7 +203,7 @@ def y1(x: RawArray, /) -> RawArray:
     >>> xp.special.y1(xp.asarray([0.5, 1.0]))
     array([-1.47147239, -0.78121282])
     """
-    return call("special.y1", *floating(x))
+    return special_function("y1", x)
 
 
 def yn(n: RawArray, x: RawArray, /) -> RawArray:
@@ -226,7 +225,7 @@ def yn(n: RawArray, x: RawArray, /) -> RawArray:
     >>> xp.special.yn(2.0, xp.asarray([0.5, 1.0]))
     array([-5.44137084, -1.65068261])
     """
-    return call("special.yn", *floating(n, x))
+    return special_function("yn", n, x)
 
 
 def k0(x: RawArray, /) -> RawArray:
@@ -248,7 +247,7 @@ def k0(x: RawArray, /) -> RawArray:
     >>> xp.special.k0(xp.asarray([0.5, 1.0]))
     array([0.92441907, 0.42102444])
     """
-    return call("special.k0", *floating(x))
+    return special_function("k0", x)
 
 
 def k0e(x: RawArray, /) -> RawArray:
@@ -270,7 +269,7 @@ def k0e(x: RawArray, /) -> RawArray:
     >>> xp.special.k0e(xp.asarray([0.5, 1000.0]))
     array([1.52410939, 0.03962832])
     """
-    return call("special.k0e", *floating(x))
+    return special_function("k0e", x)
 
 
 def k1(x: RawArray, /) -> RawArray:
@@ -292,7 +291,7 @@ def k1(x: RawArray, /) -> RawArray:
     >>> xp.special.k1(xp.asarray([0.5, 1.0]))
     array([1.65644112, 0.60190723])
     """
-    return call("special.k1", *floating(x))
+    return special_function("k1", x)
 
 
 def k1e(x: RawArray, /) -> RawArray:
@@ -314,7 +313,7 @@ def k1e(x: RawArray, /) -> RawArray:
     >>> xp.special.k1e(xp.asarray([0.5, 1000.0]))
     array([2.73100971, 0.03964813])
     """
-    return call("special.k1e", *floating(x))
+    return special_function("k1e", x)
 
 
 def ellipk(m: RawArray, /) -> RawArray:
@@ -337,7 +336,7 @@ def ellipk(m: RawArray, /) -> RawArray:
     >>> xp.special.ellipk(xp.asarray([0.0, 0.5]))
     array([1.57079633, 1.85407468])
     """
-    return call("special.ellipk", *floating(m))
+    return special_function("ellipk", m)
 
 
 def ellipkm1(p: RawArray, /) -> RawArray:
@@ -360,7 +359,7 @@ def ellipkm1(p: RawArray, /) -> RawArray:
     >>> xp.special.ellipkm1(xp.asarray([1e-20, 0.5]))
     array([24.41214529,  1.85407468])
     """
-    return call("special.ellipkm1", *floating(p))
+    return special_function("ellipkm1", p)
 
 
 def ellipe(m: RawArray, /) -> RawArray:
@@ -382,7 +381,7 @@ def ellipe(m: RawArray, /) -> RawArray:
     >>> xp.special.ellipe(xp.asarray([0.0, 0.5]))
     array([1.57079633, 1.35064388])
     """
-    return call("special.ellipe", *floating(m))
+    return special_function("ellipe", m)
 
 
 def hyp1f1(a: RawArray, b: RawArray, x: RawArray, /) -> RawArray:
@@ -404,7 +403,7 @@ def hyp1f1(a: RawArray, b: RawArray, x: RawArray, /) -> RawArray:
     >>> xp.special.hyp1f1(1.0, 2.0, xp.asarray([-1.0, 0.5]))
     array([0.63212056, 1.29744254])
     """
-    return call("special.hyp1f1", *floating(a, b, x))
+    return special_function("hyp1f1", a, b, x)
 
 
 def lpmv(m: RawArray, v: RawArray, x: RawArray, /) -> RawArray:
@@ -427,7 +426,7 @@ def lpmv(m: RawArray, v: RawArray, x: RawArray, /) -> RawArray:
     >>> xp.special.lpmv(1.0, 2.0, xp.asarray([-0.5, 0.5]))
     array([ 1.29903811, -1.29903811])
     """
-    return call("special.lpmv", *floating(m, v, x))
+    return special_function("lpmv", m, v, x)
 
 
 def zetac(x: RawArray, /) -> RawArray:
@@ -449,7 +448,7 @@ def zetac(x: RawArray, /) -> RawArray:
     >>> xp.special.zetac(xp.asarray([2.0, 50.0]))
     array([6.44934067e-01, 8.88178421e-16])
     """
-    return call("special.zetac", *floating(x))
+    return special_function("zetac", x)
 
 
 def zeta(x: RawArray, q: RawArray | None = None, /) -> RawArray:
@@ -474,5 +473,5 @@ def zeta(x: RawArray, q: RawArray | None = None, /) -> RawArray:
     array([1.64493407, 0.64493407])
     """
     if q is None:
-        return call("special.riemann_zeta", *floating(x))
-    return call("special.zeta", *floating(x, q))
+        return special_function("riemann_zeta", x)
+    return special_function("zeta", x, q)

@@ -4,8 +4,7 @@ Abramowitz and Stegun, *Handbook of Mathematical Functions*, chapter 26.
 """
 
 from bpkit._protocol import RawArray
-from bpkit.namespace.special.operands import floating
-from bpkit.trace import call
+from bpkit.namespace.operands import special_function
 
 __all__ = [
     "bdtr",
@@ -50,7 +49,7 @@ def bdtr(k: RawArray, n: RawArray, p: RawArray, /) -> RawArray:
     >>> xp.special.bdtr(2.0, 5.0, xp.asarray([0.1, 0.5]))
     array([0.99144, 0.5    ])
     """
-    return call("special.bdtr", *floating(k, n, p))
+    return special_function("bdtr", k, n, p)
 
 
 def bdtrc(k: RawArray, n: RawArray, p: RawArray, /) -> RawArray:
@@ -72,7 +71,7 @@ def bdtrc(k: RawArray, n: RawArray, p: RawArray, /) -> RawArray:
     >>> xp.special.bdtrc(2.0, 5.0, xp.asarray([0.1, 0.5]))
     array([0.00856, 0.5    ])
     """
-    return call("special.bdtrc", *floating(k, n, p))
+    return special_function("bdtrc", k, n, p)
 
 
 def bdtri(k: RawArray, n: RawArray, y: RawArray, /) -> RawArray:
@@ -94,7 +93,7 @@ def bdtri(k: RawArray, n: RawArray, y: RawArray, /) -> RawArray:
     >>> xp.special.bdtri(2.0, 5.0, xp.asarray([0.1, 0.5]))
     array([0.75336355, 0.5       ])
     """
-    return call("special.bdtri", *floating(k, n, y))
+    return special_function("bdtri", k, n, y)
 
 
 def nbdtr(k: RawArray, n: RawArray, p: RawArray, /) -> RawArray:
@@ -117,7 +116,7 @@ def nbdtr(k: RawArray, n: RawArray, p: RawArray, /) -> RawArray:
     >>> xp.special.nbdtr(2.0, 3.0, xp.asarray([0.1, 0.5]))
     array([0.00856, 0.5    ])
     """
-    return call("special.nbdtr", *floating(k, n, p))
+    return special_function("nbdtr", k, n, p)
 
 
 def nbdtrc(k: RawArray, n: RawArray, p: RawArray, /) -> RawArray:
@@ -139,7 +138,7 @@ def nbdtrc(k: RawArray, n: RawArray, p: RawArray, /) -> RawArray:
     >>> xp.special.nbdtrc(2.0, 3.0, xp.asarray([0.1, 0.5]))
     array([0.99144, 0.5    ])
     """
-    return call("special.nbdtrc", *floating(k, n, p))
+    return special_function("nbdtrc", k, n, p)
 
 
 def nbdtri(k: RawArray, n: RawArray, y: RawArray, /) -> RawArray:
@@ -161,7 +160,7 @@ def nbdtri(k: RawArray, n: RawArray, y: RawArray, /) -> RawArray:
     >>> xp.special.nbdtri(2.0, 3.0, xp.asarray([0.1, 0.5]))
     array([0.24663645, 0.5       ])
     """
-    return call("special.nbdtri", *floating(k, n, y))
+    return special_function("nbdtri", k, n, y)
 
 
 def pdtr(k: RawArray, m: RawArray, /) -> RawArray:
@@ -183,7 +182,7 @@ def pdtr(k: RawArray, m: RawArray, /) -> RawArray:
     >>> xp.special.pdtr(2.0, xp.asarray([0.5, 3.0]))
     array([0.98561232, 0.42319008])
     """
-    return call("special.pdtr", *floating(k, m))
+    return special_function("pdtr", k, m)
 
 
 def pdtrc(k: RawArray, m: RawArray, /) -> RawArray:
@@ -205,7 +204,7 @@ def pdtrc(k: RawArray, m: RawArray, /) -> RawArray:
     >>> xp.special.pdtrc(2.0, xp.asarray([0.5, 3.0]))
     array([0.01438768, 0.57680992])
     """
-    return call("special.pdtrc", *floating(k, m))
+    return special_function("pdtrc", k, m)
 
 
 def pdtri(k: RawArray, y: RawArray, /) -> RawArray:
@@ -227,7 +226,7 @@ def pdtri(k: RawArray, y: RawArray, /) -> RawArray:
     >>> xp.special.pdtri(2.0, xp.asarray([0.1, 0.5]))
     array([5.32232034, 2.67406031])
     """
-    return call("special.pdtri", *floating(k, y))
+    return special_function("pdtri", k, y)
 
 
 def chdtr(v: RawArray, x: RawArray, /) -> RawArray:
@@ -249,7 +248,7 @@ def chdtr(v: RawArray, x: RawArray, /) -> RawArray:
     >>> xp.special.chdtr(2.0, xp.asarray([0.5, 3.0]))
     array([0.22119922, 0.77686984])
     """
-    return call("special.chdtr", *floating(v, x))
+    return special_function("chdtr", v, x)
 
 
 def chdtrc(v: RawArray, x: RawArray, /) -> RawArray:
@@ -271,7 +270,7 @@ def chdtrc(v: RawArray, x: RawArray, /) -> RawArray:
     >>> xp.special.chdtrc(2.0, xp.asarray([0.5, 3.0]))
     array([0.77880078, 0.22313016])
     """
-    return call("special.chdtrc", *floating(v, x))
+    return special_function("chdtrc", v, x)
 
 
 def chdtri(v: RawArray, p: RawArray, /) -> RawArray:
@@ -293,7 +292,7 @@ def chdtri(v: RawArray, p: RawArray, /) -> RawArray:
     >>> xp.special.chdtri(2.0, xp.asarray([0.1, 0.5]))
     array([4.60517019, 1.38629436])
     """
-    return call("special.chdtri", *floating(v, p))
+    return special_function("chdtri", v, p)
 
 
 def fdtr(dfn: RawArray, dfd: RawArray, x: RawArray, /) -> RawArray:
@@ -315,7 +314,7 @@ def fdtr(dfn: RawArray, dfd: RawArray, x: RawArray, /) -> RawArray:
     >>> xp.special.fdtr(2.0, 3.0, xp.asarray([0.5, 3.0]))
     array([0.35048095, 0.80754991])
     """
-    return call("special.fdtr", *floating(dfn, dfd, x))
+    return special_function("fdtr", dfn, dfd, x)
 
 
 def fdtrc(dfn: RawArray, dfd: RawArray, x: RawArray, /) -> RawArray:
@@ -337,7 +336,7 @@ def fdtrc(dfn: RawArray, dfd: RawArray, x: RawArray, /) -> RawArray:
     >>> xp.special.fdtrc(2.0, 3.0, xp.asarray([0.5, 3.0]))
     array([0.64951905, 0.19245009])
     """
-    return call("special.fdtrc", *floating(dfn, dfd, x))
+    return special_function("fdtrc", dfn, dfd, x)
 
 
 def fdtri(dfn: RawArray, dfd: RawArray, p: RawArray, /) -> RawArray:
@@ -359,7 +358,7 @@ def fdtri(dfn: RawArray, dfd: RawArray, p: RawArray, /) -> RawArray:
     >>> xp.special.fdtri(2.0, 3.0, xp.asarray([0.1, 0.5]))
     array([0.10914897, 0.88110158])
     """
-    return call("special.fdtri", *floating(dfn, dfd, p))
+    return special_function("fdtri", dfn, dfd, p)
 
 
 def gdtr(a: RawArray, b: RawArray, x: RawArray, /) -> RawArray:
@@ -381,7 +380,7 @@ def gdtr(a: RawArray, b: RawArray, x: RawArray, /) -> RawArray:
     >>> xp.special.gdtr(2.0, 3.0, xp.asarray([0.5, 3.0]))
     array([0.0803014, 0.9380312])
     """
-    return call("special.gdtr", *floating(a, b, x))
+    return special_function("gdtr", a, b, x)
 
 
 def gdtrc(a: RawArray, b: RawArray, x: RawArray, /) -> RawArray:
@@ -403,7 +402,7 @@ def gdtrc(a: RawArray, b: RawArray, x: RawArray, /) -> RawArray:
     >>> xp.special.gdtrc(2.0, 3.0, xp.asarray([0.5, 3.0]))
     array([0.9196986, 0.0619688])
     """
-    return call("special.gdtrc", *floating(a, b, x))
+    return special_function("gdtrc", a, b, x)
 
 
 def stdtr(df: RawArray, t: RawArray, /) -> RawArray:
@@ -425,7 +424,7 @@ def stdtr(df: RawArray, t: RawArray, /) -> RawArray:
     >>> xp.special.stdtr(4.0, xp.asarray([-1.0, 0.0, 2.0]))
     array([0.18695048, 0.5       , 0.94194174])
     """
-    return call("special.stdtr", *floating(df, t))
+    return special_function("stdtr", df, t)
 
 
 def stdtrit(df: RawArray, p: RawArray, /) -> RawArray:
@@ -447,4 +446,4 @@ def stdtrit(df: RawArray, p: RawArray, /) -> RawArray:
     >>> xp.special.stdtrit(4.0, xp.asarray([0.1, 0.5]))
     array([-1.53320627,  0.        ])
     """
-    return call("special.stdtrit", *floating(df, p))
+    return special_function("stdtrit", df, p)

@@ -7,8 +7,7 @@ import math
 
 from bpkit._protocol import RawArray
 from bpkit.namespace.arithmetic import add, divide, multiply
-from bpkit.namespace.special.operands import floating
-from bpkit.trace import call
+from bpkit.namespace.operands import floating, special_function
 
 __all__ = [
     "boxcox",
@@ -56,7 +55,7 @@ def logit(x: RawArray, /) -> RawArray:
     >>> xp.special.logit(xp.asarray([0.1, 0.5]))
     array([-2.19722458,  0.        ])
     """
-    return call("special.logit", *floating(x))
+    return special_function("logit", x)
 
 
 def cbrt(x: RawArray, /) -> RawArray:
@@ -78,7 +77,7 @@ def cbrt(x: RawArray, /) -> RawArray:
     >>> xp.special.cbrt(xp.asarray([-8.0, 27.0]))
     array([-2.,  3.])
     """
-    return call("special.cbrt", *floating(x))
+    return special_function("cbrt", x)
 
 
 def exp2(x: RawArray, /) -> RawArray:
@@ -100,7 +99,7 @@ def exp2(x: RawArray, /) -> RawArray:
     >>> xp.special.exp2(xp.asarray([-1.0, 3.0]))
     array([0.5, 8. ])
     """
-    return call("special.exp2", *floating(x))
+    return special_function("exp2", x)
 
 
 def exp10(x: RawArray, /) -> RawArray:
@@ -122,7 +121,7 @@ def exp10(x: RawArray, /) -> RawArray:
     >>> xp.special.exp10(xp.asarray([-1.0, 3.0]))
     array([1.e-01, 1.e+03])
     """
-    return call("special.exp10", *floating(x))
+    return special_function("exp10", x)
 
 
 def cosm1(x: RawArray, /) -> RawArray:
@@ -144,7 +143,7 @@ def cosm1(x: RawArray, /) -> RawArray:
     >>> xp.special.cosm1(xp.asarray([0.0, 1e-10]))
     array([ 0.e+00, -5.e-21])
     """
-    return call("special.cosm1", *floating(x))
+    return special_function("cosm1", x)
 
 
 def exprel(x: RawArray, /) -> RawArray:
@@ -166,7 +165,7 @@ def exprel(x: RawArray, /) -> RawArray:
     >>> xp.special.exprel(xp.asarray([-1.0, 0.0, 1.0]))
     array([0.63212056, 1.        , 1.71828183])
     """
-    return call("special.exprel", *floating(x))
+    return special_function("exprel", x)
 
 
 def sinc(x: RawArray, /) -> RawArray:
@@ -188,7 +187,7 @@ def sinc(x: RawArray, /) -> RawArray:
     >>> xp.special.sinc(xp.asarray([0.0, 0.5, 1.5]))
     array([ 1.        ,  0.63661977, -0.21220659])
     """
-    return call("special.sinc", *floating(x))
+    return special_function("sinc", x)
 
 
 def sindg(x: RawArray, /) -> RawArray:
@@ -210,7 +209,7 @@ def sindg(x: RawArray, /) -> RawArray:
     >>> xp.special.sindg(xp.asarray([30.0, 180.0]))
     array([ 0.5, -0. ])
     """
-    return call("special.sindg", *floating(x))
+    return special_function("sindg", x)
 
 
 def cosdg(x: RawArray, /) -> RawArray:
@@ -232,7 +231,7 @@ def cosdg(x: RawArray, /) -> RawArray:
     >>> xp.special.cosdg(xp.asarray([60.0, 90.0]))
     array([ 0.5, -0. ])
     """
-    return call("special.cosdg", *floating(x))
+    return special_function("cosdg", x)
 
 
 def tandg(x: RawArray, /) -> RawArray:
@@ -254,7 +253,7 @@ def tandg(x: RawArray, /) -> RawArray:
     >>> xp.special.tandg(xp.asarray([0.0, 45.0]))
     array([0., 1.])
     """
-    return call("special.tandg", *floating(x))
+    return special_function("tandg", x)
 
 
 def cotdg(x: RawArray, /) -> RawArray:
@@ -276,7 +275,7 @@ def cotdg(x: RawArray, /) -> RawArray:
     >>> xp.special.cotdg(xp.asarray([45.0, 90.0]))
     array([1., 0.])
     """
-    return call("special.cotdg", *floating(x))
+    return special_function("cotdg", x)
 
 
 def entr(x: RawArray, /) -> RawArray:
@@ -298,7 +297,7 @@ def entr(x: RawArray, /) -> RawArray:
     >>> xp.special.entr(xp.asarray([0.0, 0.5, 1.0]))
     array([ 0.        ,  0.34657359, -0.        ])
     """
-    return call("special.entr", *floating(x))
+    return special_function("entr", x)
 
 
 def xlogy(x: RawArray, y: RawArray, /) -> RawArray:
@@ -320,7 +319,7 @@ def xlogy(x: RawArray, y: RawArray, /) -> RawArray:
     >>> xp.special.xlogy(xp.asarray([0.0, 2.0]), xp.asarray([0.0, 3.0]))
     array([0.        , 2.19722458])
     """
-    return call("special.xlogy", *floating(x, y))
+    return special_function("xlogy", x, y)
 
 
 def xlog1py(x: RawArray, y: RawArray, /) -> RawArray:
@@ -342,7 +341,7 @@ def xlog1py(x: RawArray, y: RawArray, /) -> RawArray:
     >>> xp.special.xlog1py(xp.asarray([0.0, 2.0]), xp.asarray([-1.0, 3.0]))
     array([0.        , 2.77258872])
     """
-    return call("special.xlog1py", *floating(x, y))
+    return special_function("xlog1py", x, y)
 
 
 def radian(d: RawArray, m: RawArray, s: RawArray, /) -> RawArray:
@@ -364,7 +363,7 @@ def radian(d: RawArray, m: RawArray, s: RawArray, /) -> RawArray:
     >>> xp.special.radian(xp.asarray([90.0, 1.0]), 30.0, 0.0)
     array([1.57952297, 0.02617994])
     """
-    d, m, s = floating(d, m, s)
+    d, m, s = floating("radian", d, m, s)
     return multiply(add(d, add(divide(m, 60.0), divide(s, 3600.0))), math.pi / 180)
 
 
@@ -387,7 +386,7 @@ def rel_entr(x: RawArray, y: RawArray, /) -> RawArray:
     >>> xp.special.rel_entr(xp.asarray([0.0, 2.0]), xp.asarray([1.0, 3.0]))
     array([ 0.        , -0.81093022])
     """
-    return call("special.rel_entr", *floating(x, y))
+    return special_function("rel_entr", x, y)
 
 
 def kl_div(x: RawArray, y: RawArray, /) -> RawArray:
@@ -409,7 +408,7 @@ def kl_div(x: RawArray, y: RawArray, /) -> RawArray:
     >>> xp.special.kl_div(xp.asarray([0.0, 2.0]), xp.asarray([1.0, 3.0]))
     array([1.        , 0.18906978])
     """
-    return call("special.kl_div", *floating(x, y))
+    return special_function("kl_div", x, y)
 
 
 def huber(delta: RawArray, r: RawArray, /) -> RawArray:
@@ -431,7 +430,7 @@ def huber(delta: RawArray, r: RawArray, /) -> RawArray:
     >>> xp.special.huber(1.0, xp.asarray([0.5, 1.0, 3.0]))
     array([0.125, 0.5  , 2.5  ])
     """
-    return call("special.huber", *floating(delta, r))
+    return special_function("huber", delta, r)
 
 
 def pseudo_huber(delta: RawArray, r: RawArray, /) -> RawArray:
@@ -454,7 +453,7 @@ def pseudo_huber(delta: RawArray, r: RawArray, /) -> RawArray:
     >>> xp.special.pseudo_huber(1.0, xp.asarray([0.5, 1.0, 3.0]))
     array([0.11803399, 0.41421356, 2.16227766])
     """
-    return call("special.pseudo_huber", *floating(delta, r))
+    return special_function("pseudo_huber", delta, r)
 
 
 def boxcox(x: RawArray, lmbda: RawArray, /) -> RawArray:
@@ -476,7 +475,7 @@ def boxcox(x: RawArray, lmbda: RawArray, /) -> RawArray:
     >>> xp.special.boxcox(xp.asarray([0.5, 2.0]), xp.asarray([0.0, 2.0]))
     array([-0.69314718,  1.5       ])
     """
-    return call("special.boxcox", *floating(x, lmbda))
+    return special_function("boxcox", x, lmbda)
 
 
 def boxcox1p(x: RawArray, lmbda: RawArray, /) -> RawArray:
@@ -498,7 +497,7 @@ def boxcox1p(x: RawArray, lmbda: RawArray, /) -> RawArray:
     >>> xp.special.boxcox1p(xp.asarray([0.5, 2.0]), xp.asarray([0.0, 2.0]))
     array([0.40546511, 4.        ])
     """
-    return call("special.boxcox1p", *floating(x, lmbda))
+    return special_function("boxcox1p", x, lmbda)
 
 
 def inv_boxcox(y: RawArray, lmbda: RawArray, /) -> RawArray:
@@ -521,7 +520,7 @@ def inv_boxcox(y: RawArray, lmbda: RawArray, /) -> RawArray:
     >>> xp.special.inv_boxcox(xp.asarray([0.5, 2.0]), xp.asarray([0.0, 2.0]))
     array([1.64872127, 2.23606798])
     """
-    return call("special.inv_boxcox", *floating(y, lmbda))
+    return special_function("inv_boxcox", y, lmbda)
 
 
 def inv_boxcox1p(y: RawArray, lmbda: RawArray, /) -> RawArray:
@@ -543,4 +542,4 @@ def inv_boxcox1p(y: RawArray, lmbda: RawArray, /) -> RawArray:
     >>> xp.special.inv_boxcox1p(xp.asarray([0.5, 2.0]), xp.asarray([0.0, 2.0]))
     array([0.64872127, 1.23606798])
     """
-    return call("special.inv_boxcox1p", *floating(y, lmbda))
+    return special_function("inv_boxcox1p", y, lmbda)

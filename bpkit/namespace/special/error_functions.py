@@ -4,8 +4,7 @@ DLMF chapters 6, 7 and 25: https://dlmf.nist.gov/7
 """
 
 from bpkit._protocol import RawArray
-from bpkit.namespace.special.operands import floating
-from bpkit.trace import call
+from bpkit.namespace.operands import special_function
 
 __all__ = [
     "erf",
@@ -42,7 +41,7 @@ def erf(x: RawArray, /) -> RawArray:
     >>> xp.special.erf(xp.asarray([-1.0, 0.0, 1.0]))
     array([-0.84270079,  0.        ,  0.84270079])
     """
-    return call("special.erf", *floating(x))
+    return special_function("erf", x)
 
 
 def erfc(x: RawArray, /) -> RawArray:
@@ -64,7 +63,7 @@ def erfc(x: RawArray, /) -> RawArray:
     >>> xp.special.erfc(xp.asarray([0.0, 1.0, 10.0]))
     array([1.00000000e+00, 1.57299207e-01, 2.08848758e-45])
     """
-    return call("special.erfc", *floating(x))
+    return special_function("erfc", x)
 
 
 def erfcx(x: RawArray, /) -> RawArray:
@@ -86,7 +85,7 @@ def erfcx(x: RawArray, /) -> RawArray:
     >>> xp.special.erfcx(xp.asarray([0.0, 1.0, 100.0]))
     array([1.        , 0.42758358, 0.00564161])
     """
-    return call("special.erfcx", *floating(x))
+    return special_function("erfcx", x)
 
 
 def erfinv(y: RawArray, /) -> RawArray:
@@ -108,7 +107,7 @@ def erfinv(y: RawArray, /) -> RawArray:
     >>> xp.special.erfinv(xp.asarray([-0.5, 0.0, 0.5]))
     array([-0.47693628,  0.        ,  0.47693628])
     """
-    return call("special.erfinv", *floating(y))
+    return special_function("erfinv", y)
 
 
 def erfcinv(y: RawArray, /) -> RawArray:
@@ -130,7 +129,7 @@ def erfcinv(y: RawArray, /) -> RawArray:
     >>> xp.special.erfcinv(xp.asarray([0.1, 1.0]))
     array([ 1.16308715, -0.        ])
     """
-    return call("special.erfcinv", *floating(y))
+    return special_function("erfcinv", y)
 
 
 def ndtr(x: RawArray, /) -> RawArray:
@@ -152,7 +151,7 @@ def ndtr(x: RawArray, /) -> RawArray:
     >>> xp.special.ndtr(xp.asarray([-1.0, 0.0, 1.0]))
     array([0.15865525, 0.5       , 0.84134475])
     """
-    return call("special.ndtr", *floating(x))
+    return special_function("ndtr", x)
 
 
 def log_ndtr(x: RawArray, /) -> RawArray:
@@ -174,7 +173,7 @@ def log_ndtr(x: RawArray, /) -> RawArray:
     >>> xp.special.log_ndtr(xp.asarray([-50.0, 0.0]))
     array([-1.25483136e+03, -6.93147181e-01])
     """
-    return call("special.log_ndtr", *floating(x))
+    return special_function("log_ndtr", x)
 
 
 def ndtri(y: RawArray, /) -> RawArray:
@@ -196,7 +195,7 @@ def ndtri(y: RawArray, /) -> RawArray:
     >>> xp.special.ndtri(xp.asarray([0.025, 0.5, 0.975]))
     array([-1.95996398,  0.        ,  1.95996398])
     """
-    return call("special.ndtri", *floating(y))
+    return special_function("ndtri", y)
 
 
 def exp1(x: RawArray, /) -> RawArray:
@@ -218,7 +217,7 @@ def exp1(x: RawArray, /) -> RawArray:
     >>> xp.special.exp1(xp.asarray([0.5, 1.0]))
     array([0.55977359, 0.21938393])
     """
-    return call("special.exp1", *floating(x))
+    return special_function("exp1", x)
 
 
 def expi(x: RawArray, /) -> RawArray:
@@ -240,7 +239,7 @@ def expi(x: RawArray, /) -> RawArray:
     >>> xp.special.expi(xp.asarray([0.5, 1.0]))
     array([0.4542199 , 1.89511782])
     """
-    return call("special.expi", *floating(x))
+    return special_function("expi", x)
 
 
 def expn(n: RawArray, x: RawArray, /) -> RawArray:
@@ -262,7 +261,7 @@ def expn(n: RawArray, x: RawArray, /) -> RawArray:
     >>> xp.special.expn(2.0, xp.asarray([0.5, 1.0]))
     array([0.32664386, 0.14849551])
     """
-    return call("special.expn", *floating(n, x))
+    return special_function("expn", n, x)
 
 
 def spence(x: RawArray, /) -> RawArray:
@@ -284,4 +283,4 @@ def spence(x: RawArray, /) -> RawArray:
     >>> xp.special.spence(xp.asarray([0.5, 1.0, 2.0]))
     array([ 0.58224053,  0.        , -0.82246703])
     """
-    return call("special.spence", *floating(x))
+    return special_function("spence", x)

@@ -7,9 +7,8 @@ import math
 import operator
 
 from bpkit._protocol import RawArray
+from bpkit.namespace.operands import floating, special_function
 from bpkit.namespace.searching import where
-from bpkit.namespace.special.operands import floating
-from bpkit.trace import call
 
 __all__ = [
     "beta",
@@ -54,7 +53,7 @@ def gamma(x: RawArray, /) -> RawArray:
     >>> xp.special.gamma(xp.asarray([0.5, 1.0, 5.0]))
     array([ 1.77245385,  1.        , 24.        ])
     """
-    return call("special.gamma", *floating(x))
+    return special_function("gamma", x)
 
 
 def gammaln(x: RawArray, /) -> RawArray:
@@ -76,7 +75,7 @@ def gammaln(x: RawArray, /) -> RawArray:
     >>> xp.special.gammaln(xp.asarray([-0.5, 1.0, 100.0]))
     array([  1.26551212,   0.        , 359.13420537])
     """
-    return call("special.gammaln", *floating(x))
+    return special_function("gammaln", x)
 
 
 def loggamma(x: RawArray, /) -> RawArray:
@@ -98,7 +97,7 @@ def loggamma(x: RawArray, /) -> RawArray:
     >>> xp.special.loggamma(xp.asarray([0.5, 1.0, 100.0]))
     array([  0.57236494,   0.        , 359.13420537])
     """
-    return call("special.loggamma", *floating(x))
+    return special_function("loggamma", x)
 
 
 def gammasgn(x: RawArray, /) -> RawArray:
@@ -120,7 +119,7 @@ def gammasgn(x: RawArray, /) -> RawArray:
     >>> xp.special.gammasgn(xp.asarray([-1.5, -0.5, 2.0]))
     array([ 1., -1.,  1.])
     """
-    return call("special.gammasgn", *floating(x))
+    return special_function("gammasgn", x)
 
 
 def rgamma(x: RawArray, /) -> RawArray:
@@ -143,7 +142,7 @@ def rgamma(x: RawArray, /) -> RawArray:
     >>> xp.special.rgamma(xp.asarray([-1.0, 0.5, 5.0]))
     array([0.        , 0.56418958, 0.04166667])
     """
-    return call("special.rgamma", *floating(x))
+    return special_function("rgamma", x)
 
 
 def psi(x: RawArray, /) -> RawArray:
@@ -165,7 +164,7 @@ def psi(x: RawArray, /) -> RawArray:
     >>> xp.special.psi(xp.asarray([0.5, 1.0, 5.0]))
     array([-1.96351003, -0.57721566,  1.50611767])
     """
-    return call("special.psi", *floating(x))
+    return special_function("psi", x)
 
 
 def polygamma(n: RawArray, x: RawArray, /) -> RawArray:
@@ -187,7 +186,7 @@ def polygamma(n: RawArray, x: RawArray, /) -> RawArray:
     >>> xp.special.polygamma(1.0, xp.asarray([0.5, 1.0]))
     array([4.9348022 , 1.64493407])
     """
-    return call("special.polygamma", *floating(n, x))
+    return special_function("polygamma", n, x)
 
 
 def beta(a: RawArray, b: RawArray, /) -> RawArray:
@@ -209,7 +208,7 @@ def beta(a: RawArray, b: RawArray, /) -> RawArray:
     >>> xp.special.beta(2.0, xp.asarray([0.5, 3.0]))
     array([1.33333333, 0.08333333])
     """
-    return call("special.beta", *floating(a, b))
+    return special_function("beta", a, b)
 
 
 def betaln(a: RawArray, b: RawArray, /) -> RawArray:
@@ -231,7 +230,7 @@ def betaln(a: RawArray, b: RawArray, /) -> RawArray:
     >>> xp.special.betaln(2.0, xp.asarray([0.5, 3.0]))
     array([ 0.28768207, -2.48490665])
     """
-    return call("special.betaln", *floating(a, b))
+    return special_function("betaln", a, b)
 
 
 def poch(z: RawArray, m: RawArray, /) -> RawArray:
@@ -254,7 +253,7 @@ def poch(z: RawArray, m: RawArray, /) -> RawArray:
     >>> xp.special.poch(xp.asarray([0.5, 3.0]), 2.0)
     array([ 0.75, 12.  ])
     """
-    return call("special.poch", *floating(z, m))
+    return special_function("poch", z, m)
 
 
 def binom(n: RawArray, k: RawArray, /) -> RawArray:
@@ -277,7 +276,7 @@ def binom(n: RawArray, k: RawArray, /) -> RawArray:
     >>> xp.special.binom(xp.asarray([4.0, 4.5]), 2.0)
     array([6.   , 7.875])
     """
-    return call("special.binom", *floating(n, k))
+    return special_function("binom", n, k)
 
 
 def gammainc(a: RawArray, x: RawArray, /) -> RawArray:
@@ -299,7 +298,7 @@ def gammainc(a: RawArray, x: RawArray, /) -> RawArray:
     >>> xp.special.gammainc(2.0, xp.asarray([0.5, 3.0]))
     array([0.09020401, 0.80085173])
     """
-    return call("special.gammainc", *floating(a, x))
+    return special_function("gammainc", a, x)
 
 
 def gammaincc(a: RawArray, x: RawArray, /) -> RawArray:
@@ -321,7 +320,7 @@ def gammaincc(a: RawArray, x: RawArray, /) -> RawArray:
     >>> xp.special.gammaincc(2.0, xp.asarray([0.5, 3.0]))
     array([0.90979599, 0.19914827])
     """
-    return call("special.gammaincc", *floating(a, x))
+    return special_function("gammaincc", a, x)
 
 
 def gammaincinv(a: RawArray, y: RawArray, /) -> RawArray:
@@ -343,7 +342,7 @@ def gammaincinv(a: RawArray, y: RawArray, /) -> RawArray:
     >>> xp.special.gammaincinv(2.0, xp.asarray([0.1, 0.5]))
     array([0.53181161, 1.67834699])
     """
-    return call("special.gammaincinv", *floating(a, y))
+    return special_function("gammaincinv", a, y)
 
 
 def gammainccinv(a: RawArray, y: RawArray, /) -> RawArray:
@@ -365,7 +364,7 @@ def gammainccinv(a: RawArray, y: RawArray, /) -> RawArray:
     >>> xp.special.gammainccinv(2.0, xp.asarray([0.1, 0.5]))
     array([3.88972017, 1.67834699])
     """
-    return call("special.gammainccinv", *floating(a, y))
+    return special_function("gammainccinv", a, y)
 
 
 def betainc(a: RawArray, b: RawArray, x: RawArray, /) -> RawArray:
@@ -387,7 +386,7 @@ def betainc(a: RawArray, b: RawArray, x: RawArray, /) -> RawArray:
     >>> xp.special.betainc(2.0, 3.0, xp.asarray([0.1, 0.5]))
     array([0.0523, 0.6875])
     """
-    return call("special.betainc", *floating(a, b, x))
+    return special_function("betainc", a, b, x)
 
 
 def betaincc(a: RawArray, b: RawArray, x: RawArray, /) -> RawArray:
@@ -409,7 +408,7 @@ def betaincc(a: RawArray, b: RawArray, x: RawArray, /) -> RawArray:
     >>> xp.special.betaincc(2.0, 3.0, xp.asarray([0.1, 0.5]))
     array([0.9477, 0.3125])
     """
-    return call("special.betaincc", *floating(a, b, x))
+    return special_function("betaincc", a, b, x)
 
 
 def betaincinv(a: RawArray, b: RawArray, y: RawArray, /) -> RawArray:
@@ -431,7 +430,7 @@ def betaincinv(a: RawArray, b: RawArray, y: RawArray, /) -> RawArray:
     >>> xp.special.betaincinv(2.0, 3.0, xp.asarray([0.1, 0.5]))
     array([0.14255932, 0.38572757])
     """
-    return call("special.betaincinv", *floating(a, b, y))
+    return special_function("betaincinv", a, b, y)
 
 
 digamma = psi
@@ -467,7 +466,7 @@ def multigammaln(a: RawArray, d: int, /) -> RawArray:
     order = operator.index(d) if hasattr(d, "__index__") else 0
     if order < 1:
         raise ValueError(f"special.multigammaln: expected a positive whole number as dimension d, got {d!r}")
-    (a,) = floating(a)
+    (a,) = floating("gammaln", a)
     total = gammaln(where(a > 0.5 * (order - 1), a, math.nan))
     for j in range(1, order):
         total = total + gammaln(a - 0.5 * j)

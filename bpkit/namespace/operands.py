@@ -1,0 +1,67 @@
+"""What special functions take: arrays of one floating dtype, made of whatever SciPy's functions take."""
+
+from typing import Any
+
+import numpy as np
+
+from bpkit._protocol import RawArray
+from bpkit.kinds import is_inexact, raw
+from bpkit.namespace.dtypes import astype, result_type
+from bpkit.registry import backend_of, current
+from bpkit.trace import call
+
+__all__ = ["floating", "special_function"]
+
+
+def special_function(name: str, *operands: Any) -> RawArray:
+    """The special function of this name of operands that :func:`floating` takes."""
+    return call(f"special.{name}", *floating(name, *operands))
+
+
+def floating(name: str, *operands: Any) -> tuple[RawArray, ...]:
+    """The operands of a special function as arrays of one library and one floating dtype.
+
+    Shapes stay as they are. The dtype is the one in which the library itself computes the function of these
+    arrays: for NumPy, of int64 and float32 in float64. Where it has no rule of its own, integer arrays take
+    the dtype of the floating ones, if there are any, and else the library's default. Python's numbers take
+    the dtype of the arrays, as everywhere in the standard.
+    """
+    common = getattr(operands[0], "dtype", None)
+    if common is not None and is_inexact(operands[0]):
+        for x in operands[1:]:
+            # Not every library lets its dtypes be compared with another's.
+            if type(getattr(x, "dtype", None)) is not type(common) or x.dtype != common:
+                break
+        else:
+            return operands
+    arrays = [x for x in operands if hasattr(x, "shape")]
+    foreign = [x for x in arrays if not isinstance(x, np.generic)]
+    if foreign and not isinstance(raw(foreign[0]), np.ndarray | np.generic):
+        # Beside another library's array, a NumPy scalar is a plain number, whose library it may not share.
+        arrays = foreign
+        operands = tuple([x.item() if isinstance(x, np.generic) else x for x in operands])
+    backend, device = current() if not arrays else (backend_of(raw(arrays[0])), _device_of(arrays[0]))
+    inexact = [x for x in arrays if is_inexact(x)]
+    numbers = raw((inexact or arrays)[0]) if arrays else None
+    full = tuple([raw(x) if hasattr(x, "shape") else numbers for x in operands])
+    dtype = backend.special_dtype(name, full) if arrays else None
+    if dtype is not None:
+        pass
+    elif not inexact:
+        dtype = backend.xp.__array_namespace_info__().default_dtypes(device=device)["real floating"]
+    elif len({x.dtype for x in inexact}) == 1:
+        dtype = inexact[0].dtype
+    else:
+        dtype = result_type(*inexact)
+    return tuple(
+        [
+            (x if x.dtype == dtype else astype(x, dtype))
+            if hasattr(x, "shape")
+            else backend.xp.asarray(x, dtype=dtype, device=device)
+            for x in operands
+        ]
+    )
+
+
+def _device_of(x: Any) -> Any:
+    return getattr(raw(x), "device", None)
