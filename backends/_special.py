@@ -1,5 +1,6 @@
 """Special functions of libraries that have none of their own: SciPy's, in the machine's memory."""
 
+import functools
 import importlib
 import importlib.util
 import sys
@@ -10,10 +11,16 @@ import numpy as np
 
 from bpkit.errors import BackendNotInstalledError, NoSuchFunctionError
 
-__all__ = ["has_scipy", "not_on_host", "scipy_dtype", "scipy_special"]
+__all__ = ["has_scipy", "not_on_host", "right_scipy_special", "scipy_dtype", "scipy_special"]
 
 # One function of SciPy is two here: `zeta` with one operand.
 _NAMES = {"riemann_zeta": "zeta"}
+_COUNTS = {
+    **dict.fromkeys(("bdtr", "bdtrc", "bdtri"), (1,)),
+    **dict.fromkeys(("nbdtr", "nbdtrc", "nbdtri"), (0, 1)),
+}
+"""Operands that SciPy wants in an integer dtype, with a warning for whole numbers in another."""
+_WRONG = frozenset({"inv_boxcox1p"})  # y instead of expm1(y) where lmbda is next to nothing (SciPy 1.17)
 
 
 def has_scipy() -> bool:
@@ -30,7 +37,30 @@ def scipy_special(name: str) -> Callable[..., Any]:
             name="scipy",
         )
     function: Callable[..., Any] = getattr(importlib.import_module("scipy.special"), _NAMES.get(name, name))
-    return function
+    return _with_counts(function, _COUNTS[name]) if name in _COUNTS else function
+
+
+def right_scipy_special(name: str) -> Callable[..., Any] | None:
+    """The same; None without SciPy, and where it has no such function or a wrong one."""
+    if not has_scipy() or name in _WRONG:
+        return None
+    known = hasattr(importlib.import_module("scipy.special"), _NAMES.get(name, name))
+    return scipy_special(name) if known else None
+
+
+def _with_counts(function: Callable[..., Any], places: tuple[int, ...]) -> Callable[..., Any]:
+    def counted(*operands: Any) -> Any:
+        counts = [np.asarray(operands[place]) for place in places]
+        dtype = np.result_type(*operands)
+        if dtype.kind != "f":
+            return function(*operands)
+        finite = functools.reduce(np.logical_and, map(np.isfinite, counts))
+        converted = list(operands)
+        for place, count in zip(places, counts, strict=True):
+            converted[place] = np.where(finite, count, 0).astype(np.int64)
+        return np.where(finite, function(*converted), np.nan).astype(dtype)[()]
+
+    return counted
 
 
 def scipy_dtype(name: str, dtypes: list[Any]) -> Any:

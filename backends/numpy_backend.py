@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from ._common import LibraryBackend, host_copy, is_basic_key, layout_copy, share_memory
-from ._special import has_scipy, scipy_dtype, scipy_special
+from ._special import right_scipy_special, scipy_dtype, scipy_special
 
 __all__ = ["NumpyBackend"]
 
@@ -19,19 +19,13 @@ class NumpyBackend(LibraryBackend):
     distribution = "numpy"
     library = "numpy"
     namespace = "array_api_compat.numpy"
-    special_namespace = "scipy.special"
-    special_names: ClassVar = {
-        # These warn where trials are not counted in integer dtypes; the definitions take any whole numbers.
-        **dict.fromkeys(("bdtr", "bdtrc", "bdtri", "nbdtr", "nbdtrc", "nbdtri")),
-        "inv_boxcox1p": None,  # y instead of expm1(y) where lmbda is next to nothing (SciPy 1.17)
-    }
 
     @property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         return {"annihilating_product": _annihilating_product}
 
     def special(self, name: str) -> Callable[..., Any] | None:
-        return super().special(name) if has_scipy() else None
+        return right_scipy_special(name)
 
     def special_on_host(self, name: str) -> Callable[..., Any]:
         return scipy_special(name)

@@ -10,7 +10,7 @@ import numpy as np
 from bpkit._protocol import Capability
 
 from ._common import ALL_CAPABILITIES, LibraryBackend, host_copy, layout_copy, share_memory
-from ._special import scipy_dtype, scipy_special
+from ._special import right_scipy_special, scipy_dtype, scipy_special
 
 __all__ = ["StrictBackend"]
 
@@ -34,9 +34,15 @@ class StrictBackend(LibraryBackend):
         flags = self.module.get_array_api_strict_flags()
         return _CAPABILITIES - {fact for flag, fact in _FLAGS.items() if not flags[flag]}
 
-    def special_on_host(self, name: str) -> Callable[..., Any]:
-        function = scipy_special(name)
+    def special(self, name: str) -> Callable[..., Any] | None:
+        # What SciPy itself takes for arrays of this library, before any definition.
+        function = right_scipy_special(name)
+        return None if function is None else self._on_host(function)
 
+    def special_on_host(self, name: str) -> Callable[..., Any]:
+        return self._on_host(scipy_special(name))
+
+    def _on_host(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def on_host(*operands: Any) -> Any:
             found = function(*[self.to_host(x) for x in operands])
             return self.from_host(np.asarray(found), operands[0].device)

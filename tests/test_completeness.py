@@ -42,8 +42,12 @@ def called() -> set[str]:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
                 name = node.args[0]
                 ends_in_call = node.func.id in ("call", "_operator", "_reflected", "_in_place")
-                if ends_in_call and isinstance(name, ast.Constant) and isinstance(name.value, str):
+                if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+                    continue
+                if ends_in_call:
                     found.add(name.value)
+                elif node.func.id == "special_function":
+                    found.add(f"special.{name.value}")
     return found
 
 

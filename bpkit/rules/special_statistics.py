@@ -23,16 +23,16 @@ from bpkit.rules.special import (
 
 
 def _binomial(k: Any, n: Any, p: Any) -> Any:
-    """Minus the derivative of bdtr by p; 0 where k is n and bdtr is 1."""
+    """Minus the derivative of bdtr by p; 0 where it is 1, and where bdtrc is, for lack of choices."""
     k = xp.floor(k)
-    inside = k < n
+    inside = xp.logical_and(k >= 0, k < n)
     b = xp.where(inside, n - k, xp.ones_like(n - k))
     density = beta_density(xp.where(inside, k + 1, xp.ones_like(b)), b, p)
     return xp.where(inside, density, xp.zeros_like(density))
 
 
 def _negative_binomial(k: Any, n: Any, p: Any) -> Any:
-    return beta_density(n, xp.floor(k) + 1, p)
+    return beta_density(n, xp.trunc(k) + 1, p)
 
 
 def _poisson(k: Any, m: Any) -> Any:

@@ -54,7 +54,8 @@ def _rel_entr(xp: Any, x: RawArray, y: RawArray) -> RawArray:
 @definition("special.kl_div")
 def _kl_div(xp: Any, x: RawArray, y: RawArray) -> RawArray:
     value = _special("rel_entr", x, y)
-    return xp.where(xp.isfinite(value), value - x + y, value)
+    inside = xp.logical_and(x >= 0, xp.logical_or(y > 0, xp.logical_and(x == 0, y == 0)))
+    return xp.where(inside, value - x + y, value)
 
 
 @definition("special.cbrt")
@@ -106,7 +107,7 @@ def _pseudo_huber(xp: Any, delta: RawArray, r: RawArray) -> RawArray:
     size = xp.abs(r)
     both = xp.hypot(delta, r) + delta
     share = size / xp.where(both == 0, 1.0, both)
-    value = delta * size * xp.where(xp.isinf(size), 1.0, share)
+    value = delta * size * xp.where(xp.logical_and(xp.isinf(size), xp.isfinite(delta)), 1.0, share)
     return xp.where(delta < 0, math.inf, xp.where(xp.logical_or(delta == 0, size == 0), 0.0, value))
 
 
@@ -191,25 +192,50 @@ def _rgamma(xp: Any, x: RawArray) -> RawArray:
 
 @definition("special.beta")
 def _beta(xp: Any, a: RawArray, b: RawArray) -> RawArray:
-    sign = _special("gammasgn", a) * _special("gammasgn", b) * _special("gammasgn", a + b)
-    return sign * xp.exp(_special("betaln", a, b))
+    a, b, odd, infinite = _between_poles(xp, a, b)
+    zero = _is_pole(xp, a + b)
+    sign = _special("gammasgn", a) * _special("gammasgn", b)
+    sign = sign * xp.where(zero, 0.0, _special("gammasgn", xp.where(zero, 1.0, a + b)))
+    value = xp.where(odd, -1.0, sign) * xp.exp(_special("betaln", a, b))
+    return xp.where(infinite, math.inf, value)
+
+
+def _is_pole(xp: Any, x: RawArray) -> RawArray:
+    return xp.logical_and(x <= 0, x == xp.floor(x))
+
+
+def _between_poles(xp: Any, a: RawArray, b: RawArray) -> tuple[RawArray, RawArray, RawArray, RawArray]:
+    """Operands of beta that have the same size of it, and whether it has an odd sign, or is infinite.
+
+    Where one is at a pole of the gamma function and a + b at one too, by the reflection formula (DLMF 5.5.3)
+    beta(a, b) is (-1)**b * beta(1 - a - b, b).
+    """
+    first, second = _is_pole(xp, a), _is_pole(xp, b)
+    pole, other = xp.where(first, a, b), xp.where(first, b, a)
+    mirror = 1.0 - pole - other
+    finite = xp.logical_and(xp.logical_and(other > 0, mirror > 0), xp.isfinite(mirror))
+    between = xp.logical_and(xp.logical_or(first, second), xp.logical_and(finite, other == xp.floor(other)))
+    infinite = xp.logical_and(xp.logical_or(first, second), xp.logical_not(between))
+    a = xp.where(between, mirror, xp.where(infinite, 1.0, a))
+    b = xp.where(between, other, xp.where(infinite, 1.0, b))
+    return a, b, xp.logical_and(between, xp.remainder(xp.where(between, b, 0.0), 2.0) == 1), infinite
 
 
 @definition("special.betaln")
 def _betaln(xp: Any, a: RawArray, b: RawArray) -> RawArray:
+    a, b, _, infinite = _between_poles(xp, a, b)
     small, large = xp.minimum(a, b), xp.maximum(a, b)
     both = small + large
-    plain = _special("gammaln", small) + _special("gammaln", large) - _special("gammaln", both)
-    # From 10 on by Stirling's series (DLMF 5.11.1), whose largest terms are taken out before they cancel.
-    q = xp.where(large < 10, 10.0, large)
-    p = xp.where(small > 0, small, 1.0)
-    corrections = _stirling(q) - _stirling(p + q) + (q - 0.5) * xp.log1p(-p / (p + q))
-    one = _special("gammaln", p) + p - p * xp.log(p + q)
-    ten = xp.where(p < 10, 10.0, p)
-    two = p * xp.log(p / (p + q)) - 0.5 * xp.log(p) + 0.5 * math.log(2 * math.pi) + _stirling(ten)
-    asymptotic = corrections + xp.where(p < 10, one, two)
-    ordinary = xp.logical_or(xp.logical_or(large < 10, small <= 0), xp.isinf(large))
-    return xp.where(xp.logical_or(ordinary, xp.isnan(both)), plain, asymptotic)
+    value = _special("gammaln", small) - _gammaln_difference(xp, small + large, large)
+    # From 10 on by Stirling's series for all three (DLMF 5.11.1), whose largest terms cancel.
+    both = xp.logical_and(small >= 10, xp.isfinite(large))
+    p, q = xp.where(both, small, 10.0), xp.where(both, large, 10.0)
+    series = p * xp.log(p / (p + q)) - 0.5 * xp.log(p) + (q - 0.5) * xp.log1p(-p / (p + q))
+    series = series + 0.5 * math.log(2 * math.pi) + _stirling(p) + _stirling(q) - _stirling(p + q)
+    value = xp.where(both, series, value)
+    # At infinity gamma(a + b) / gamma(b) is b**a.
+    value = xp.where(xp.logical_and(large == math.inf, small < math.inf), -small * math.inf, value)
+    return xp.where(infinite, math.inf, value)
 
 
 def _stirling(x: RawArray) -> RawArray:
@@ -223,19 +249,31 @@ def _stirling(x: RawArray) -> RawArray:
 @definition("special.poch")
 def _poch(xp: Any, z: RawArray, m: RawArray) -> RawArray:
     above = z + m
-    pole, also = [xp.logical_and(x <= 0, x == xp.floor(x)) for x in (z, above)]
+    pole, also = _is_pole(xp, z), _is_pole(xp, above)
     # Where both gamma functions have a pole, the reflection formula (DLMF 5.5.3) for both.
     both = xp.logical_and(pole, also)
-    zero = xp.logical_and(pole, xp.logical_not(also))
+    zero = xp.logical_and(pole, xp.logical_not(xp.logical_or(also, xp.isnan(above))))
     top, bottom = xp.where(both, 1.0 - z, above), xp.where(both, 1.0 - above, xp.where(zero, 1.0, z))
     sign = _special("gammasgn", top) * _special("gammasgn", bottom)
-    sign = xp.where(both, 1.0 - 2.0 * xp.remainder(m, 2.0), xp.where(zero, 0.0, sign))
-    return sign * xp.exp(_special("gammaln", top) - _special("gammaln", bottom))
+    value = xp.where(both, 1.0 - 2.0 * xp.remainder(m, 2.0), sign) * xp.exp(
+        _gammaln_difference(xp, top, bottom)
+    )
+    value = xp.where(xp.logical_and(also, xp.logical_not(pole)), math.inf, value)
+    return xp.where(m == 0, 1.0, xp.where(zero, 0.0, value))
+
+
+def _gammaln_difference(xp: Any, top: RawArray, bottom: RawArray) -> RawArray:
+    """gammaln(top) - gammaln(bottom), from 10 on by Stirling's series: both may be much larger than it."""
+    large = xp.logical_and(xp.minimum(top, bottom) >= 10, xp.isfinite(top + bottom))
+    p, q = xp.where(large, top, 10.0), xp.where(large, bottom, 10.0)
+    step = p - q
+    series = (p - 0.5) * xp.log1p(step / q) + step * (xp.log(q) - 1.0) + _stirling(p) - _stirling(q)
+    return xp.where(large, series, _special("gammaln", top) - _special("gammaln", bottom))
 
 
 @definition("special.polygamma")
 def _polygamma(xp: Any, n: RawArray, x: RawArray) -> RawArray:
-    sign = 2.0 * xp.remainder(n, 2.0) - 1.0
+    sign = xp.where(n == xp.floor(n), 2.0 * xp.remainder(n, 2.0) - 1.0, math.nan)
     above = sign * xp.exp(_special("gammaln", n + 1.0)) * _special("zeta", n + 1.0, x)
     return xp.where(n == 0, _special("psi", x), above)
 
@@ -255,22 +293,26 @@ def _successes(xp: Any, k: RawArray, n: RawArray) -> tuple[RawArray, RawArray, R
     return xp.where(inside, k + 1.0, 1.0), xp.where(inside, n - k, 1.0), inside
 
 
-def _outside(xp: Any, k: RawArray, n: RawArray, all_of_them: float, below: float) -> RawArray:
-    k = xp.floor(k)
-    here = xp.where(k == n, all_of_them, math.nan * n)
-    return xp.where(k < 0, below, here)
+def _share(xp: Any, p: RawArray) -> RawArray:
+    """A probability as it is, and NaN for what cannot be one."""
+    return xp.where(xp.logical_and(p >= 0, p <= 1), p, math.nan)
 
 
 @definition("special.bdtr")
 def _bdtr(xp: Any, k: RawArray, n: RawArray, p: RawArray) -> RawArray:
     a, b, inside = _successes(xp, k, n)
-    return xp.where(inside, _special("betaincc", a, b, p), _outside(xp, k, n, 1.0, math.nan) + 0.0 * p)
+    p = _share(xp, p)
+    all_of_them = xp.logical_and(n >= 0, xp.floor(k) == n)
+    outside = xp.where(all_of_them, 1.0 + 0.0 * p, math.nan)
+    return xp.where(inside, _special("betaincc", a, b, p), outside)
 
 
 @definition("special.bdtrc")
 def _bdtrc(xp: Any, k: RawArray, n: RawArray, p: RawArray) -> RawArray:
     a, b, inside = _successes(xp, k, n)
-    return xp.where(inside, _special("betainc", a, b, p), _outside(xp, k, n, 0.0, 1.0) + 0.0 * p)
+    p = _share(xp, p)
+    outside = xp.where(k < 0, 1.0 + 0.0 * p, xp.where(xp.floor(k) == n, 0.0 * p, math.nan))
+    return xp.where(inside, _special("betainc", a, b, p), outside)
 
 
 @definition("special.bdtri")
@@ -279,19 +321,29 @@ def _bdtri(xp: Any, k: RawArray, n: RawArray, y: RawArray) -> RawArray:
     return xp.where(inside, 1.0 - _special("betaincinv", b, a, y), math.nan)
 
 
+def _failures(xp: Any, k: RawArray, n: RawArray) -> tuple[RawArray, RawArray]:
+    """What `nbdtr` makes of its counts: n and k + 1, and NaN for what cannot be counts."""
+    k = xp.trunc(k)
+    inside = xp.logical_and(xp.logical_and(k >= 0, n > 0), xp.isfinite(k))
+    return xp.where(inside, n, math.nan), xp.where(inside, k + 1.0, math.nan)
+
+
 @definition("special.nbdtr")
 def _nbdtr(xp: Any, k: RawArray, n: RawArray, p: RawArray) -> RawArray:
-    return xp.where(k < 0, math.nan, _special("betainc", n, xp.floor(xp.abs(k)) + 1.0, p))
+    n, above = _failures(xp, k, n)
+    return _special("betainc", n, above, _share(xp, p))
 
 
 @definition("special.nbdtrc")
 def _nbdtrc(xp: Any, k: RawArray, n: RawArray, p: RawArray) -> RawArray:
-    return xp.where(k < 0, math.nan, _special("betaincc", n, xp.floor(xp.abs(k)) + 1.0, p))
+    n, above = _failures(xp, k, n)
+    return _special("betaincc", n, above, _share(xp, p))
 
 
 @definition("special.nbdtri")
 def _nbdtri(xp: Any, k: RawArray, n: RawArray, y: RawArray) -> RawArray:
-    return xp.where(k < 0, math.nan, _special("betaincinv", n, xp.floor(xp.abs(k)) + 1.0, y))
+    n, above = _failures(xp, k, n)
+    return _special("betaincinv", n, above, _share(xp, y))
 
 
 @definition("special.pdtr")
@@ -311,25 +363,38 @@ def _chdtr(xp: Any, v: RawArray, x: RawArray) -> RawArray:
 
 @definition("special.chdtrc")
 def _chdtrc(xp: Any, v: RawArray, x: RawArray) -> RawArray:
-    value = xp.where(x < 0, 1.0, _special("gammaincc", 0.5 * v, 0.5 * xp.abs(x)))
-    return xp.where(v <= 0, math.nan, value)
+    # Without freedom all is at 0.
+    idle = v == 0
+    value = _special("gammaincc", xp.where(v > 0, 0.5 * v, xp.where(idle, 1.0, math.nan * v)), 0.5 * x)
+    value = xp.where(xp.logical_and(idle, x > 0), 0.0, value)
+    return xp.where(xp.logical_or(x < 0, xp.logical_and(idle, x == 0)), math.nan, value)
 
 
 @definition("special.fdtr")
 def _fdtr(xp: Any, dfn: RawArray, dfd: RawArray, x: RawArray) -> RawArray:
-    return _special("betainc", 0.5 * dfn, 0.5 * dfd, dfn * x / (dfd + dfn * x))
+    inside = _is_f(xp, dfn, dfd, x)
+    share = xp.where(x == math.inf, 1.0, dfn * x / (dfd + dfn * x))
+    return xp.where(inside, _special("betainc", 0.5 * dfn, 0.5 * dfd, share), math.nan)
 
 
 @definition("special.fdtrc")
 def _fdtrc(xp: Any, dfn: RawArray, dfd: RawArray, x: RawArray) -> RawArray:
-    return _special("betainc", 0.5 * dfd, 0.5 * dfn, dfd / (dfd + dfn * x))
+    inside = _is_f(xp, dfn, dfd, x)
+    rest = xp.where(x == math.inf, 0.0, dfd / (dfd + dfn * x))
+    return xp.where(inside, _special("betainc", 0.5 * dfd, 0.5 * dfn, rest), math.nan)
+
+
+def _is_f(xp: Any, dfn: RawArray, dfd: RawArray, x: RawArray) -> RawArray:
+    """Whether operands are in the domain of fdtr: infinite degrees of freedom are not, but at infinity."""
+    finite = xp.logical_or(x == math.inf, xp.isfinite(dfn + dfd))
+    return xp.logical_and(xp.logical_and(dfn > 0, dfd > 0), xp.logical_and(x >= 0, finite))
 
 
 @definition("special.gdtr")
 def _gdtr(xp: Any, a: RawArray, b: RawArray, x: RawArray) -> RawArray:
-    return _special("gammainc", b, a * x)
+    return xp.where(x < 0, math.nan, _special("gammainc", b, a * x))
 
 
 @definition("special.gdtrc")
 def _gdtrc(xp: Any, a: RawArray, b: RawArray, x: RawArray) -> RawArray:
-    return _special("gammaincc", b, a * x)
+    return xp.where(x < 0, math.nan, _special("gammaincc", b, a * x))
