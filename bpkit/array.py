@@ -22,7 +22,7 @@ __all__ = ["Array", "constant"]
 
 def _operator(name: str) -> Callable[["Array", Any], "Array"]:
     def apply(self: "Array", other: Any) -> "Array":
-        if other.__class__ not in _PLAIN and not (self.shape and getattr(other, "shape", True)):
+        if other.__class__ not in _PLAIN and _one_lacks_axes(self, other):
             return call(name, *_promoted(self, other))  # type: ignore[no-any-return]
         return call(name, self, other)  # type: ignore[no-any-return]
 
@@ -31,7 +31,7 @@ def _operator(name: str) -> Callable[["Array", Any], "Array"]:
 
 def _reflected(name: str) -> Callable[["Array", Any], "Array"]:
     def apply(self: "Array", other: Any) -> "Array":
-        if other.__class__ not in _PLAIN and not (self.shape and getattr(other, "shape", True)):
+        if other.__class__ not in _PLAIN and _one_lacks_axes(self, other):
             return call(name, *_promoted(other, self))  # type: ignore[no-any-return]
         return call(name, other, self)  # type: ignore[no-any-return]
 
@@ -47,14 +47,17 @@ _PLAIN = frozenset({int, float, complex, bool})
 """Python's numbers, which no library promotes by."""
 
 
+def _one_lacks_axes(x: "Array", y: Any) -> bool:
+    shape = x.shape
+    return (not shape) is not (not getattr(y, "shape", shape))
+
+
 def _promoted(x: Any, y: Any) -> tuple[Any, Any]:
     """The operands of an operator, of which one has no axes, in the dtypes in which the library meets them.
 
     In some libraries an array of no axes yields to the dtype of the other, as a number does; but not in the
     standard's functions of the same names.
     """
-    if not (hasattr(x, "shape") and hasattr(y, "shape")) or len(x.shape) == len(y.shape):
-        return x, y
     dtype = backend_of(raw(x)).operator_dtype(_example(x), _example(y))
     if dtype is None:
         return x, y

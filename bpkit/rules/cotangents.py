@@ -9,6 +9,9 @@ from bpkit.trace import call
 __all__ = ["annihilating_product", "cotangent_as", "finite_where_zero"]
 
 
+_NUMBER = int | float | complex
+
+
 def annihilating_product(factor: Any, derivative: Any) -> Any:
     """``factor * derivative``, where ``factor == 0`` gives 0 even if the derivative is infinite or NaN.
 
@@ -16,7 +19,7 @@ def annihilating_product(factor: Any, derivative: Any) -> Any:
     inside. Where the derivative is finite this is the plain product, and its own derivatives are the plain
     ones: a cotangent that happens to be zero still counts at second order.
     """
-    if isinstance(derivative, int | float | complex):
+    if isinstance(derivative, _NUMBER):
         if cmath.isfinite(derivative):
             return factor * derivative
         derivative = call("full_like", factor, fill_value=derivative, dtype=None, device=None)

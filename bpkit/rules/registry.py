@@ -15,7 +15,7 @@ bpkit's own functions, so that every derivative can be differentiated again.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from operator import mul
+from operator import itemgetter, mul
 from typing import Any, Literal
 
 from bpkit._messages import spelled_call
@@ -96,14 +96,16 @@ class _Elementwise(Rule):
     def __init__(self, name: str, finite: bool, partials: dict[str, Partial | float | None]) -> None:
         super().__init__(name, tuple(partials))
         self.product = mul if finite else annihilating_product
-        sources = {operand: i for i, operand in enumerate(partials)} | {"out": len(partials)}
-        # For each operand: a constant derivative, or a function and where (*values, out) has its arguments.
-        self.constants = [None if callable(p) else p for p in partials.values()]
-        self.functions = [p if callable(p) else None for p in partials.values()]
-        self.picks = [tuple(sources[n] for n in _needs(p)) if callable(p) else () for p in partials.values()]
-        self.pulls = [self._pull(p) for p in partials.values()]
+        sources = [*partials, "out"]
+        # For each operand with a derivative: its place, its pull, and what takes the pull's arguments from
+        # (*values, out).
+        self.ways = [
+            (i, self._pull(p), _taker([sources.index(n) for n in _needs(p)] if callable(p) else []))
+            for i, p in enumerate(partials.values())
+            if p is not None
+        ]
 
-    def _pull(self, partial: Partial | float | None) -> Callable[..., Any]:
+    def _pull(self, partial: Partial | float) -> Callable[..., Any]:
         if callable(partial):
             product = self.product
             return lambda g, *saved: product(g, partial(*saved))
@@ -117,21 +119,30 @@ class _Elementwise(Rule):
         self, parents: list[Node | None], values: list[Any], out: Any, static: dict[str, Any]
     ) -> list[Edge]:
         context = (*values, out)
-        return [
-            (parent, self.pulls[i], tuple([context[k] for k in self.picks[i]]))
-            for i, parent in enumerate(parents)
-            if parent is not None and (self.functions[i] is not None or self.constants[i] is not None)
-        ]
+        found = []
+        for i, pull, take in self.ways:
+            parent = parents[i]
+            if parent is not None:
+                found.append((parent, pull, take(context)))
+        return found
 
     def tangent(self, tangents: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
         context = (*values, out)
         total = None
-        for i, t in enumerate(tangents):
-            if t is None or (self.functions[i] is None and self.constants[i] is None):
-                continue
-            part = self.pulls[i](t, *[context[k] for k in self.picks[i]])
-            total = part if total is None else total + part
+        for i, pull, take in self.ways:
+            t = tangents[i]
+            if t is not None:
+                part = pull(t, *take(context))
+                total = part if total is None else total + part
         return total
+
+
+def _taker(places: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Takes the things at these places out of a tuple, as a tuple."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    # Of one place itemgetter makes no tuple, but of a slice it does.
+    return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
 
 
 class _Structured(Rule):
