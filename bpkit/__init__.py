@@ -7,6 +7,7 @@ from bpkit import errors, losses, nn, optim, random, registry, tree
 from bpkit.namespace.xp import xp
 from bpkit.registry import use_backend
 from bpkit.transforms import (
+    check_grads,
     checkpoint,
     custom_jvp,
     custom_vjp,
@@ -43,6 +44,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "check_grads",
     "checkpoint",
     "custom_jvp",
     "custom_vjp",

@@ -16,6 +16,7 @@
     │   └── NotDifferentiableError     (TypeError)    no derivative exists, or none is known
     ├── BatchingError                  (ValueError)   it cannot be done for a whole batch at once
     ├── ArgumentError                  (TypeError)    an argument of a transform has the wrong kind
+    ├── GradientCheckError             (AssertionError) a derivative disagrees with finite differences
     ├── ShapeError                     (ValueError)   shapes that do not fit
     ├── DataError                      (ValueError)
     │   ├── CorruptDataError                          a data file is truncated, swapped or damaged
@@ -47,6 +48,7 @@ __all__ = [
     "DataError",
     "DeviceNotFoundError",
     "DivergedError",
+    "GradientCheckError",
     "GradientCutError",
     "GradientCutWarning",
     "LeakedArrayError",
@@ -130,6 +132,10 @@ class BatchingError(_LineError, ValueError):
 
 class ArgumentError(_LineError, TypeError):
     """An argument of a transform has the wrong kind, dtype or structure."""
+
+
+class GradientCheckError(BpkitError, AssertionError):
+    """A derivative disagrees with finite differences, or is not finite."""
 
 
 class ShapeError(_LineError, ValueError):

@@ -1,0 +1,227 @@
+"""A function to be checked: its derivatives in numbers, and as functions to be checked in their turn."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from bpkit import namespace as xp
+from bpkit.errors import GradientCheckError
+from bpkit.kinds import is_complex
+from bpkit.transforms.checking.differences import (
+    Differences,
+    Function,
+    Values,
+    Variable,
+    named,
+    numbers,
+    place,
+)
+from bpkit.transforms.products import jvp, vjp
+
+__all__ = ["Level", "Settings", "axis", "drawn", "unit"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all levels of a check share.
+
+    Attributes
+    ----------
+    function : str
+        The name of what is checked, for errors.
+    variables : list of Variable
+    wide : bool
+        Whether differences are taken in float64.
+    eps, own : float
+        Relative rounding errors: of the differences, and of the derivatives.
+    size : float
+        The largest number in the function's result.
+    rtol : float
+    atol, step : float or None
+        None where the rounding errors decide.
+    """
+
+    function: str
+    variables: list[Variable]
+    wide: bool
+    eps: float
+    own: float
+    size: float
+    rtol: float
+    atol: float | None
+    step: float | None
+
+
+class Level:
+    """A function and what is to be checked of it: `f` itself, or a derivative of `f`.
+
+    Parameters
+    ----------
+    settings : Settings
+    fun : Function
+    order : int
+        Of the derivatives that are checked here.
+    nesting : str
+        Which modes lead from `f` to `fun`: ``"rev of fwd"``.
+    names : list of str
+        What messages call its results.
+    values : list of NumPy arrays
+        Its results.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        fun: Function,
+        order: int,
+        nesting: str,
+        names: list[str],
+        values: list[Values],
+    ) -> None:
+        self.settings, self.fun, self.order, self.nesting = settings, fun, order, nesting
+        self.names, self.values = names, values
+        self.differences = Differences(fun, settings.variables, settings.wide, settings.eps, settings.step)
+        if order == 1 and sum(numbers(y).size for y in values) == 1:
+            self._weights = [np.ones_like(y) for y in values]  # so that what is found is the gradient itself
+        else:
+            rng = np.random.default_rng((order, 0))
+            self._weights = [_like(y, drawn(rng, numbers(y).size)) for y in values]
+        self._covector = np.concatenate([numbers(np.conj(c)) for c in self._weights])
+
+    def result(self, mode: str, row: int, k: int) -> str:
+        """What a message calls a number of :meth:`seen`."""
+        if mode == "fwd":
+            where = place(self.values[row], k)
+            return f"{self.names[row]}, {where}," if where else self.names[row]
+        what = self.names[0] if len(self.names) == 1 else "all results"
+        return what if self._covector.size == 1 else f"{what}, summed with random weights,"
+
+    # The derivatives of `fun` as functions.
+
+    def derivative(self, mode: str) -> "Level":
+        """The level above: what `mode` returns is the function to be checked."""
+        variables, settings = self.settings.variables, self.settings
+        if mode == "rev":
+            fun, names = self._gradient, [f"the gradient by {x.name}" for x in variables]
+        else:
+            fun, names = self._tangent, [f"the tangent of {name}" for name in self.names]
+        values = [variables[0].backend.to_host(y) for y in fun(*self._primals)]
+        nesting = f"{mode} of {self.nesting}" if self.nesting else mode
+        return Level(settings, named(fun, settings.function), self.order + 1, nesting, names, values)
+
+    def _gradient(self, *xs: Any) -> list[Any]:
+        out, pullback = vjp(self.fun, *xs)
+        growth = self._growth(xs)
+        given = [_scaled(c, growth, y) for c, y in zip(self._cotangents(out), out, strict=True)]
+        return list(pullback(given))
+
+    def _tangent(self, *xs: Any) -> list[Any]:
+        growth = self._growth(xs)
+        rng = np.random.default_rng((self.order, 1))
+        directions = [v.array(drawn(rng, v.row.size)) for v in self.settings.variables]
+        ts = [_scaled(t, growth, x) for t, x in zip(directions, xs, strict=True)]
+        moved: list[Any] = jvp(self.fun, xs, ts)[1]
+        return moved
+
+    def _cotangents(self, out: Sequence[Any]) -> list[Any]:
+        backend = self.settings.variables[0].backend
+        return [backend.from_host(c, y.device) for c, y in zip(self._weights, out, strict=True)]
+
+    def _growth(self, xs: Sequence[Any]) -> Any:
+        """1 at the point and different beside it, so that cotangents and tangents depend on the arguments."""
+        rng = np.random.default_rng((self.order, 2))
+        total: Any = 1.0
+        for v, x in zip(self.settings.variables, xs, strict=True):
+            here, slope = v.array(v.row), v.array(unit(drawn(rng, v.row.size)))
+            part = xp.sum((x - xp.astype(here, x.dtype)) * xp.astype(slope, x.dtype))
+            total = total + (xp.real(part) if is_complex(part) else part)
+        return total
+
+    # Its derivatives, in numbers.
+
+    def exact(self, mode: str, i: int, direction: Values) -> list[tuple[Values, float]]:
+        """What a mode says of a direction of variable `i`: the rows of :meth:`seen` and the size of each."""
+        if mode == "fwd":
+            rows = self._tangents(i, direction)
+            return [(t, float(np.max(np.abs(t), where=np.isfinite(t), initial=0.0))) for t in rows]
+        g, moving = self._gradients[i], direction != 0
+        # The derivative along a direction in which every element of the gradient is of its usual size.
+        usual = math.sqrt(float(np.mean(np.square(g, where=np.isfinite(g), out=np.zeros_like(g)))))
+        return [(np.asarray([g[moving] @ direction[moving]]), usual * float(np.linalg.norm(direction)))]
+
+    def seen(self, mode: str, rows: list[Values]) -> list[Values]:
+        """What a mode differentiates: the results, or in reverse mode their weighted sum."""
+        return rows if mode == "fwd" else [np.asarray([self._covector @ np.concatenate(rows)])]
+
+    def bounds(self, mode: str, rows: list[Values]) -> list[float]:
+        """How large the numbers of :meth:`seen` are where those of the results are as large as `rows`."""
+        if mode == "fwd":
+            return [float(np.max(row, initial=0.0)) for row in rows]
+        return [float(np.linalg.norm(self._covector * np.concatenate(rows)))]
+
+    @cached_property
+    def _primals(self) -> list[Any]:
+        return [x.array(x.row) for x in self.settings.variables]
+
+    @cached_property
+    def _gradients(self) -> list[Values]:
+        """Reverse mode, as rows that pair with directions."""
+        out, pullback = vjp(self.fun, *self._primals)
+        self._check_values("rev", out)
+        to_host = self.settings.variables[0].backend.to_host
+        return [numbers(np.conj(to_host(g))) for g in pullback(self._cotangents(out))]
+
+    def _tangents(self, i: int, direction: Values) -> list[Values]:
+        """Forward mode along a direction of variable `i`."""
+        variables = self.settings.variables
+        ts = [x.array(direction if k == i else np.zeros_like(x.row)) for k, x in enumerate(variables)]
+        out, moved = jvp(self.fun, self._primals, ts)
+        self._check_values("fwd", out)
+        return [numbers(variables[0].backend.to_host(t)) for t in moved]
+
+    def _check_values(self, mode: str, out: Sequence[Any]) -> None:
+        settings = self.settings
+        for name, y, again in zip(self.names, self.values, out, strict=True):
+            plain, run = numbers(y), numbers(settings.variables[0].backend.to_host(again))
+            error = np.abs(plain - run)
+            if np.all(error <= settings.rtol * np.max(np.abs(plain), initial=settings.size)):
+                continue
+            k = int(np.argmax(error))
+            where = place(y, k)
+            raise GradientCheckError(
+                f"check_grads of {settings.function}: {name}{', ' + where if where else ''} is "
+                f"{plain[k]:.10g}, and {run[k]:.10g} when the function runs in mode {mode}, order "
+                f"{self.order}. A function must return the same each time: pass random numbers and state in "
+                f"as arguments; where it has a rule of its own, the rule must return its value"
+            )
+
+
+def drawn(rng: np.random.Generator, n: int) -> Values:
+    """Between 1/2 and 1 with random signs, exact in every dtype."""
+    return np.asarray(rng.integers(128, 257, n) / 256 * rng.choice([-1.0, 1.0], n))
+
+
+def unit(row: Values) -> Values:
+    """About as long as one number is."""
+    return row * 2.0 ** -round(math.log2(row.size) / 2)
+
+
+def axis(n: int, k: int) -> Values:
+    """The direction of one number."""
+    row = np.zeros(n)
+    row[k] = 1.0
+    return row
+
+
+def _like(x: Values, row: Values) -> Values:
+    values = row.view(np.complex128) if x.dtype.kind == "c" else row
+    return values.reshape(x.shape).astype(x.dtype)
+
+
+def _scaled(x: Any, growth: Any, like: Any) -> Any:
+    """A cotangent or tangent that grows with the arguments, in the dtype of its primal."""
+    return xp.astype(x, like.dtype) * xp.astype(growth, like.dtype)

@@ -1,0 +1,202 @@
+"""How far a derivative is from the slopes of its function, and where most."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bpkit.errors import ArgumentError
+from bpkit.transforms.checking.differences import Slope, Values, Variable
+from bpkit.transforms.checking.level import Level, axis, drawn, unit
+
+__all__ = ["Found", "search"]
+
+ONE_BY_ONE = 32
+"""A variable of up to so many real numbers is checked number by number."""
+DIRECTIONS = 4
+"""A larger one is checked along so many random directions."""
+ROUNDINGS = 16
+"""How many roundings of its result a function is granted."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """How far a derivative along a direction is from the slope there.
+
+    Attributes
+    ----------
+    step : float
+        Of the difference.
+    error, allowed : float
+        Absolute.
+    noise : float
+        How much of `allowed` is for rounding.
+    size : float
+        What a relative error refers to.
+    rough : float
+        How far the function is from being smooth, which may be its rounding.
+    found, expected : float
+        The derivative and the slope.
+    result, k : int
+        Which number of which row of :meth:`Level.seen` this is.
+    place : str
+        Where in the variable.
+    slopes : pair of float or None
+        From the left and from the right, if they differ.
+    """
+
+    step: float
+    error: float
+    allowed: float
+    noise: float
+    size: float
+    rough: float
+    found: float
+    expected: float
+    result: int
+    k: int
+    place: str = ""
+    slopes: tuple[float, float] | None = None
+
+    @property
+    def excess(self) -> float:
+        """How many times larger the error is than it may be."""
+        if self.error in (0, math.inf):
+            return self.error
+        return self.error / self.allowed if self.allowed else math.inf
+
+    @property
+    def doubt(self) -> float:
+        """How far off the derivative may be."""
+        return self.error if self.error == math.inf else self.error + self.noise
+
+    @property
+    def settled(self) -> bool:
+        """Whether they agree, and not because rounding hides the slope."""
+        return self.error == 0 or (self.excess <= 1 and 2 * self.noise <= self.allowed)
+
+
+def search(level: Level, modes: Sequence[str]) -> Iterator[tuple[str, Variable, Found]]:
+    """What is worst in each variable, for each mode."""
+    for i, x in enumerate(level.settings.variables):
+        n = x.row.size
+        one_by_one = n <= ONE_BY_ONE
+        rng = np.random.default_rng((level.order, 3, i))
+        directions = [
+            axis(n, k) if one_by_one else unit(drawn(rng, n)) for k in range(n if one_by_one else DIRECTIONS)
+        ]
+        tried = [_measure(level, i, direction, modes) for direction in directions]
+        for mode in modes:
+            founds = _surest([steps[mode] for steps in tried])
+            k = max(range(len(founds)), key=lambda k: founds[k].excess)
+            found, direction, where = founds[k], directions[k], "random directions"
+            if one_by_one:
+                where = x.place(k)
+            elif found.excess > 1:
+                found, direction, where = _locate(level, i, mode, found, direction)
+            if found.excess > 1:
+                found = replace(found, slopes=_sides(level, i, mode, found, direction))
+            yield mode, x, replace(found, place=where)
+
+
+def _measure(level: Level, i: int, direction: Values, modes: Sequence[str]) -> dict[str, list[Found]]:
+    """How far each mode is from the slope along a direction, by one step after the other until it is sure."""
+    tried: dict[str, list[Found]] = {mode: [] for mode in modes}
+    for slope in level.differences.slopes(i, direction):
+        for mode, founds in tried.items():
+            if not founds or not founds[-1].settled:
+                founds.append(_compare(level, i, mode, slope))
+        if all(founds[-1].settled for founds in tried.values()):
+            break
+    if not all(tried.values()):
+        raise ArgumentError(
+            f"check_grads of {level.settings.function}: a step of eps={level.settings.step!r} is lost in the "
+            f"rounding of {level.settings.variables[i].name}; choose a larger one, or leave eps out"
+        )
+    return tried
+
+
+def _surest(tried: list[list[Found]]) -> list[Found]:
+    """What the steps along each direction say together."""
+    # What is rough at the smallest step is rounding inside the function, or where a solver in it stopped. It
+    # is as large at the first step, and counts there. A kink is smaller by as much as the step.
+    rough = max([founds[-1].rough for founds in tried if len(founds) > 2], default=0.0)
+    surest = []
+    for founds in tried:
+        best = founds[-1] if founds[-1].settled else min(founds, key=lambda found: found.doubt)
+        rounded = replace(founds[0], allowed=founds[0].allowed + ROUNDINGS * rough / founds[0].step)
+        surest.append(rounded if best.excess > 1 >= rounded.excess else best)
+    return surest
+
+
+def _compare(level: Level, i: int, mode: str, slope: Slope) -> Found:
+    """A derivative beside a slope: the number that is furthest off."""
+    settings = level.settings
+    rows = zip(
+        level.exact(mode, i, slope.direction),
+        level.seen(mode, slope.change),
+        level.bounds(mode, slope.sizes),
+        level.bounds(mode, slope.roughness),
+        strict=True,
+    )
+    founds = []
+    for result, ((exact, size), change, largest, rough) in enumerate(rows):
+        if exact.size:
+            errors = np.abs(exact - change)
+            errors[~np.isfinite(errors)] = np.inf
+            k = int(np.argmax(errors))
+            noise = _noise(level, slope.step, largest, slope.direction.size)
+            more = noise if settings.atol is None else settings.atol
+            founds.append(
+                Found(
+                    step=slope.step,
+                    error=float(errors[k]),
+                    allowed=settings.rtol * size + more,
+                    noise=noise,
+                    size=size,
+                    rough=rough if settings.atol is None else 0.0,
+                    found=float(exact[k]),
+                    expected=float(change[k]),
+                    result=result,
+                    k=k,
+                )
+            )
+    return max(founds, key=lambda found: found.excess)
+
+
+def _noise(level: Level, step: float, size: float, n: int) -> float:
+    """How far rounding may bring a slope and a derivative by n numbers apart."""
+    settings = level.settings
+    if settings.atol is not None:
+        return 0.0
+    # What rounding does to a function's last operations it does to its derivative too, even if that is 0.
+    return ROUNDINGS * (settings.eps / step + settings.own / math.sqrt(n)) * max(size, settings.size)
+
+
+def _locate(level: Level, i: int, mode: str, found: Found, direction: Values) -> tuple[Found, Values, str]:
+    """The worst element: by halves, and then number by number."""
+    n, first, end = direction.size, 0, direction.size
+    while end - first > ONE_BY_ONE:
+        middle = (first + end) // 2
+        halves = []
+        for a, b in ((first, middle), (middle, end)):
+            half = np.zeros(n)
+            half[a:b] = direction[a:b] * 2.0 ** round(math.log2(n / (b - a)) / 2)
+            halves.append(_measure(level, i, half, (mode,))[mode])
+        upper, lower = _surest(halves)
+        first, end = (first, middle) if upper.excess > lower.excess else (middle, end)
+    each = _surest([_measure(level, i, axis(n, k), (mode,))[mode] for k in range(first, end)])
+    k = max(range(len(each)), key=lambda k: each[k].excess)
+    where = level.settings.variables[i].place(first + k)
+    if each[k].excess > 1:
+        return each[k], axis(n, first + k), where
+    return found, direction, f"random directions, most at {where}"
+
+
+def _sides(level: Level, i: int, mode: str, found: Found, direction: Values) -> tuple[float, float] | None:
+    """The slopes from the left and from the right, if they differ by more than rounding explains."""
+    sides = level.differences.sides(i, direction)
+    left, right = (float(level.seen(mode, rows)[found.result][found.k]) for rows in (sides.left, sides.right))
+    noise = _noise(level, sides.step, level.bounds(mode, sides.sizes)[found.result], direction.size)
+    return (left, right) if abs(left - right) > 0.01 * max(abs(left), abs(right)) + noise else None
