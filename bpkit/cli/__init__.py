@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from bpkit.cli.parser import OPTIONS, UsageError, make_parser
-from bpkit.errors import BpkitError, DivergedError, SaveError, SettingsError
+from bpkit.errors import BpkitError, DivergedError, GradientCheckError, SaveError, SettingsError
 
 __all__ = ["main"]
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         option = OPTIONS.get(error.field, error.field)
         return _fail(2, f"{option} is {_written(error.got)}; expected {error.expected}")
-    except (DivergedError, SaveError) as error:
+    except (DivergedError, GradientCheckError, SaveError) as error:
         return _fail(1, str(error))
     except (UsageError, BpkitError) as error:
         return _fail(2, str(error))
@@ -62,11 +62,12 @@ def _run(argv: Sequence[str] | None) -> int:
         return 2
     if unknown:
         raise UsageError(f"{' '.join(unknown)} is not understood; see: bpkit {options.command} --help")
-    from bpkit.cli import commands
+    from bpkit.cli import commands, gradcheck
 
     run: Mapping[str, Callable[..., int]] = {
         "train": commands.train,
         "eval": commands.evaluate_run,
+        "gradcheck": gradcheck.gradcheck,
         "backends": commands.backends,
     }
     return run[options.command](options)

@@ -32,7 +32,7 @@ from bpkit.training import (
     restore,
 )
 
-__all__ = ["backends", "evaluate_run", "train"]
+__all__ = ["backends", "evaluate_run", "selected_backend", "train"]
 
 
 def train(options: argparse.Namespace) -> int:
@@ -40,7 +40,7 @@ def train(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         if options.resume is None:
             settings = _settings(options)
-            stack.enter_context(_backend(options.backend))
+            stack.enter_context(selected_backend(options.backend))
             folder = Path(options.out) if options.out else _new_folder(settings)
             session = Session.start(settings, folder, options.data)
             stack.enter_context(locked(folder))
@@ -48,7 +48,7 @@ def train(options: argparse.Namespace) -> int:
             _refuse_with_resume(options)
             stack.enter_context(locked(options.resume))
             run = Run.open(options.resume)
-            stack.enter_context(_backend(options.backend, run))
+            stack.enter_context(selected_backend(options.backend, run))
             session = Session.resume(run, options.data, options.epochs)
         return _train(session, options)
 
@@ -121,7 +121,7 @@ def _new_folder(settings: Settings) -> Path:
 
 
 @contextmanager
-def _backend(option: str | None, run: Run | None = None) -> Iterator[None]:
+def selected_backend(option: str | None, run: Run | None = None) -> Iterator[None]:
     """Choose the backend: the option, else ``BPKIT_BACKEND``, else that of the run, else NumPy."""
     spec, source = option, f"--backend {option}"
     if option is None and run is not None and not os.environ.get(registry.ENVIRONMENT_VARIABLE):
@@ -163,7 +163,7 @@ def _training_result(session: Session, interrupted: bool) -> dict[str, Any]:
 def evaluate_run(options: argparse.Namespace) -> int:
     """``bpkit eval``."""
     run = Run.open(options.run)
-    with _backend(options.backend, run):
+    with selected_backend(options.backend, run):
         data = load_dataset(run.settings, run.data if options.data is None else options.data)
         placed = place(data, run.settings.dtype)
         model = restore(run).model

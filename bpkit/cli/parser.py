@@ -8,7 +8,7 @@ from bpkit import __version__
 from bpkit.training import PRESETS
 from bpkit.training.settings import CHOICES
 
-__all__ = ["OPTIONS", "UsageError", "make_parser"]
+__all__ = ["DRAWN", "OPTIONS", "UsageError", "make_parser"]
 
 OPTIONS: Mapping[str, str] = {
     "dataset": "dataset",
@@ -27,6 +27,10 @@ OPTIONS: Mapping[str, str] = {
     "dtype": "--dtype",
 }
 """What a field of :class:`bpkit.training.Settings` is called on the command line."""
+
+
+DRAWN = ("float32", "float64", "complex64", "complex128")
+"""The dtypes that ``bpkit gradcheck`` draws."""
 
 
 class UsageError(Exception):
@@ -50,6 +54,7 @@ examples:
   bpkit train mnist --preset nielsen   the first network of Nielsen's book
   bpkit train --backend jax            the same on another array library
   bpkit eval runs/NAME                 measure a trained network again
+  bpkit gradcheck loss.py:loss --shape 3   compare a gradient with finite differences
   bpkit COMMAND --help                 all options of a command
 """,
     )
@@ -59,6 +64,7 @@ examples:
     )
     _add_train(commands)
     _add_eval(commands)
+    _add_gradcheck(commands)
     _add_backends(commands)
     return parser
 
@@ -149,6 +155,74 @@ examples:
     _add_output(parser)
 
 
+def _add_gradcheck(commands: Any) -> None:
+    parser = _command(
+        commands.add_parser,
+        "gradcheck",
+        help="compare the derivatives of a function with finite differences",
+        description=(
+            "Compare the derivatives of a function with finite differences, in both modes, and say where\n"
+            "they disagree most. Its arguments are drawn at random (--shape), read from a file (--args) or\n"
+            "made by another function (--example)."
+        ),
+        epilog="""\
+examples:
+  bpkit gradcheck model.py:loss --shape 3,4 --shape 4
+  bpkit gradcheck package.module:loss --shape scalar --low 0.1 --high 2 --order 2
+  bpkit gradcheck model.py:loss --shape 8 --dtype complex128 --mode rev --backend torch
+  bpkit gradcheck model.py:loss --args batch.npz
+  bpkit gradcheck model.py:loss --example model.py:make_args --json
+
+batch.npz is made by numpy.savez("batch.npz", x, y), or with names, numpy.savez("batch.npz", w=x, b=y), for
+loss(w, b). make_args takes nothing and returns the tuple of the arguments: models, dicts, anything.
+""",
+    )
+    parser.add_argument(
+        "function",
+        metavar="MODULE:FUNCTION",
+        help="a dotted name or the path of a .py file, and a name in it",
+    )
+    arguments = parser.add_argument_group("its arguments")
+    arguments.add_argument(
+        "--shape",
+        metavar="N[,N...]",
+        type=_shape,
+        action="append",
+        help="draw an argument of this shape, as in 3,4, or 'scalar'; once for each argument, in order",
+    )
+    arguments.add_argument(
+        "--dtype",
+        metavar="NAME",
+        help=f"of what is drawn: {', '.join(DRAWN)} (default: float64, where there is one)",
+    )
+    arguments.add_argument("--low", metavar="X", type=_number, help="draw from here (default: -1)")
+    arguments.add_argument("--high", metavar="X", type=_number, help="up to here (default: 1)")
+    arguments.add_argument("--seed", metavar="N", type=_whole, help="decides what is drawn (default: 0)")
+    arguments.add_argument("--args", metavar="FILE.npz", help="read the arguments from a file of NumPy")
+    arguments.add_argument(
+        "--example",
+        metavar="MODULE:FUNCTION",
+        help="a function without arguments that returns them in a tuple",
+    )
+    check = parser.add_argument_group("what is checked")
+    check.add_argument(
+        "--order", metavar="N", type=_whole, default=1, help="the highest derivative (default: 1)"
+    )
+    check.add_argument("--mode", metavar="NAME", default="both", help="fwd, rev or both (default: both)")
+    check.add_argument("--rtol", metavar="X", type=_number, help="relative error allowed (default: by dtype)")
+    check.add_argument(
+        "--atol", metavar="X", type=_number, help="absolute error allowed (default: rounding's)"
+    )
+    check.add_argument("--eps", metavar="X", type=_number, help="step of the differences (default: several)")
+    check.add_argument(
+        "--backend",
+        metavar="NAME[:DEVICE]",
+        help="array library of what is drawn or read, such as jax or torch:cuda:1 "
+        "(default: BPKIT_BACKEND, else numpy)",
+    )
+    _add_output(parser)
+
+
 def _add_backends(commands: Any) -> None:
     parser = _command(
         commands.add_parser,
@@ -219,3 +293,17 @@ def _sizes(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a list of whole numbers such as 100,30, nor 'none'"
         ) from None
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    if text == "scalar":
+        return ()
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = (-1,)
+    if min(shape) < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a shape such as 3,4 with lengths from 1, nor 'scalar'"
+        )
+    return shape

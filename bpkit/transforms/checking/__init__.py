@@ -5,6 +5,6 @@ slopes; ``search`` compares them and finds the worst element, and ``comparison``
 """
 
 from bpkit.transforms.checking.check import GradientCheck, check_grads
-from bpkit.transforms.checking.comparison import Comparison
+from bpkit.transforms.checking.comparison import Comparison, worst
 
-__all__ = ["Comparison", "GradientCheck", "check_grads"]
+__all__ = ["Comparison", "GradientCheck", "check_grads", "worst"]

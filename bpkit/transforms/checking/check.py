@@ -14,7 +14,7 @@ from bpkit.kinds import is_inexact, is_mutable
 from bpkit.registry import common_backend, current
 from bpkit.trace import Traced
 from bpkit.transforms.arguments import describe, is_array, title
-from bpkit.transforms.checking.comparison import Comparison
+from bpkit.transforms.checking.comparison import Comparison, worst
 from bpkit.transforms.checking.differences import Values, Variable, named, place, precision
 from bpkit.transforms.checking.level import Level, Settings
 from bpkit.transforms.checking.search import Found, search
@@ -72,7 +72,7 @@ def check_grads(
     an array of up to 32 real numbers takes a difference for each, a larger one 4 in random directions. A
     difference takes 4 calls of the function and one `jvp`; up to 4 times that where it disagrees or where the
     derivative is next to nothing. Finding the worst element of a large array of n numbers takes
-    ``2 * log2(n / 32) + 32`` differences more. `vjp` runs once.
+    ``2 * log2(n / 32) + 32`` differences more. `vjp` runs once, and the function twice, at the point itself.
 
     At order 2 and above, cotangents and tangents depend on the arguments too, so that a rule which treats its
     cotangent as a constant is found out.
@@ -92,10 +92,7 @@ def check_grads(
     ...
     bpkit.errors.GradientCheckError: check_grads of <lambda>: ...
     """
-    failed: Comparison | None = None
-    for found in GradientCheck(f, args, order, modes, atol, rtol, eps).comparisons():
-        if not found.agrees and (failed is None or found.excess > failed.excess):
-            failed = found
+    failed = worst(GradientCheck(f, args, order, modes, atol, rtol, eps).comparisons())
     if failed is not None:
         raise GradientCheckError(failed.sentence)
 

@@ -1,9 +1,10 @@
 """One derivative beside its finite differences, and what to say of it."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Comparison"]
+__all__ = ["Comparison", "worst"]
 
 
 @dataclass(frozen=True)
@@ -88,3 +89,9 @@ class Comparison:
             f"{text}. Check the functions that it calls one by one to find the rule that is wrong; if only "
             f"the function's own rounding is in the way, pass a larger rtol, atol or eps"
         )
+
+
+def worst(comparisons: Iterable[Comparison]) -> Comparison | None:
+    """The one that is furthest off; None if all agree."""
+    failed = [comparison for comparison in comparisons if not comparison.agrees]
+    return max(failed, key=lambda comparison: comparison.excess, default=None)

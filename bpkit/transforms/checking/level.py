@@ -224,4 +224,4 @@ def _like(x: Values, row: Values) -> Values:
 
 def _scaled(x: Any, growth: Any, like: Any) -> Any:
     """A cotangent or tangent that grows with the arguments, in the dtype of its primal."""
-    return xp.astype(x, like.dtype) * xp.astype(growth, like.dtype)
+    return xp.multiply(xp.astype(x, like.dtype), xp.astype(growth, like.dtype))

@@ -120,13 +120,16 @@ def _measure(level: Level, i: int, direction: Values, modes: Sequence[str]) -> d
 def _surest(tried: list[list[Found]]) -> list[Found]:
     """What the steps along each direction say together."""
     # What is rough at the smallest step is rounding inside the function, or where a solver in it stopped. It
-    # is as large at the first step, and counts there. A kink is smaller by as much as the step.
+    # is as large at the first step, where it counts least. A kink is smaller there by as much as the step.
     rough = max([founds[-1].rough for founds in tried if len(founds) > 2], default=0.0)
     surest = []
     for founds in tried:
         best = founds[-1] if founds[-1].settled else min(founds, key=lambda found: found.doubt)
-        rounded = replace(founds[0], allowed=founds[0].allowed + ROUNDINGS * rough / founds[0].step)
-        surest.append(rounded if best.excess > 1 >= rounded.excess else best)
+        first = founds[0]
+        if best.excess > 1 and first.noise < 0.01 * first.error:
+            first = replace(first, allowed=first.allowed + ROUNDINGS * rough / first.step)
+            best = first if first.excess <= 1 else best
+        surest.append(best)
     return surest
 
 
@@ -146,7 +149,7 @@ def _compare(level: Level, i: int, mode: str, slope: Slope) -> Found:
             errors = np.abs(exact - change)
             errors[~np.isfinite(errors)] = np.inf
             k = int(np.argmax(errors))
-            noise = _noise(level, slope.step, largest, slope.direction.size)
+            noise = _noise(level, i, slope.direction, slope.step, largest)
             more = noise if settings.atol is None else settings.atol
             founds.append(
                 Found(
@@ -165,13 +168,14 @@ def _compare(level: Level, i: int, mode: str, slope: Slope) -> Found:
     return max(founds, key=lambda found: found.excess)
 
 
-def _noise(level: Level, step: float, size: float, n: int) -> float:
-    """How far rounding may bring a slope and a derivative by n numbers apart."""
+def _noise(level: Level, i: int, direction: Values, step: float, size: float) -> float:
+    """How far rounding of results of this size may bring a slope and a derivative apart."""
     settings = level.settings
     if settings.atol is not None:
         return 0.0
     # What rounding does to a function's last operations it does to its derivative too, even if that is 0.
-    return ROUNDINGS * (settings.eps / step + settings.own / math.sqrt(n)) * max(size, settings.size)
+    own = settings.own / math.sqrt(direction.size) / np.max(np.abs(settings.variables[i].row), initial=1.0)
+    return float(ROUNDINGS * (settings.eps / step + own) * max(size, settings.size))
 
 
 def _locate(level: Level, i: int, mode: str, found: Found, direction: Values) -> tuple[Found, Values, str]:
@@ -198,5 +202,5 @@ def _sides(level: Level, i: int, mode: str, found: Found, direction: Values) -> 
     """The slopes from the left and from the right, if they differ by more than rounding explains."""
     sides = level.differences.sides(i, direction)
     left, right = (float(level.seen(mode, rows)[found.result][found.k]) for rows in (sides.left, sides.right))
-    noise = _noise(level, sides.step, level.bounds(mode, sides.sizes)[found.result], direction.size)
+    noise = _noise(level, i, direction, sides.step, level.bounds(mode, sides.sizes)[found.result])
     return (left, right) if abs(left - right) > 0.01 * max(abs(left), abs(right)) + noise else None

@@ -1,0 +1,469 @@
+"""check_grads: right derivatives pass, wrong ones are found where they are, and nothing passes unchecked."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from bpkit import check_grads, grad, nn, stop_gradient, tree, xp
+from bpkit._protocol import Backend, Capability
+from bpkit.errors import ArgumentError, BpkitError, GradientCheckError, MixedBackendsError
+from bpkit.registry import get_backend
+from bpkit.rules.registry import RULES, custom, elementwise
+from bpkit.transforms.checking import Comparison, GradientCheck, worst
+from bpkit.transforms.checking.search import DIRECTIONS, ONE_BY_ONE
+
+only_numpy = pytest.mark.parametrize("backend", ["numpy"], indirect=True)
+
+
+def comparisons(f: Any, args: Any, **options: Any) -> list[Comparison]:
+    return list(GradientCheck(f, args, **options).comparisons())
+
+
+def refused(f: Any, args: Any, **options: Any) -> str:
+    with pytest.raises(GradientCheckError) as caught:
+        check_grads(f, args, **options)
+    assert isinstance(caught.value, AssertionError)
+    assert isinstance(caught.value, BpkitError)
+    return str(caught.value)
+
+
+def placed(backend: Backend, values: Any, dtype: str = "float64") -> Any:
+    return backend.from_host(np.asarray(values, dtype=dtype))
+
+
+# Right derivatives.
+
+RIGHT: dict[str, tuple[Callable[..., Any], list[Any]]] = {
+    "elementwise": (lambda x: xp.sin(x) * xp.exp(x), [[0.3, -1.2]]),
+    "scalar": (lambda x, y: x**3 / y, [0.7, 1.9]),
+    "matrix": (lambda a, b: xp.tanh(a @ b), [[[0.1, 0.4], [-0.3, 0.2]], [0.5, -0.6]]),
+    "shapes": (lambda x: (xp.sum(x, axis=0), [xp.reshape(x, (4,))[1:]]), [[[1.0, 2.0], [3.0, 4.0]]]),
+    "linear": (lambda x: 2.0 * x, [[1.0, 2.0, 3.0]]),
+    "constant": (lambda x: xp.ones_like(x) + xp.zeros_like(x), [[1.0, 2.0]]),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_derivatives_pass_in_both_modes_to_third_order(backend: Backend, name: str) -> None:
+    f, values = RIGHT[name]
+    args = [placed(backend, x) for x in values]
+    order = 2 if backend.name == "jax" else 3
+    check_grads(f, args, order)
+    found = comparisons(f, args, order=order)
+    assert len(found) == GradientCheck(f, args, order).total
+    assert len({(c.mode, c.argument) for c in found}) == len(found)
+    assert all(c.error < 1e-9 for c in found)
+
+
+def test_modes_nest_in_every_way(backend: Backend) -> None:
+    x = placed(backend, [0.5])
+    found = comparisons(lambda x: x**4, (x,), order=2)
+    nested = ["fwd of fwd", "rev of fwd", "fwd of rev", "rev of rev"]
+    assert [(c.order, c.mode) for c in found] == [(1, "fwd"), (1, "rev"), *[(2, mode) for mode in nested]]
+    assert [c.mode for c in comparisons(xp.sin, (x,), order=2, modes=("rev",))] == ["rev", "rev of rev"]
+
+
+@pytest.mark.parametrize("dtype", ["complex128", "complex64"])
+def test_complex_numbers(backend: Backend, dtype: str) -> None:
+    z = placed(backend, [0.5 + 1j, -0.3 - 0.7j], dtype)
+    x = placed(backend, [0.5, 2.0], "float64" if dtype == "complex128" else "float32")
+    check_grads(lambda z, x: xp.conj(z) * xp.exp(z * x), (z, x), 2)
+    check_grads(xp.abs, (z,), 2)
+    check_grads(lambda x: xp.exp(1j * xp.astype(x, z.dtype)), (x,), 2)
+
+
+def test_float32_beside_differences_in_float64(backend: Backend) -> None:
+    x = placed(backend, [[0.3, -1.2], [0.5, 2.0]], "float32")
+    found = comparisons(lambda x: xp.sum(xp.exp(xp.sin(x))), (x,), order=2)
+    assert all(c.agrees and c.error < 1e-5 for c in found)
+    check_grads(lambda x, y: x * y, (x, placed(backend, 2.5)), 2)
+
+
+@only_numpy
+def test_float32_where_there_is_nothing_wider(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = backend.capabilities - {Capability.FLOAT64}
+    monkeypatch.setattr(type(backend), "capabilities", property(lambda self: narrow))
+    x = np.asarray([0.3, -1.2, 5.0], dtype=np.float32)
+    seen = set()
+
+    def f(x: Any) -> Any:
+        seen.add(str(x.dtype))
+        return xp.sin(x) * x
+
+    assert all(1e-9 < c.error < 1e-3 for c in comparisons(f, (x,), order=2))
+    assert seen == {"float32"}
+    assert "element (2,)" in refused(lambda x: f(x) + 0.05 * stop_gradient(xp.where(x > 4, x, 0 * x)), (x,))
+
+
+def test_float32_only_functions_are_not_run_in_float64() -> None:
+    def f(x: Any) -> Any:
+        if x.dtype != np.float32:
+            raise TypeError("float32 only")
+        return xp.exp(x)
+
+    check_grads(f, (np.asarray([0.3, 0.4], dtype=np.float32),), 2)
+
+
+def test_large_arrays_are_checked_along_random_directions(backend: Backend) -> None:
+    x = placed(backend, np.linspace(-2, 2, 600).reshape(20, 30))
+    found = comparisons(lambda x: xp.mean(xp.sin(x) ** 2), (x,), order=2)
+    assert all(c.agrees and c.place == "random directions" for c in found)
+
+
+# Trees.
+
+
+class Point(NamedTuple):
+    x: Any
+    y: Any
+
+
+class Line(nn.Module):
+    slope: Any
+    name: str = nn.static(default="line")
+
+
+@dataclasses.dataclass
+class Pair:
+    left: Any
+    right: Any
+
+
+tree.register(
+    Pair, lambda p: ((p.left, p.right), None, ("left", "right")), lambda _, children: Pair(*children)
+)
+
+
+def test_trees_in_and_out(backend: Backend) -> None:
+    x = placed(backend, [1.0, 2.0])
+    i = placed(backend, [1, 0, 1], "int64")
+
+    def f(params: Any, other: Any, i: Any, flag: bool, n: int, text: str) -> Any:
+        assert (flag, n, text) == (True, 3, "text")
+        y = xp.take(params["w"], i) * params["line"].slope + other.y.right[0]
+        return {"y": [y, n], "index": xp.argmax(params["w"]), "sum": Point(xp.sum(y), None)}
+
+    args = ({"w": x, "line": Line(x[0])}, Point(None, Pair((), [2.5, True])), i, True, 3, "text")
+    found = comparisons(f, args, order=2)
+    assert worst(found) is None
+    assert {c.argument for c in found} == {
+        "argument 0['w']",
+        "argument 0['line'].slope",
+        "argument 1.y.right[0]",
+    }
+    wrong = lambda p, *args: f({**p, "line": Line(stop_gradient(p["line"].slope))}, *args)  # noqa: E731
+    said = refused(wrong, args)
+    assert "by argument 0['line'].slope (mode " in said
+    assert "the result['" in said or "all results" in said
+
+
+def test_arguments_stay_as_they_are_when_the_function_writes_to_them() -> None:
+    x, i = np.asarray([1.0, 2.0]), np.asarray([3, 4])
+
+    def f(x: Any, i: Any) -> Any:
+        i += 1
+        x *= 2.0
+        return x * xp.astype(i, x.dtype)
+
+    check_grads(f, (x, i), 2)
+    assert x.tolist() == [1.0, 2.0] and i.tolist() == [3, 4]
+
+
+# Wrong derivatives.
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, declare: Callable[[str], None], name: str = "sin") -> None:
+    """Give a function another rule for the length of a test."""
+    monkeypatch.delitem(RULES, name)
+    declare(name)
+
+
+def test_the_wrong_element_is_named(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = lambda x: xp.where(x > 0.9, 1.001 * xp.cos(x), xp.cos(x))  # noqa: E731
+    plant(monkeypatch, lambda name: elementwise(name, x=wrong))
+    w, x = placed(backend, 2.0), placed(backend, [[0.1, 0.2, 0.3], [0.4, 0.95, 0.6]])
+    said = refused(lambda w, x: xp.sum(xp.sin(x) * w), (w, x))
+    value, slope = 2.002 * np.cos(0.95), 2 * np.cos(0.95)
+    assert "the derivative of the result by argument 1, element (1, 1) (mode fwd, order 1) is " in said
+    assert f"order 1) is {value:.10g}, and finite differences say {slope:.7g}" in said
+    assert "relative error 0.001, allowed 6e-08" in said
+    assert "find the rule that is wrong" in said
+    found = comparisons(lambda w, x: xp.sum(xp.sin(x) * w), (w, x))
+    assert [(c.mode, c.argument, c.agrees) for c in found] == [
+        ("fwd", "argument 0", True),
+        ("rev", "argument 0", True),
+        ("fwd", "argument 1", False),
+        ("rev", "argument 1", False),
+    ]
+
+
+@only_numpy
+@pytest.mark.parametrize("factor", [1 + 1e-6, 0.0, -1.0, 1e9, np.nan, np.inf])
+def test_every_size_of_error_is_found(
+    backend: Backend, factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch, lambda name: elementwise(name, x=lambda x: factor * xp.cos(x)))
+    for mode in ("fwd", "rev"):
+        said = refused(xp.sin, (np.asarray([0.2, 1.3]),), modes=(mode,))
+        assert f"mode {mode}, order 1" in said
+        assert ("The derivative is not finite" in said) == (not np.isfinite(factor))
+
+
+@pytest.mark.parametrize("wrong", ["fwd", "rev"])
+def test_the_wrong_mode_is_named(backend: Backend, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    factor = {"fwd": 1.0, "rev": 1.0, wrong: 3.0}
+    plant(
+        monkeypatch,
+        lambda name: custom(
+            name,
+            jvp=lambda t, x: factor["fwd"] * t * xp.cos(x),
+            x=lambda g, x: factor["rev"] * g * xp.cos(x),
+        ),
+    )
+    x = placed(backend, [0.2, 1.3])
+    assert f"mode {wrong}, order 1" in refused(xp.sin, (x,))
+    other = "rev" if wrong == "fwd" else "fwd"
+    check_grads(xp.sin, (x,), modes=(other,))
+
+
+SECOND_ORDER: dict[str, tuple[Callable[[str], None], str]] = {
+    "a derivative taken for a constant": (
+        lambda name: elementwise(name, x=lambda x: stop_gradient(xp.cos(x))),
+        "of",
+    ),
+    "a cotangent taken for a constant": (
+        lambda name: custom(
+            name, jvp=lambda t, x: t * xp.cos(x), x=lambda g, x: stop_gradient(g) * xp.cos(x)
+        ),
+        "of rev",
+    ),
+    "a tangent taken for a constant": (
+        lambda name: custom(
+            name, jvp=lambda t, x: stop_gradient(t) * xp.cos(x), x=lambda g, x: g * xp.cos(x)
+        ),
+        "of fwd",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SECOND_ORDER)
+def test_what_is_wrong_from_second_order_on(
+    backend: Backend, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare, nesting = SECOND_ORDER[name]
+    plant(monkeypatch, declare)
+    x = placed(backend, [0.2, 1.3])
+    check_grads(xp.sin, (x,))
+    said = refused(xp.sin, (x,), order=3)
+    assert "order 2" in said
+    assert nesting in said.partition("mode ")[2].partition(",")[0]
+    assert {c.order for c in comparisons(xp.sin, (x,), order=3)} == {1, 2}
+
+
+def test_one_wrong_element_in_a_large_array(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch, lambda name: elementwise(name, x=lambda x: xp.where(x > 3.0, -xp.cos(x), xp.cos(x))))
+    values = np.linspace(-2, 2, 3000).reshape(50, 60)
+    values[37, 41] = 3.5
+    for mode in ("fwd", "rev"):
+        said = refused(lambda x: xp.mean(xp.sin(x)), (placed(backend, values),), modes=(mode,))
+        assert "by argument 0, element (37, 41)" in said
+        said = refused(xp.sin, (placed(backend, values, "float32"),), modes=(mode,))
+        assert "by argument 0, element (37, 41)" in said
+
+
+def test_complex_parts_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(
+        monkeypatch,
+        lambda name: custom(name, jvp=lambda t: t, x=xp.conj),
+        "conj",
+    )
+    said = refused(xp.conj, (np.asarray([1 + 2j, 3 - 1j]),), modes=("fwd",))
+    assert "imaginary part of element (0,), by argument 0, imaginary part of element (0,)" in said
+    assert "is 1, and finite differences say -1 " in said
+    check_grads(xp.conj, (np.asarray([1 + 2j, 3 - 1j]),), modes=("rev",))
+
+
+def test_wrong_gradients_of_very_small_and_very_large_numbers() -> None:
+    for size in (1e-27, 1e-9, 1e9, 1e40):
+        x = size * np.asarray([1.0, 2.5])
+        check_grads(lambda x: xp.sum(x**2), (x,), 2)
+        assert "wrong" in refused(lambda x: xp.sum(x * stop_gradient(x)), (x,))
+    x = np.asarray([1e-8, 1.0, 1e9])
+    check_grads(xp.log, (x,), 2)
+
+
+# Kinks, and numbers that are not finite.
+
+
+def test_a_kink_is_called_one(backend: Backend) -> None:
+    x = placed(backend, [[1.0, -1.0], [0.0, 2.0]])
+    for f in (lambda x: xp.sum(xp.relu(x)), xp.relu):
+        for mode in ("fwd", "rev"):
+            found = worst(comparisons(f, (x,), modes=(mode,)))
+            assert (found.verdict, found.place) == ("at a kink", "element (1, 0)")
+    said = refused(lambda x: xp.sum(xp.relu(x)), (x,))
+    assert "as if it had a kink or a jump there: its slope is 0 from the left and 1 from the right" in said
+    check_grads(lambda x: xp.sum(xp.relu(x)), (placed(backend, [1e-4, -1e-4]),))
+
+
+def test_a_wrong_rule_is_not_called_a_kink() -> None:
+    found = comparisons(lambda x: xp.exp(3 * x) * stop_gradient(x), (np.asarray([1.0, 2.0]),))
+    assert [c.verdict for c in found] == ["wrong", "wrong"]
+
+
+@only_numpy
+def test_what_is_not_finite_is_named(backend: Backend) -> None:
+    said = refused(xp.log, (np.asarray([[1.0, 0.0]]),))
+    assert "the result, element (0, 1) is -inf (1 of 2 elements are not finite)" in said
+    said = refused(lambda p: p["x"], ({"x": np.asarray([1.0, np.nan])},))
+    assert "argument 0['x'], element (1,) is nan" in said
+    said = refused(xp.sqrt, (np.asarray([1.0, 0.0]),))
+    assert (
+        "element (1,) (mode fwd, order 1) is inf, and finite differences say nan. Close by, the function"
+        in said
+    )
+
+
+# What cannot be checked.
+
+
+def test_nothing_passes_unchecked(backend: Backend) -> None:
+    x = placed(backend, [1.0, 2.0])
+    nothing: list[tuple[Any, ...]] = [(), (3,), (placed(backend, [1, 2], "int64"), "text"), ({},), (x[:0],)]
+    for args in nothing:
+        with pytest.raises(ArgumentError, match=r"nothing to check, because the arguments have no floating"):
+            check_grads(lambda *args: x, args)
+    for out in (None, 3, 2.0, "text", placed(backend, [1], "int64"), x[:0], {"x": [3]}):
+        with pytest.raises(ArgumentError, match=r"nothing to check, because the result has no floating"):
+            check_grads(lambda x, out=out: out, (x,))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"order": 0}, "order must be a whole number from 1; it is the int 0"),
+        ({"order": 1.0}, "order must be a whole number from 1"),
+        ({"modes": "fwd"}, r"modes must be a tuple of 'fwd' and 'rev'.* it is the str 'fwd'"),
+        ({"modes": ()}, "modes must be a tuple"),
+        ({"modes": ("forward",)}, "modes must be a tuple"),
+        ({"eps": 0.0}, "eps must be a finite number above 0; it is 0.0"),
+        ({"eps": 1e-30}, "eps=1e-30 is lost in the rounding of argument 0; choose a larger one"),
+        ({"rtol": -1.0}, "rtol must be a finite number not below 0"),
+        ({"atol": np.inf}, "atol must be a finite number not below 0"),
+    ],
+)
+def test_wrong_settings(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ArgumentError, match=f"check_grads of .*<lambda>: .*{said}"):
+        check_grads(lambda x: x, (1.0,), **options)
+
+
+def test_wrong_arguments() -> None:
+    with pytest.raises(ArgumentError, match=r"args must be a tuple, .* For one argument write \(x,\)"):
+        check_grads(lambda x: x, np.ones(3))
+    with pytest.raises(ArgumentError, match="the first argument must be a function"):
+        check_grads(3.0, (1.0,))
+    strict = pytest.importorskip("array_api_strict")
+    with pytest.raises(MixedBackendsError):
+        check_grads(lambda x, y: x, (np.ones(3), strict.ones(3)))
+
+    def inside(x: Any) -> Any:
+        check_grads(lambda x: x, (x,))
+        return x
+
+    with pytest.raises(ArgumentError, match="argument 0 is being differentiated by another transform"):
+        grad(inside)(1.0)
+
+
+def test_functions_that_are_none() -> None:
+    count = iter(range(100))
+    said = refused(lambda x: x * next(count), (1.0,))
+    assert re.search("the result is 0, and [1-9] when the function runs in mode fwd, order 1", said)
+    assert "pass random numbers and state in as arguments" in said
+    said = refused(lambda x: x[x > 0], (np.asarray([0.0, 1.0]),))
+    assert "of shapes [(1,)], and close by, or when it is differentiated, of [(2,)]" in said
+
+
+def test_errors_of_the_function_come_through_under_its_name() -> None:
+    def loss(x: Any) -> Any:
+        return x * float(x)
+
+    def other(x: Any) -> Any:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        check_grads(other, (1.0,))
+    with (
+        pytest.warns(UserWarning, match="float"),
+        pytest.raises(GradientCheckError, match=r"check_grads of .*loss: "),
+    ):
+        check_grads(loss, (1.0,))
+
+
+# Tolerances and cost.
+
+
+def test_what_a_function_rounds_itself_is_no_error_and_hides_none() -> None:
+    def single(x: Any) -> Any:
+        return xp.astype(xp.sin(xp.astype(x, xp.float32)), xp.float64)
+
+    def solved(a: Any) -> Any:
+        """The square root, to seven digits."""
+        x = xp.ones_like(a)
+        while float(stop_gradient(xp.max(xp.abs(x * x - a)))) > 1e-7:
+            x = x - 0.7 * (x * x - a) / (2 * x)
+        return x + stop_gradient(1e-9 * xp.sin(1e6 * x))
+
+    for f in (single, solved):
+        check_grads(f, (np.asarray([0.3, 2.0]),))
+        assert "wrong" in refused(lambda x, f=f: f(x) + 0.01 * stop_gradient(x), (np.asarray([0.3, 2.0]),))
+
+
+def test_tolerances_are_obeyed() -> None:
+    off = lambda x: xp.sin(x) + 1e-4 * stop_gradient(x)  # noqa: E731
+    x = np.asarray([0.3, 0.5])
+    check_grads(off, (x,), rtol=2e-3)
+    check_grads(off, (x,), atol=1e-3, rtol=0.0)
+    check_grads(off, (x,), atol=1e-3, rtol=0.0, eps=1e-3)
+    for options in ({"rtol": 5e-5}, {"atol": 5e-5, "rtol": 0.0}, {"atol": 0.0}, {}):
+        refused(off, (x,), **options)
+
+
+def test_the_cost_is_what_it_says() -> None:
+    calls = 0
+
+    def counted(f: Any) -> Any:
+        def function(x: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            return f(x)
+
+        return function
+
+    n = 4096
+    x = np.linspace(0.1, 1.0, n)
+    check_grads(counted(xp.sin), (x,), modes=("rev",))
+    # Twice at the point, once for vjp, and four for each difference.
+    assert calls == 3 + 4 * DIRECTIONS
+    calls = 0
+    refused(counted(lambda x: stop_gradient(x) * x), (x,), modes=("rev",))
+    differences = DIRECTIONS + 2 * np.log2(n / ONE_BY_ONE) + ONE_BY_ONE
+    # Up to four steps a difference, and one more for the slopes on both sides.
+    assert calls <= 3 + 4 * (4 * differences + 1)
+
+
+def test_other_libraries_keep_their_devices() -> None:
+    strict = pytest.importorskip("array_api_strict")
+    device = strict.Device("device1")
+    seen = set()
+
+    def f(x: Any) -> Any:
+        seen.add(str(x.device))
+        return xp.sin(x)
+
+    check_grads(f, (strict.asarray([0.1, 0.2], device=device),), 2)
+    assert len(seen) == 1
+    assert get_backend("array_api_strict").device_of(strict.ones(1, device=device)) == "device1"
