@@ -58,8 +58,9 @@ def test_import_costs_little_over_numpy() -> None:
 ON_FIRST_USE = """
 import sys
 import bpkit
-assert not {"bpkit.data", "importlib.metadata"} & set(sys.modules)
-assert "data" in dir(bpkit)
+assert not {"bpkit.data", "bpkit.transforms.checking", "importlib.metadata"} & set(sys.modules)
+assert {"check_grads", "data"} <= set(dir(bpkit))
+bpkit.check_grads(lambda x: x, (1.0,))
 print(bpkit.data.digits().name)
 from bpkit import data
 assert data is bpkit.data

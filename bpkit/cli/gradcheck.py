@@ -51,11 +51,11 @@ def gradcheck(options: argparse.Namespace) -> int:
         except GradientCheckError as stopped:
             error = stopped
         except Exception as stopped:
-            if isinstance(stopped, BpkitError) and own_line(stopped) is None:
+            if isinstance(stopped, BpkitError) and not own_line(stopped):
                 raise
             given = ", ".join(map(describe, args)) or "none"
             raise UsageError(
-                f"{options.function} raised {raised(stopped)}; its arguments were {given}"
+                f"{options.function}, called with {given}, raised {raised(stopped)}"
             ) from stopped
     failed = worst(done)
     if failed is not None:

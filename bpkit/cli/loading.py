@@ -4,17 +4,13 @@ import difflib
 import functools
 import importlib
 import importlib.util
-import os
 import sys
-import sysconfig
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-import bpkit
-import bpkit.backends
+from bpkit._messages import line_at, user_frame
 from bpkit.cli.parser import UsageError
 
 __all__ = ["load_function", "own_line", "raised"]
@@ -86,25 +82,19 @@ def _refuse_name(found: Any, part: str, where: str, option: str) -> NoReturn:
     raise UsageError(f"{option}: {where} has no function {part}; {guess}")
 
 
-def own_line(error: BaseException) -> traceback.FrameSummary | None:
-    """Where in the user's own code an exception passed last; None if it passed none."""
-    libraries = [os.path.dirname(bpkit.__file__), *bpkit.backends.__path__]
-    libraries += [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
-    own = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<frozen")
-        and not any(frame.filename.startswith(folder + os.sep) for folder in libraries)
-    ]
-    return own[-1] if own else None
+def own_line(error: BaseException) -> str:
+    """The line of the user's code that an exception passed last; empty if it passed none."""
+    own, trace = "", error.__traceback__
+    while trace is not None:
+        if user_frame(trace.tb_frame) is trace.tb_frame:
+            own = line_at(trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+        trace = trace.tb_next
+    return own
 
 
 def raised(error: BaseException) -> str:
     """An exception in a sentence, with the line of the user's code where it came up."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     line = own_line(error)
-    return (
-        text
-        if line is None
-        else f"{text} ({os.path.relpath(line.filename)}, line {line.lineno}: {line.line})"
-    )
+    # Errors of bpkit have it already.
+    return text if not line or line in text else f"{text}\n  at {line}"

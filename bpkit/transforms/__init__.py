@@ -1,6 +1,5 @@
 """Functions that take a function and return what its derivative says: the public face of the engine."""
 
-from bpkit.transforms.checking import check_grads
 from bpkit.transforms.checkpoint import checkpoint
 from bpkit.transforms.custom import custom_jvp, custom_vjp
 from bpkit.transforms.gradient import grad, stop_gradient, value_and_grad
@@ -11,7 +10,6 @@ from bpkit.transforms.products import jvp, vjp
 from bpkit.transforms.vmap import vmap
 
 __all__ = [
-    "check_grads",
     "checkpoint",
     "custom_jvp",
     "custom_vjp",

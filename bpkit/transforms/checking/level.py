@@ -200,7 +200,7 @@ class Level:
             )
 
 
-def drawn(rng: np.random.Generator, n: int) -> Values:
+def drawn(rng: "np.random.Generator", n: int) -> Values:
     """Between 1/2 and 1 with random signs, exact in every dtype."""
     return np.asarray(rng.integers(128, 257, n) / 256 * rng.choice([-1.0, 1.0], n))
 
