@@ -51,6 +51,9 @@ class Step(NamedTuple):
         One for each result.
     line : str
         Where the user's code called it, for who reads the program.
+    do : callable or None
+        What does the step, if that is no function of the namespace: it takes the operands, and returns one
+        result, or a tuple of several.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Step(NamedTuple):
     static: dict[str, Any]
     outs: tuple[Slot, ...]
     line: str = ""
+    do: Callable[..., Any] | None = None
 
     def __str__(self) -> str:
         operands = [_shown(x) for x in self.operands]
@@ -105,6 +109,12 @@ class Recorder(Trace):
 
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """Run `name` one level down, and note it if an operand depends on an input."""
+        return self.note(name, operands, static, None)
+
+    def note(
+        self, name: str, operands: tuple[Any, ...], static: dict[str, Any], do: Callable[..., Any] | None
+    ) -> Any:
+        """The same for any function that `do` does."""
         values: list[Any] = []
         noted: list[Any] = []
         outer = None
@@ -121,7 +131,9 @@ class Recorder(Trace):
                     outer = x._trace
             values.append(x)
             noted.append(x if slot is None else slot)
-        if outer is None:
+        if do is not None:
+            out = do(*values)
+        elif outer is None:
             out = evaluate(name, tuple(values), static)
         else:
             out = call(name, *[constant(x, outer) for x in values], **static)
@@ -130,7 +142,8 @@ class Recorder(Trace):
             plain = tuple([Array(part, self, None) for part in (out if several else (out,))])
             return plain if several else plain[0]
         results = tuple([self._result(part) for part in (out if several else (out,))])
-        self.steps.append(Step(name, tuple(noted), static, tuple([x._link for x in results]), self._line()))
+        outs = tuple([x._link for x in results])
+        self.steps.append(Step(name, tuple(noted), static, outs, self._line(), do))
         return results if several else results[0]
 
 
@@ -183,8 +196,9 @@ class Program:
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         """Run it, and let go of each value after its last use."""
         known: dict[Slot, Any] = dict(zip(self.inputs, inputs, strict=True))
-        for (name, operands, static, outs, _), done in zip(self.steps, self.last_uses, strict=True):
-            out = call(name, *[known[x] if isinstance(x, Slot) else x for x in operands], **static)
+        for (name, operands, static, outs, _, do), done in zip(self.steps, self.last_uses, strict=True):
+            given = [known[x] if isinstance(x, Slot) else x for x in operands]
+            out = call(name, *given, **static) if do is None else do(*given)
             if len(outs) == 1:
                 known[outs[0]] = out
             else:

@@ -17,11 +17,21 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 from weakref import ReferenceType
 
-from bpkit._messages import explain
+from bpkit._messages import explain, spelled_call
 from bpkit.errors import LeakedArrayError
 from bpkit.evaluate import evaluate
 
-__all__ = ["BATCHED", "Trace", "Traced", "call", "revived", "running", "snapshot", "tracing"]
+__all__ = [
+    "BATCHED",
+    "Trace",
+    "Traced",
+    "call",
+    "outside_transforms",
+    "revived",
+    "running",
+    "snapshot",
+    "tracing",
+]
 
 _clock = count(1)
 _live: ContextVar["Trace | None"] = ContextVar("_live", default=None)
@@ -105,6 +115,17 @@ class Trace(ABC):
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """Run `name` one level down and note what the transform needs of it."""
 
+    def afterwards(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
+        """Run `name` when the transform has ended: on its constants, which are the values that they hold."""
+        values = []
+        for x in operands:
+            if isinstance(x, Traced) and x._trace is self:
+                if x._link is not None:
+                    self.refuse(f"{spelled_call(name, operands, static)}: an operand")
+                x = x._value
+            values.append(x)
+        return call(name, *values, **static)
+
     def refuse(self, what: str) -> NoReturn:
         """Refuse a value whose transform has ended: nobody would hear of what is computed with it."""
         raise LeakedArrayError(
@@ -148,6 +169,16 @@ def revived(traces: Sequence[Trace]) -> Iterator[None]:
         with _counting:
             for trace in traces:
                 trace.live -= 1
+
+
+@contextmanager
+def outside_transforms() -> Iterator[None]:
+    """Run code as if no transform ran around it, on arrays that none watches."""
+    token = _live.set(None)
+    try:
+        yield
+    finally:
+        _live.reset(token)
 
 
 def call(name: str, /, *operands: Any, **static: Any) -> Any:

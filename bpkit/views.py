@@ -110,6 +110,8 @@ def write(x: Traced, new: Traced, what: str) -> None:
     GradientCutError
         If `x` is a view of a kind that cannot be followed, or two arguments of the transform share memory.
     """
+    if not isinstance(new, Traced):
+        x._trace.refuse(f"{what}: x")
     root, path = x, []
     while root._view is not None and _share_memory(root, root._view.base):
         if VIEWS[root._view.name] is None:

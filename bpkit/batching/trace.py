@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from bpkit._messages import spelled_call
 from bpkit.array import Array
 from bpkit.batching.registry import Operand, rule_of
 from bpkit.trace import BATCHED, Trace, Traced, call, snapshot
@@ -34,7 +33,7 @@ class BatchTrace(Trace):
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """Run `name` on all examples at once, if they differ in an operand."""
         if not self.live:
-            self.refuse(f"{spelled_call(name, operands, static)}: an operand")
+            return self.afterwards(name, operands, static)
         own = [isinstance(x, Traced) and x._trace is self for x in operands]
         values = [x._value if mine else snapshot(x) for x, mine in zip(operands, own, strict=True)]
         batched = [mine and x._link is BATCHED for x, mine in zip(operands, own, strict=True)]

@@ -4,6 +4,7 @@ from bpkit.transforms.checkpoint import checkpoint
 from bpkit.transforms.custom import custom_jvp, custom_vjp
 from bpkit.transforms.gradient import grad, stop_gradient, value_and_grad
 from bpkit.transforms.hessian import hessian, hessian_diagonal, hvp
+from bpkit.transforms.implicit import implicit_root
 from bpkit.transforms.jacobian import jacfwd, jacobian, jacrev
 from bpkit.transforms.linearize import linearize
 from bpkit.transforms.products import jvp, vjp
@@ -17,6 +18,7 @@ __all__ = [
     "hessian",
     "hessian_diagonal",
     "hvp",
+    "implicit_root",
     "jacfwd",
     "jacobian",
     "jacrev",

@@ -19,6 +19,7 @@ from bpkit.derivative import DerivativeTrace
 from bpkit.errors import GradientCutError
 from bpkit.forward import ForwardTrace
 from bpkit.kinds import is_inexact, raw
+from bpkit.record import Recorder
 from bpkit.registry import backend_of
 from bpkit.trace import BATCHED, Trace, Traced, call, snapshot, tracing
 from bpkit.transforms.arguments import is_array, zeros_like
@@ -177,12 +178,17 @@ def apply(function: Function, leaves: Leaves) -> Leaves:
     if trace is None or not trace.level:
         outs = function.run(leaves)
         return _given(outs) if tracing() else [snapshot(x) for x in outs]
-    if not trace.live:
-        trace.refuse(f"{function.name}: an argument")
     own = [isinstance(x, Traced) and x._trace is trace for x in leaves]
     values = [x._value if mine else x for x, mine in zip(leaves, own, strict=True)]
     links = [x._link if mine else None for x, mine in zip(leaves, own, strict=True)]
-    if all(link is None for link in links):
+    still = all(link is None for link in links)
+    if isinstance(trace, Recorder):
+        return _noted(function, trace, leaves)
+    if not trace.live:
+        if not still:
+            trace.refuse(f"{function.name}: an argument")
+        return apply(function, values)
+    if still:
         return _watched(function, trace, apply(function, _given(values)), None)
     if isinstance(trace, DerivativeTrace):
         # Somebody else may write to what the trace does not hold.
@@ -197,6 +203,17 @@ def apply(function: Function, leaves: Leaves) -> Leaves:
     assert isinstance(trace, BatchTrace)
     batched = function.batched(trace.size, [link is BATCHED for link in links])
     return _watched(function, trace, apply(batched, _given(values)), BATCHED)
+
+
+def _noted(function: Function, trace: Recorder, leaves: Leaves) -> Leaves:
+    """The results of a function that becomes one step of a program."""
+
+    def do(*leaves: Any) -> Any:
+        found = [snapshot(x) for x in apply(function, _given(list(leaves)))]
+        return tuple(found) if len(found) > 1 else found[0]
+
+    outs = trace.note(function.name, tuple(leaves), {}, do)
+    return list(outs) if isinstance(outs, tuple) else [outs]
 
 
 def _innermost(leaves: Leaves) -> Trace | None:
