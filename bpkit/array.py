@@ -191,12 +191,13 @@ class Array(Traced):
         return namespace_of(backend_of(raw(self)))
 
     def __repr__(self) -> str:
-        return f"Array({self._value!r}, traced by {self._trace.transform})"
+        examples = f"{self._value.shape[0]} examples " if self._link is BATCHED else ""
+        return f"Array({self._value!r}, {examples}traced by {self._trace.transform})"
 
     def __format__(self, spec: str) -> str:
         if not spec:
             return repr(self)
-        x = raw(self)
+        x = self._number("format")
         # Some libraries' arrays (array-api-strict's) can be formatted only as the number that they hold.
         return format(x if x.shape else _NUMBERS[kind_of(x)](x), spec)
 
@@ -246,8 +247,8 @@ class Array(Traced):
             if x._link is BATCHED:
                 raise BatchingError(
                     f"{conversion}() of a value that differs between the examples of vmap, which all "
-                    f"take the same path through the function. Write xp.where(condition, x, y) for if, and "
-                    f"keep arrays as arrays"
+                    f"take the same path through the function. Write xp.where(condition, x, y) for if, "
+                    f"xp.take(plain, x, axis=0) for plain[x], and keep arrays as arrays"
                 )
             x = x._value
         return x
@@ -298,7 +299,8 @@ class Array(Traced):
             if x._link is BATCHED:
                 raise BatchingError(
                     f"{conversion} of a value that differs between the examples of vmap: it stands for "
-                    f"all of them. Use the functions of bpkit.xp (or x.__array_namespace__())"
+                    f"all of them. Use the functions of bpkit.xp (or x.__array_namespace__()), and "
+                    f"xp.take(plain, x, axis=0) for plain[x]"
                 )
             if x._link is not None:
                 raise GradientCutError(
@@ -416,7 +418,7 @@ class Array(Traced):
 
     def _update(self, name: str, result: "Array") -> "Array":
         """What ``x += y`` leaves in x: this object where the library's arrays can change, else a new one."""
-        if not is_mutable(raw(self)):
+        if not is_mutable(self):
             return result
         if result.shape != self.shape:
             raise ShapeError(

@@ -1,14 +1,24 @@
 """Facts about arrays that the engine needs: the kind of a dtype, and whether ``x += y`` changes x itself."""
 
 from enum import IntEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from bpkit._protocol import Backend, Capability
 from bpkit.registry import backend_of
 from bpkit.trace import Traced
 
-__all__ = ["Kind", "is_complex", "is_inexact", "is_mutable", "is_real", "kind_of", "raw"]
+__all__ = [
+    "Kind",
+    "elements_are_views",
+    "is_complex",
+    "is_inexact",
+    "is_mutable",
+    "is_real",
+    "kind_of",
+    "raw",
+    "returns_scalars",
+]
 
 
 def raw(x: Any) -> Any:
@@ -19,9 +29,27 @@ def raw(x: Any) -> Any:
 
 
 def is_mutable(x: Any) -> bool:
-    """Whether ``x += y`` on a raw array changes it for everyone who holds it."""
+    """Whether ``x += y`` on an array, raw or traced, changes it for everyone who holds it."""
+    while isinstance(x, Traced):
+        if x._is_scalar:
+            return False
+        x = x._value
     # NumPy's scalars cannot change, and they are what its functions return in place of 0-d arrays.
     return Capability.IN_PLACE in backend_of(x).capabilities and hasattr(x, "__setitem__")
+
+
+@cache
+def returns_scalars(backend: Backend) -> bool:
+    """Whether a library's functions return scalars, which cannot change, where others return 0-d arrays."""
+    xp = backend.xp
+    return not hasattr(xp.sum(xp.zeros(1)), "__setitem__")
+
+
+@cache
+def elements_are_views(backend: Backend) -> bool:
+    """Whether ``x[0]`` of a vector shares memory with it."""
+    x = backend.xp.zeros(1)
+    return backend.shares_memory(x, x[0])
 
 
 class Kind(IntEnum):

@@ -62,6 +62,9 @@ class Traced:
 
     __slots__ = ("__weakref__", "_link", "_trace", "_value", "_view", "_views")
 
+    _is_scalar = False
+    """Whether it stands for one of NumPy's scalars, which cannot change, though the raw value could."""
+
     def __init__(self, value: Any, trace: "Trace", link: Any) -> None:
         self._value = value
         self._trace = trace

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from bpkit.errors import GradientCutError
 from bpkit.indexing import on_diagonal
-from bpkit.kinds import is_mutable, raw
+from bpkit.kinds import elements_are_views, is_mutable, raw
 from bpkit.registry import backend_of
 from bpkit.trace import Traced, call, snapshot
 
@@ -73,11 +73,15 @@ _SELDOM = frozenset({"astype", "conj", "fft.fftn", "fft.ifftn", "positive"})
 """Those whose result mostly is a copy, so that it is asked at once and the operand need not be kept."""
 
 
-def remember(view: Traced, operands: tuple[Any, ...], name: str, static: dict[str, Any]) -> None:
+def remember(view: Any, operands: tuple[Any, ...], name: str, static: dict[str, Any]) -> None:
     """Note that `view` is ``call(name, *operands, **static)``, one of :data:`VIEWS`, and may be a view."""
     base, indices = operands[0], operands[1:]
     # Indexing by arrays copies; integers may be arrays of no axes.
-    if any(index.shape for index in indices) or not is_mutable(raw(base)):
+    if any(index.shape for index in indices) or not is_mutable(base):
+        return
+    # Under vmap the elements of all examples may be a view of the batch where that of one is none.
+    element = name == "getitem" and not view.shape and ... not in static["key"]
+    if element and not elements_are_views(backend_of(raw(base))):
         return
     if name in _SELDOM and not _share_memory(view, base):
         return
@@ -161,6 +165,6 @@ def _become(x: Traced, new: Traced) -> None:
     value = raw(new)
     # Into the memory layout of x, on which it depends what is a view; and NumPy's functions of 0-d arrays
     # return scalars, which cannot be written to again.
-    if not hasattr(value, "__setitem__") or not backend_of(value).same_layout(raw(x), value):
+    if is_mutable(x) > is_mutable(new) or not backend_of(value).same_layout(raw(x), value):
         new = call("setitem", x, new, key=(...,))
     x._value, x._trace, x._link = new._value, new._trace, new._link

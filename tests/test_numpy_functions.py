@@ -281,6 +281,9 @@ def test_new_arrays_take_up_traced_values() -> None:
     assert grad(filled)(V).tolist() == [2 * V[0], 2 * V[1], 0, 0, 0]
     assert grad(of_other_shapes)(V).tolist() == [0, 0, 0, 4, 4]
     assert grad(of_an_element)(V).tolist() == [4, 0, 0, 0, 0]
+    # Whether a value is traced is not asked of the value, which may be zero.
+    assert grad(of_an_element)(0 * V).tolist() == [4, 0, 0, 0, 0]
+    assert grad(lambda x: np.dot([x[1], x[1]], x[:2] + 1.0))(0 * V).tolist() == [0, 2, 0, 0, 0]
     assert float(grad(lambda a: np.sum(grad(lambda x: filled(x) * a)(a * V)))(2.0)) == 8 * (V[0] + V[1])
 
 

@@ -95,6 +95,7 @@ def test_no_examples(backend: Backend) -> None:
     x = xp.zeros((0, 3), dtype=xp.float64)
     assert vmap(lambda row: xp.sum(xp.sin(row)))(x).shape == (0,)
     assert vmap(grad(lambda row: xp.sum(xp.sin(row) @ row)))(x).shape == (0, 3)
+    assert vmap(lambda row: xp.reshape(row[None, :], (-1, 1)))(x).shape == (0, 3, 1)
 
 
 # Nesting and composition.
@@ -228,6 +229,127 @@ def test_a_write_stays_in_the_example(backend: Backend) -> None:
     np.testing.assert_array_equal(host(x), before)
 
 
+def swapped(x: Any) -> Any:
+    first = x[0]
+    x[0] = x[1]
+    x[1] = first
+    return x * 1.0
+
+
+def sums_so_far(x: Any) -> Any:
+    total, seen = xp.sum(x), []
+    for _ in range(3):
+        seen.append(total * 1.0)
+        old = total
+        total += x[1]
+        seen.append(old - total)
+    return xp.stack(seen)
+
+
+def elements_kept(x: Any) -> Any:
+    total = xp.sum(x, keepdims=True)
+    one = total[0]
+    vector = xp.reshape(x[2], (1,))
+    repeated = xp.broadcast_to(x[1], (2,))
+    total += 1.0
+    vector += 1.0
+    x[1] = 0.0
+    x[2] *= 2.0
+    return xp.concat([one * total, vector, repeated, x])
+
+
+def arrays_of_no_axes(x: Any) -> Any:
+    made = xp.zeros((), dtype=x.dtype)
+    other = made
+    made += x[0]
+    made[...] = made * 2.0
+    seen = xp.where(x[0] > 0, x[0], x[1])
+    again = seen
+    again += 1.0
+    whole = x[0, ...]
+    whole += 3.0
+    return xp.stack([other, made, seen, again, x[0]])
+
+
+def mask_of_all(x: Any) -> Any:
+    mask = xp.asarray([True, False, True, False])
+    x[mask] = x[:2] * 2.0
+    x[x < 0] = 7.0
+    return x
+
+
+def lines_of_a_matrix(x: Any) -> Any:
+    table = xp.zeros((2, 4), dtype=x.dtype)
+    line = table[1, ...]
+    table[0, ...] = x
+    line += x[::-1] if line.shape else x
+    turned = xp.matrix_transpose(table)
+    turned[0, ...] = -1.0
+    return xp.stack([table[0, ...], table[1, ...], line])
+
+
+IN_PLACE = [swapped, sums_so_far, elements_kept, arrays_of_no_axes, mask_of_all, lines_of_a_matrix]
+
+
+@pytest.mark.parametrize("fun", IN_PLACE)
+def test_writes_and_names_are_those_of_a_loop_over_the_examples(backend: Backend, fun: Any) -> None:
+    """What shares memory, and what `x += y` changes for other names, differs between the libraries."""
+    (x,) = arrays((3, 4))
+    before = host(x).copy()
+
+    def slope(row: Any) -> Any:
+        return grad(lambda r: xp.sum(fun(r) ** 3))(row)
+
+    for f in (fun, slope):
+        # In a transform, since the arrays of some libraries cannot change.
+        expected = [host(vjp(f, xp.asarray(x[i, ...], copy=True))[0]) for i in range(3)]
+        np.testing.assert_allclose(host(vmap(f)(x)), np.stack(expected), rtol=1e-13, atol=1e-15)
+        np.testing.assert_array_equal(host(x), before)
+        twice = vmap(lambda row, f=f: vmap(f)(xp.stack([row, row * 2.0])))(x)
+        np.testing.assert_allclose(host(twice)[:, 0], np.stack(expected), rtol=1e-13, atol=1e-15)
+
+
+@only_numpy
+def test_an_example_of_no_axes_is_a_number(backend: Backend) -> None:
+    def f(x: Any) -> Any:
+        old = x
+        x += 1.0
+        return old * x
+
+    x = np.asarray([1.0, 2.0])
+    np.testing.assert_array_equal(vmap(f)(x), [f(1.0), f(2.0)])
+    np.testing.assert_array_equal(vmap(grad(f))(x), [3.0, 5.0])
+
+
+def test_results_of_vmap_inside_a_transform_are_arrays_of_their_own(backend: Backend) -> None:
+    (x,) = arrays((3, 4))
+
+    def by_loop(f: Any) -> Any:
+        def run(x: Any) -> Any:
+            rows = [f(x[i, ...]) for i in range(3)]
+            return tuple([xp.stack(list(parts)) for parts in zip(*rows, strict=True)])
+
+        return run
+
+    def energy(run: Any, f: Any) -> Any:
+        def total(x: Any) -> Any:
+            y = xp.sin(x)
+            a, b, c = run(f(y))(y)
+            a[0, ...] = 7.0
+            b[1, ...] = x[0, ...]
+            c[2, ...] = x[1, ...]
+            return xp.sum(a * b * y) + xp.sum(c**3 * a)
+
+        return total
+
+    for f in (
+        lambda y: lambda row: (row, row, xp.ones(4, dtype=row.dtype)),
+        lambda y: lambda row: (row[::-1], xp.reshape(row, (4,)), y[0, ...]),
+    ):
+        found, expected = grad(energy(vmap, f))(x), grad(energy(by_loop, f))(x)
+        np.testing.assert_allclose(host(found), host(expected), rtol=1e-13, atol=1e-15)
+
+
 def test_indices_that_differ_between_examples(backend: Backend) -> None:
     (table,) = arrays((6, 4))
     places = xp.asarray([[0, 5], [3, 3], [-1, 2]])
@@ -302,6 +424,7 @@ def test_keys_with_arrays(backend: Backend, key: Any, in_axes: Any) -> None:
         (lambda x: x * complex(x), "complex"),
         (lambda x: [1, 2, 3][xp.astype(x, xp.int64)] * x, "operator.index"),
         (grad(lambda y: y * y if y > 0 else y), "bool"),
+        (lambda x: f"{x:.2f}", "format"),
     ],
 )
 def test_branches_on_an_example_are_refused(backend: Backend, fun: Any, what: str) -> None:
@@ -318,6 +441,14 @@ def test_values_that_leave(backend: Backend) -> None:
     (x,) = arrays((3,))
     with pytest.raises(BatchingError, match=r"numpy\.asarray\(x\) of a value that differs"):
         vmap(np.asarray)(x)
+    if hasattr(x, "item"):
+        with pytest.raises(BatchingError, match=r"x\.item\(\) of a value that differs"):
+            vmap(lambda y: y.item())(x)
+    with pytest.raises(BatchingError, match=r"xp\.take\(plain, x, axis=0\) for plain\[x\]"):
+        vmap(lambda y: y * [1.0, 2.0][xp.astype(y, xp.int64)])(x)
+    shown: list[str] = []
+    vmap(lambda y: shown.append(repr(y)) or y)(x)  # type: ignore[func-returns-value]
+    assert shown[0].endswith(", 3 examples traced by vmap)")
     kept: list[Any] = []
     vmap(lambda y: kept.append(y) or y)(x)  # type: ignore[func-returns-value]
     with pytest.raises(LeakedArrayError, match=r"was traced by vmap, which has ended"):
@@ -398,3 +529,35 @@ def test_a_key_for_each_example(backend: Backend) -> None:
     found = vmap(lambda key: random.normal(key, (3,)))(keys)
     expected = [host(random.normal(keys[i, ...], (3,))) for i in range(4)]
     np.testing.assert_array_equal(host(found), np.stack(expected))
+
+
+@only_numpy
+def test_functions_of_numpy_that_decide_are_refused(backend: Backend) -> None:
+    for decide in (np.allclose, np.array_equal, np.array_equiv):
+        with pytest.raises(BatchingError, match=rf"^numpy\.{decide.__name__}\(\) of a value that differs"):
+            vmap(lambda row, decide=decide: row if decide(row, 1.0) else -row)(np.ones((3, 2)))
+
+
+@only_numpy
+def test_numpy_functions_make_arrays_of_an_example(backend: Backend) -> None:
+    (x,) = arrays((3, 4))
+    places = np.asarray([-1.0, 0.0, 1.0])
+
+    def f(row: Any) -> Any:
+        made = np.zeros_like(row)
+        made[1:] = row[:3]
+        full = np.full_like(row, 2.0) + np.ones_like(row) + np.full_like(row, row[0])
+        return made, full, np.zeros_like(row, shape=2), np.interp(row, places, places**2)
+
+    found = vmap(f)(x)
+    expected = zip(*[f(row) for row in x], strict=True)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, np.stack(b), rtol=1e-14)
+
+
+@pytest.mark.parametrize("backend", ["torch"], indirect=True)
+def test_view_is_of_an_example(backend: Backend) -> None:
+    (x,) = arrays((3, 4))
+    np.testing.assert_array_equal(host(vmap(lambda row: row.view(2, -1) * 1.0)(x)), host(x).reshape(3, 2, 2))
+    with pytest.raises(RuntimeError, match="view size is not compatible"):
+        vmap(lambda row: xp.matrix_transpose(row.view(2, 2)).view(4))(x)

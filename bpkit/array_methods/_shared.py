@@ -56,8 +56,9 @@ class Shared:
         return xp.zeros_like(self)
 
     def item(self: Any, *args: Any) -> Any:
+        value = self._number("x.item")
         self._note_cut("complex" if is_complex(self) else "float")
-        return raw(self).item(*args)
+        return value.item(*args)
 
     def tolist(self: Any) -> Any:
         return self._constant("x.tolist()").tolist()

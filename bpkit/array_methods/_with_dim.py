@@ -129,7 +129,9 @@ class WithDim(Shared):
     def view(self: Any, *shape: Any) -> Any:
         if shape and isinstance(shape[0], type(self.dtype)):
             refuse("x.view(dtype)", "bpkit.xp.astype(x, dtype)")
-        raw(self).view(*shape)  # which the library refuses where it would have to copy
+        value = raw(self)
+        # The library refuses where it would have to copy; under vmap the axes of the batches come first.
+        value.view(*value.shape[: value.ndim - self.ndim], *lengths(shape))
         return xp.reshape(self, lengths(shape))
 
     def to(self: Any, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Any:

@@ -140,11 +140,17 @@ def _write(name: str, size: int, x: Operand, value: Operand, *indices: Operand, 
     if name == "setitem" and _is_mask(x, key, indices) and not value.shape:
         return _masked(x, value, indices[0])
     plan = _plan(size, x, key, indices, True)
-    if plan is None:
+    if plan is None or not _takes_arrays(name, indices):
         _check_masks(key, indices)
         return each_by_itself(name, size, x, value, *indices, key=key)
     written = call(name, _shuffled(x.value, plan, True), _as_found(value, plan), *plan.indices, key=plan.key)
     return _restored(written, plan.order)
+
+
+def _takes_arrays(name: str, indices: tuple[Operand, ...]) -> bool:
+    """Whether what a library writes to by a mask it can also write to by the places of that mask."""
+    masks = name == "setitem" and any(kind_of(index.value) is Kind.BOOLEAN for index in indices)
+    return not masks or Capability.MIXED_INDEXING in backend_of(raw(indices[0].value)).capabilities
 
 
 def _is_mask(x: Operand, key: Key, indices: tuple[Operand, ...]) -> bool:

@@ -1,5 +1,6 @@
 """Functions that move and repeat elements without looking at them, and those that no batch can take."""
 
+from math import prod
 from typing import Any, NoReturn
 
 from bpkit.batching.registry import (
@@ -18,6 +19,10 @@ from bpkit.trace import call
 
 @batching("reshape")
 def _reshape(name: str, size: int, x: Operand, *, shape: tuple[int, ...], copy: bool | None) -> Any:
+    if -1 in shape and not size:
+        # In an empty batch any length would fit: the one that fits an example.
+        known = -prod(shape)
+        shape = tuple([prod(x.shape) // known if n == -1 and known else n for n in shape])
     return call("reshape", x.value, shape=(size, *shape), copy=copy)
 
 

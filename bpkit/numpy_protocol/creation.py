@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from bpkit import namespace as xp
+from bpkit.array import Array
 from bpkit.constants import constant_array
 from bpkit.kinds import raw
 from bpkit.numpy_protocol.dispatch import as_array, copied, function, traced_in
@@ -66,9 +67,14 @@ def _diagflat(v: Any, k: int = 0) -> Any:
 # New arrays. They are constants, but by assignment they can take up what depends on an input.
 
 
+def _lengths(a: Any, shape: Any) -> Any:
+    """The shape that was asked for: by default that of `a`, which under vmap is not that of its raw array."""
+    return a.shape if shape is None and isinstance(a, Array) else shape
+
+
 @function("zeros_like")
 def _zeros_like(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None) -> Any:
-    return constant_array(np.zeros_like(raw(a), dtype, order, subok, shape))
+    return constant_array(np.zeros_like(raw(a), dtype, order, subok, _lengths(a, shape)))
 
 
 @function("empty_like")
@@ -80,15 +86,15 @@ def _empty_like(
 
 @function("ones_like")
 def _ones_like(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None) -> Any:
-    return constant_array(np.ones_like(raw(a), dtype, order, subok, shape))
+    return constant_array(np.ones_like(raw(a), dtype, order, subok, _lengths(a, shape)))
 
 
 @function("full_like")
 def _full_like(
     a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None
 ) -> Any:
-    if not any(traced_in(fill_value)):
-        return constant_array(np.full_like(raw(a), fill_value, dtype, order, subok, shape))
+    if not any(True for _ in traced_in(fill_value)):
+        return constant_array(np.full_like(raw(a), fill_value, dtype, order, subok, _lengths(a, shape)))
     out = _zeros_like(a, dtype, order, subok, shape)
     out[...] = as_array(fill_value)
     return out

@@ -3,6 +3,7 @@
 import difflib
 import inspect
 from collections.abc import Callable, Iterator
+from operator import methodcaller
 from typing import Any, NoReturn
 
 import numpy as np
@@ -172,21 +173,25 @@ def as_constants(x: Any) -> Any:
     return type(x)(map(as_constants, x)) if type(x) in (list, tuple) else x
 
 
-def on_values(original: Callable[..., Any]) -> Callable[..., Any]:
-    """NumPy's own function of the values: for what returns Python's booleans, numbers and strings."""
+def on_values(original: Callable[..., Any], decides: bool = False) -> Callable[..., Any]:
+    """NumPy's own function of the values: for what returns Python's booleans, numbers and strings.
+
+    One that `decides` by the values cannot take those that differ between the examples of vmap.
+    """
+    value_of = methodcaller("_number", f"numpy.{original.__name__}") if decides else raw
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        return original(*_values(args), **_values(kwargs))
+        return original(*_values(args, value_of), **_values(kwargs, value_of))
 
     return run
 
 
-def _values(x: Any) -> Any:
+def _values(x: Any, value_of: Callable[[Any], Any]) -> Any:
     if isinstance(x, Traced):
-        return raw(x)
+        return value_of(x)
     if isinstance(x, dict):
-        return {name: _values(value) for name, value in x.items()}
-    return type(x)(map(_values, x)) if type(x) in (list, tuple) else x
+        return {name: _values(value, value_of) for name, value in x.items()}
+    return type(x)([_values(value, value_of) for value in x]) if type(x) in (list, tuple) else x
 
 
 # Operands.
@@ -201,7 +206,7 @@ def as_array(x: Any) -> Any:
     """An array where NumPy takes any sequence or number."""
     if isinstance(x, Traced | np.ndarray | np.generic):
         return x
-    return xp.asarray(x) if any(traced_in(x)) else np.asarray(x)
+    return xp.asarray(x) if any(True for _ in traced_in(x)) else np.asarray(x)
 
 
 def copied(x: Any, order: Any = "K") -> Any:

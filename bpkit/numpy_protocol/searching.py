@@ -15,7 +15,7 @@ from bpkit.numpy_protocol.dispatch import as_array, as_operand, copied, function
 __all__: list[str] = []
 
 for _name in ("allclose", "array_equal", "array_equiv"):
-    function(_name)(on_values(getattr(np, _name)))
+    function(_name)(on_values(getattr(np, _name), decides=True))
 
 
 # Choosing.

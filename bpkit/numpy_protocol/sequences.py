@@ -7,6 +7,7 @@ import numpy as np
 
 from bpkit import namespace as xp
 from bpkit.errors import NotDifferentiableError
+from bpkit.indexing import getitem
 from bpkit.numpy_protocol.dispatch import as_array, as_operand, function, transform_of
 
 __all__: list[str] = []
@@ -93,8 +94,9 @@ def _interpolated(x: Any, places: Any, values: Any, left: Any, right: Any) -> An
     last = places.shape[0] - 1
     start = xp.searchsorted(places, x, side="right") - 1
     start = xp.clip(start, 0, max(last - 1, 0))
-    x0, y0 = places[start], values[start]
-    x1, y1 = (places[xp.minimum(start + 1, last)], values[xp.minimum(start + 1, last)])
+    end = xp.minimum(start + 1, last)
+    # Not places[start], which a plain array would take for an index of its own.
+    x0, y0, x1, y1 = (getitem(x, i) for i in (start, end) for x in (places, values))
     out = y0 + (y1 - y0) / xp.where(xp.equal(x1, x0), 1.0, x1 - x0) * (x - x0)
     out = xp.where(xp.less(x, places[0]), values[0] if left is None else left, out)
     return xp.where(xp.greater(x, places[-1]), values[-1] if right is None else right, out)

@@ -167,7 +167,7 @@ def _operand(trace: BatchTrace, x: Any) -> Operand:
 def _examples(trace: BatchTrace, leaves: Leaves, which: list[bool]) -> Leaves:
     """Leaves as the function of one example takes them."""
     return [
-        Array(snapshot(x), trace, BATCHED if batched else None) if is_array(x) else x
+        trace.watch(snapshot(x), BATCHED if batched else None) if is_array(x) else x
         for x, batched in zip(leaves, which, strict=True)
     ]
 

@@ -169,7 +169,7 @@ def _example(trace: BatchTrace, x: Any, axis: int) -> Array:
     n_axes = len(x.shape)
     axis %= n_axes
     order = (axis, *[i for i in range(n_axes) if i != axis])
-    return Array(transposed(snapshot(x), order), trace, BATCHED)
+    return trace.watch(transposed(snapshot(x), order), BATCHED)
 
 
 def _batch(called: str, what: str, trace: BatchTrace, x: Any, axis: int | None, inputs: list[Any]) -> Any:
@@ -189,9 +189,13 @@ def _batch(called: str, what: str, trace: BatchTrace, x: Any, axis: int | None, 
         value = common_backend([raw(y) for y in inputs if is_array(y)]).xp.asarray(value)
     if link is not BATCHED:
         value = call("broadcast_to", value, shape=(trace.size, *value.shape))
+        if isinstance(value, Array):
+            value = call("astype", value, dtype=value.dtype, copy=True, device=None)
     n_axes = len(value.shape)
     if not -n_axes <= axis < n_axes:
         raise ShapeError(f"{called}: out_axes={axis} for {what}, which with its examples has {n_axes} axes")
     order = list(range(1, n_axes))
     order.insert(axis % n_axes, 0)
-    return transposed(value, tuple(order))
+    value = transposed(value, tuple(order))
+    # Each result can be written to without changing another, as if it had been put together of examples.
+    return snapshot(value) if link is BATCHED else value
