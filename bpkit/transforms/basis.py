@@ -64,8 +64,8 @@ def along_basis(
             chunks.append(vmap(function)(basis))
         except BatchingError as error:
             raise BatchingError(
-                f"{called} runs for a batch of directions, and that cannot be done here: {error}. With "
-                f"chunk_size=1 it takes one direction after the other, without a batch"
+                f"{called} runs for a batch of directions, which cannot be done here. With chunk_size=1 it "
+                f"takes one direction after the other, without a batch. The reason: {error}"
             ) from error
     if len(chunks) == 1:
         return chunks[0]
@@ -79,9 +79,9 @@ def _basis(leaves: list[Any], start: int, stop: int) -> list[Any]:
     for leaf in leaves:
         like = raw(leaf)
         size = prod(leaf.shape)
-        part = backend_of(like).xp.eye(
-            stop - start, size, k=start - offset, dtype=like.dtype, device=like.device
-        )
+        device = getattr(like, "device", None)  # what a library traces itself may have none
+        eye = backend_of(like).xp.eye
+        part = eye(stop - start, size, k=start - offset, dtype=like.dtype, device=device)
         e = reshaped(part, (stop - start, *leaf.shape))
         found.append(constant(e, leaf._trace) if isinstance(leaf, Traced) else e)
         offset += size

@@ -7,7 +7,7 @@ batch (vmap).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NoReturn
 
 from bpkit.array import Array, constant
@@ -245,8 +245,10 @@ def _reverse(function: Function, trace: ReverseTrace, values: Leaves, links: Lea
         # What a function does on the way back is code inside a transform, too.
         with ConstantTrace():
             found = back(_given(list(saved)), _given(list(gs)))
+        # The way back may be differentiated or batched itself, by what began after `trace`.
+        among = traces([*saved, *gs])
         cotangents = [
-            zeros(parent.shape, parent.dtype, like) if g is None else _below(function, trace, g)
+            zeros(parent.shape, parent.dtype, like) if g is None else _below(function, trace, g, among)
             for parent, g in zip(parents, [g for g, m in zip(found, moving, strict=True) if m], strict=True)
         ]
         over = next((g._trace for g in (*gs, *cotangents) if isinstance(g, Traced)), None)
@@ -308,9 +310,9 @@ def _refuse_closure(called: str, trace: Trace) -> NoReturn:
     )
 
 
-def _below(function: Function, trace: Trace, x: Any) -> Any:
-    """A result as it is one level down."""
-    while isinstance(x, Traced) and x._trace.level >= trace.level:
+def _below(function: Function, trace: Trace, x: Any, among: Collection[Trace] = ()) -> Any:
+    """A result as it is one level down; what the traces in `among` watch stays."""
+    while isinstance(x, Traced) and x._trace.level >= trace.level and x._trace not in among:
         if x._link is not None:
             _refuse_closure(function.name, x._trace)
         x = x._value

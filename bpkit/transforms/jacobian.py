@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from bpkit import tree
 from bpkit.batching.registry import reshaped, transposed
 from bpkit.derivative import owned
-from bpkit.errors import ArgumentError
+from bpkit.errors import ArgumentError, NotDifferentiableError
 from bpkit.forward import ForwardTrace
 from bpkit.kinds import is_complex, is_inexact, raw
 from bpkit.registry import backend_of
@@ -144,7 +144,8 @@ def jacobian(
     """Make a function that returns the Jacobian of `fun`, by whichever mode takes fewer passes.
 
     It runs `fun` for reverse mode and counts the numbers in and out. With fewer in than out it goes forward
-    instead, and so it does for complex results of real arguments, which only forward mode can take.
+    instead, and so it does for complex results of real arguments, which only forward mode can take; but not
+    where a function on the way has a rule for reverse mode only (:class:`bpkit.custom_vjp`).
 
     Parameters
     ----------
@@ -266,10 +267,14 @@ def _cheaper(
             if is_complex(x) and complex_in:
                 _refuse(problem, _result(out, i), x, "it is defined where only one of the two is complex")
         columns = (columns and not complex_in) or any(is_complex(x) for x in outputs)
+    blocks = None
     if columns:
-        del pullback  # and with it all that the graph keeps
-        blocks, arrangement, aux = _columns(problem, has_aux, holomorphic, chunk_size)
-    else:
+        try:
+            blocks, arrangement, aux = _columns(problem, has_aux, holomorphic, chunk_size)
+        except NotDifferentiableError:  # in this mode: a rule of the user's may be for the other one
+            if any(is_complex(x) for x in outputs):
+                raise
+    if blocks is None:
         blocks = _rows(problem, out, pullback, chunk_size)
     for row, x in zip(blocks, outputs, strict=True):
         for i, leaf in enumerate(problem.leaves):
