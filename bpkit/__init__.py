@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from bpkit import errors, losses, nn, optim, random, registry, tree
 from bpkit.namespace.xp import xp
+from bpkit.nans import debug_nans
 from bpkit.registry import use_backend
 from bpkit.transforms import (
     checkpoint,
@@ -18,7 +19,6 @@ from bpkit.transforms import (
     jacfwd,
     jacobian,
     jacrev,
-    jit,
     jvp,
     linearize,
     stop_gradient,
@@ -53,6 +53,7 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "data",
+    "debug_nans",
     "errors",
     "grad",
     "hessian",
@@ -62,7 +63,6 @@ __all__ = [
     "jacfwd",
     "jacobian",
     "jacrev",
-    "jit",
     "jvp",
     "linearize",
     "losses",

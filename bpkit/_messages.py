@@ -15,7 +15,16 @@ from itertools import dropwhile
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-__all__ = ["described", "explain", "line_at", "spelled_call", "user_frame", "user_level", "user_line"]
+__all__ = [
+    "described",
+    "explain",
+    "is_users",
+    "line_at",
+    "spelled_call",
+    "user_frame",
+    "user_level",
+    "user_line",
+]
 
 _BPKIT = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _TRANSFORMS = os.path.join(_BPKIT, "transforms", "")
@@ -32,7 +41,7 @@ def _foreign() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _is_users(filename: str) -> bool:
+def is_users(filename: str) -> bool:
     """Whether code of this file is neither bpkit's nor a library's; what was typed in is the user's."""
     if filename.startswith("<frozen "):
         return False
@@ -41,7 +50,7 @@ def _is_users(filename: str) -> bool:
 
 def user_frame(frame: FrameType | None) -> FrameType | None:
     """The innermost frame of the user's code, from this frame outwards; None if there is none."""
-    while frame is not None and not _is_users(frame.f_code.co_filename):
+    while frame is not None and not is_users(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
 
@@ -106,7 +115,7 @@ def explain(error: BaseException, traceback: TracebackType | None, door: CodeTyp
     while traceback is not None:
         frames.append((traceback.tb_frame, traceback.tb_lineno))
         traceback = traceback.tb_next
-    users = [i for i, (frame, _) in enumerate(frames) if _is_users(frame.f_code.co_filename)]
+    users = [i for i, (frame, _) in enumerate(frames) if is_users(frame.f_code.co_filename)]
     if users:
         frame, number = frames[users[-1]]
         line = line_at(frame.f_code.co_filename, number)

@@ -1,6 +1,7 @@
 """Reverse mode: record the graph on the way forward, then carry cotangents back through it."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
@@ -11,7 +12,7 @@ from bpkit.kinds import is_inexact, raw
 from bpkit.registry import backend_of
 from bpkit.rules.cotangents import cotangent_as
 from bpkit.rules.registry import Rule
-from bpkit.trace import Trace, Traced, call, snapshot
+from bpkit.trace import Trace, Traced, call, snapshot, watcher, watches
 
 __all__ = ["ReverseTrace", "gradients", "walk"]
 
@@ -121,8 +122,9 @@ def gradients(seeds: list[tuple[Node, Any]], inputs: list[Node], primals: list[A
         and shares memory with no other, so that it may be written to.
     """
     if seeds:
+        watch = watcher.get() if watches else None
         with backend_of(raw(seeds[0][1])).quiet():
-            found = walk(seeds, once)
+            found = walk(seeds, once) if watch is None else watch.walk(partial(walk, seeds, once))
     else:
         found = {}
     reached = [
@@ -141,9 +143,12 @@ def walk(seeds: list[tuple[Node, Any]], once: bool, start: int = 0) -> dict[Node
     for node, g in seeds:
         _accumulate(pending, queue, node, g)
     inputs: dict[Node, Any] = {}
+    watch = watcher.get() if watches else None
     while queue:
         index = -heappop(queue)
         node, g = pending.pop(index)
+        if watch is not None:
+            watch.arrived(node, g)
         edges = node.edges
         if not edges or index < start:
             inputs[node] = g
@@ -156,7 +161,7 @@ def walk(seeds: list[tuple[Node, Any]], once: bool, start: int = 0) -> dict[Node
         for parent, pull, saved in edges:
             if trace is not None:
                 saved = tuple([_constant(x, trace) for x in saved])
-            part = pull(g, *saved)
+            part = pull(g, *saved) if watch is None else watch.pulled(node, g, pull, saved)
             if part is not None:
                 _accumulate(pending, queue, parent, part)
     return inputs

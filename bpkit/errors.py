@@ -15,10 +15,10 @@
     │   ├── GradientCutError           (TypeError)    a conversion that would lose the gradient
     │   └── NotDifferentiableError     (TypeError)    no derivative exists, or none is known
     ├── BatchingError                  (ValueError)   it cannot be done for a whole batch at once
-    ├── RecordingError                 (TypeError)    what is compiled depends on values
     ├── ArgumentError                  (TypeError)    an argument of a transform has the wrong kind
     ├── GradientCheckError             (AssertionError) a derivative disagrees with finite differences
     ├── ShapeError                     (ValueError)   shapes that do not fit
+    ├── NonFiniteError                 (FloatingPointError) what bpkit.debug_nans found
     ├── DataError                      (ValueError)
     │   ├── CorruptDataError                          a data file is truncated, swapped or damaged
     │   └── MissingDataError           (FileNotFoundError) it is not here and cannot be fetched
@@ -56,8 +56,8 @@ __all__ = [
     "MissingDataError",
     "MixedBackendsError",
     "NoSuchFunctionError",
+    "NonFiniteError",
     "NotDifferentiableError",
-    "RecordingError",
     "RunError",
     "SaveError",
     "SettingsError",
@@ -132,10 +132,6 @@ class BatchingError(_LineError, ValueError):
     """Something cannot be done for all examples of a batch at once."""
 
 
-class RecordingError(BpkitError, TypeError):
-    """What a function does depends on the values of its arguments, so that it cannot be recorded."""
-
-
 class ArgumentError(_LineError, TypeError):
     """An argument of a transform has the wrong kind, dtype or structure."""
 
@@ -146,6 +142,32 @@ class GradientCheckError(BpkitError, AssertionError):
 
 class ShapeError(_LineError, ValueError):
     """Shapes do not fit together."""
+
+
+class NonFiniteError(_LineError, FloatingPointError):
+    """A value is NaN or infinite, and :func:`bpkit.debug_nans` is on.
+
+    Attributes
+    ----------
+    function : str
+        What made it; for an argument of a transform, the transform.
+    phase : {"forward", "backward", "tangent", "input"}
+        Whether it is a result, a cotangent, a tangent, or came in with the data.
+    value : str
+        ``"nan"``, ``"inf"``, ``"-inf"`` or a complex number of these.
+    index : tuple of int
+        Where it stands, in one example if there is a batch of them.
+    layer : str
+        The module whose method was running, as the user reaches it; empty if there was none.
+    line : str
+        Where `function` was called in the forward pass, also if the value is a cotangent.
+    """
+
+    function = ""
+    phase = ""
+    value = ""
+    index: tuple[int, ...] = ()
+    layer = ""
 
 
 class DataError(BpkitError, ValueError):

@@ -32,9 +32,13 @@ class Node:
         one is a tuple of theirs, None where nothing reached a result.
     edges : list of Edge
         Empty for an input.
+    made : Made
+        How and where the value was made; set only while :func:`bpkit.debug_nans` is on.
     """
 
-    __slots__ = ("dtype", "edges", "index", "name", "shape")
+    __slots__ = ("dtype", "edges", "index", "made", "name", "shape")
+
+    made: Any
 
     def __init__(self, name: str, value: Any | None, edges: list[Edge]) -> None:
         self.name = name

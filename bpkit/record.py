@@ -8,12 +8,8 @@ and :func:`bpkit.jit` compiles it.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from bpkit._messages import spelled_call
 from bpkit.array import Array, constant
-from bpkit.errors import RecordingError
 from bpkit.evaluate import evaluate
-from bpkit.kinds import SHAPED_BY_VALUES, raw
-from bpkit.registry import backend_of
 from bpkit.trace import Trace, Traced, call, snapshot
 
 __all__ = ["Program", "Recorder", "Slot", "Step"]
@@ -26,20 +22,16 @@ class Slot:
     ----------
     index : int
         Its number, from 0 in the order in which values come to be.
-    shape, dtype, device, backend
+    shape, dtype
         Of the value.
     """
 
-    __slots__ = ("backend", "device", "dtype", "index", "shape")
+    __slots__ = ("dtype", "index", "shape")
 
     def __init__(self, index: int, value: Any) -> None:
         self.index = index
         self.shape: tuple[int, ...] = tuple(value.shape)
         self.dtype: Any = value.dtype
-        array = raw(value)
-        self.backend = backend_of(array)
-        # Arrays that JAX traces have no device.
-        self.device = getattr(array, "device", None)
 
     def __repr__(self) -> str:
         return f"v{self.index}"
@@ -93,33 +85,16 @@ class Recorder(Trace):
     ----------
     steps : list of Step
     inputs : list of Slot
-
-    Parameters
-    ----------
-    transform : str
-        What records, for errors.
-    line : callable
-        Gives the line of the user's code that is running.
-    keep : callable
-        What is kept of an operand that depends on no input.
     """
 
-    __slots__ = ("_keep", "_line", "_slots", "inputs", "steps", "transform")
+    __slots__ = ("_line", "_slots", "inputs", "steps", "transform")
 
-    replays = True
-
-    def __init__(
-        self,
-        transform: str,
-        line: Callable[[], str] = str,
-        keep: Callable[[Any], Any] = lambda x: x,
-    ) -> None:
+    def __init__(self, transform: str, line: Callable[[], str] = str) -> None:
         super().__init__()
         self.transform = transform
         self.steps: list[Step] = []
         self.inputs: list[Slot] = []
         self._line = line
-        self._keep = keep
         self._slots = 0
 
     def input(self, value: Any) -> Array:
@@ -155,13 +130,7 @@ class Recorder(Trace):
                 if isinstance(x, Traced):
                     outer = x._trace
             values.append(x)
-            noted.append(self._keep(x) if slot is None else slot)
-        if depends and (name in SHAPED_BY_VALUES or (name == "getitem" and any(map(_is_mask, noted[1:])))):
-            raise RecordingError(
-                f"{spelled_call(name, values, static)} in a function under {self.transform}: the shape of "
-                f"the result depends on values, and what is recorded must serve for all values. Keep all "
-                f"elements and mark them: xp.where(mask, x, 0)"
-            )
+            noted.append(x if slot is None else slot)
         if do is not None:
             out = do(*values)
         elif outer is None:
@@ -176,10 +145,6 @@ class Recorder(Trace):
         outs = tuple([x._link for x in results])
         self.steps.append(Step(name, tuple(noted), static, outs, self._line(), do))
         return results if several else results[0]
-
-
-def _is_mask(x: Any) -> bool:
-    return isinstance(x, Slot) and bool(x.backend.xp.isdtype(x.dtype, "bool"))
 
 
 class Program:

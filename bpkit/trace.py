@@ -31,11 +31,18 @@ __all__ = [
     "running",
     "snapshot",
     "tracing",
+    "watcher",
+    "watches",
 ]
 
 _clock = count(1)
 _live: ContextVar["Trace | None"] = ContextVar("_live", default=None)
 _counting = Lock()
+
+watcher: ContextVar[Any] = ContextVar("watcher", default=None)
+"""The :class:`bpkit.nans.Watch` of this thread."""
+watches: list[None] = []
+"""An entry for each block of :func:`bpkit.nans.debug_nans` in any thread: if it is empty, nobody asks on."""
 
 
 BATCHED = object()
@@ -88,14 +95,11 @@ class Trace(ABC):
         The arguments, as they were when the function began.
     cuts : dict of str to None
         Places where a value that depends on the inputs was turned into a Python float, in order.
-    replays : bool
-        Whether what is done to the inputs will be done to others, so that nothing may depend on their values.
     """
 
     __slots__ = ("_token", "cuts", "entered", "level", "live")
 
     transform = "a transform"
-    replays = False
 
     def __init__(self) -> None:
         self.level = next(_clock)
@@ -203,6 +207,8 @@ def call(name: str, /, *operands: Any, **static: Any) -> Any:
     for x in operands:
         if isinstance(x, Traced) and (trace is None or x._trace.level > trace.level):
             trace = x._trace
+    if watches and (watch := watcher.get()) is not None:
+        return watch.run(trace, name, operands, static)
     if trace is None:
         return evaluate(name, operands, static)
     return trace.process(name, operands, static)

@@ -17,6 +17,7 @@ __all__ = [
     "leaves",
     "map",
     "match",
+    "path_of",
     "paths",
     "register",
     "structure",
@@ -139,6 +140,21 @@ def paths(tree: Any) -> list[str]:
     ["['layers'][0]", "['layers'][1]"]
     """
     return [a.codify("") for a in optree.tree_accessors(tree, namespace=NAMESPACE)]
+
+
+def path_of(part: Any, tree: Any) -> str | None:
+    """Where a part of a tree stands, a leaf or a container, by identity; None if it is not in it.
+
+    Examples
+    --------
+    >>> layers = [[1, 2], [3]]
+    >>> path_of(layers[1], {"layers": layers})
+    "['layers'][1]"
+    """
+    accessors, found, _ = optree.tree_flatten_with_accessor(
+        tree, is_leaf=lambda x: x is part, namespace=NAMESPACE
+    )
+    return next((a.codify("") for a, x in zip(accessors, found, strict=True) if x is part), None)
 
 
 def register(

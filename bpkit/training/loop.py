@@ -33,6 +33,8 @@ __all__ = [
     "train",
 ]
 
+_FIND = "Training inside `with bpkit.debug_nans():` names the function and the layer that did it"
+
 Cost = Callable[[RawArray, RawArray], RawArray]
 """``(logits, one-hot targets) -> scalar``: the mean over a batch."""
 
@@ -162,7 +164,8 @@ class State:
             if not math.isfinite(loss):
                 raise DivergedError(
                     f"the loss of epoch {self.epoch + 1}, step {step + 1} is {loss}: the steps were too "
-                    "long; try a smaller learning rate (a third of this one), or smaller initial weights"
+                    f"long; try a smaller learning rate (a third of this one), or smaller initial weights. "
+                    f"{_FIND}"
                 )
             self.losses[step] = loss
         return self.losses
@@ -173,7 +176,7 @@ class State:
             if not bool(xp.all(xp.isfinite(leaf))):
                 raise DivergedError(
                     f"after step {self.step} of epoch {self.epoch + 1} model{name} is no longer finite: the "
-                    "steps were too long; try a smaller learning rate (a third of this one)"
+                    f"steps were too long; try a smaller learning rate (a third of this one). {_FIND}"
                 )
 
 

@@ -2,7 +2,7 @@
 
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from bpkit.einops_backend import meet_einops
 from bpkit.errors import ArgumentError, GradientCutError
 from bpkit.kinds import is_complex, is_inexact, is_real, raw
 from bpkit.registry import by_type, common_backend, current
-from bpkit.trace import Trace, Traced, call, snapshot, tracing
+from bpkit.trace import Trace, Traced, call, snapshot, tracing, watcher, watches
 
 __all__ = [
     "Problem",
@@ -142,6 +142,8 @@ def as_inputs(
                 f"{called}: {place} is asked for a gradient, which only floating arrays have; it is "
                 f"{describe(leaf)}. {_advice(leaf)}"
             )
+    if watches and (watch := watcher.get()) is not None:
+        watch.inputs(called, partial(_place, name=name, positions=positions, arguments=arguments), leaves)
     return leaves, structure
 
 

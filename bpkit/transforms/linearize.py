@@ -1,6 +1,7 @@
 """The derivative as a linear map: run a function once, apply its tangent map many times."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from bpkit import tree
@@ -11,6 +12,7 @@ from bpkit.kinds import raw
 from bpkit.linear import LinearTrace
 from bpkit.record import Program, Recorder
 from bpkit.registry import backend_of
+from bpkit.trace import watcher, watches
 from bpkit.transforms.arguments import (
     Problem,
     check_tangent,
@@ -100,8 +102,9 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
             for path, t, leaf in zip(tree.paths(tangents), given, leaves, strict=True)
         ]
         if given:
+            watch = watcher.get() if watches else None
             with backend_of(raw(given[0])).quiet():
-                found = program(given)
+                found = program(given) if watch is None else watch.mapped(called, partial(program, given))
         else:
             found = [None] * len(outputs)
         moved = [zeros_like(x) if t is None else t for x, t in zip(outputs, found, strict=True)]
