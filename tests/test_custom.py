@@ -8,7 +8,22 @@ import numpy as np
 import pytest
 
 import bpkit
-from bpkit import custom_jvp, custom_vjp, grad, jvp, tree, value_and_grad, vjp, vmap, xp
+from bpkit import (
+    checkpoint,
+    custom_jvp,
+    custom_vjp,
+    grad,
+    hessian,
+    jacfwd,
+    jacrev,
+    jvp,
+    linearize,
+    tree,
+    value_and_grad,
+    vjp,
+    vmap,
+    xp,
+)
 from bpkit._protocol import Backend
 from bpkit.errors import (
     ArgumentError,
@@ -85,6 +100,17 @@ def squares(f: Fun) -> Fun:
     return lambda *args: functools.reduce(lambda a, b: a + b, [xp.sum(g**2) for g in tree.leaves(f(*args))])
 
 
+def with_checkpoint_inside(f: Fun) -> Fun:
+    """`f`, called by a function with a rule whose own code has a checkpoint."""
+    outer = custom_vjp(f)
+
+    def fwd(x: Any, y: Any) -> Any:
+        return checkpoint(f)(x, y), (x, y)
+
+    outer.defvjp(fwd, lambda residuals, g: vjp(checkpoint(f), *residuals)[1](g))
+    return outer
+
+
 COMPOSED: dict[str, Callable[[Fun], Fun]] = {
     "value": lambda f: f,
     "grad": lambda f: grad(total(f)),
@@ -111,10 +137,27 @@ COMPOSED: dict[str, Callable[[Fun], Fun]] = {
     "grad of vmap of grad": lambda f: grad(squares(vmap(grad(total(f)))), (0, 1)),
     "vmap of grad of grad": lambda f: vmap(grad(squares(grad(total(f), (0, 1))), (0, 1))),
     "grad of grad of vmap": lambda f: grad(squares(grad(total(vmap(f)), (0, 1))), (0, 1)),
+    "checkpoint": lambda f: grad(total(checkpoint(f)), (0, 1)),
+    "grad of grad of checkpoint": lambda f: grad(squares(grad(total(checkpoint(f)), (0, 1))), (0, 1)),
+    "checkpoint of grad": lambda f: grad(squares(checkpoint(grad(total(f), (0, 1)))), (0, 1)),
+    "vmap of grad of checkpoint": lambda f: vmap(grad(total(checkpoint(f)), (0, 1))),
+    "grad of vmap of checkpoint": lambda f: grad(total(vmap(checkpoint(f), in_axes=(None, 0))), (0, 1)),
+    "grad of checkpoint of vmap": lambda f: grad(total(checkpoint(vmap(f, in_axes=(0, None)))), (0, 1)),
+    "a checkpoint inside": lambda f: grad(total(with_checkpoint_inside(f)), (0, 1)),
+    "jacrev": lambda f: jacrev(f, (0, 1)),
+    "hessian by reverse mode": lambda f: jacrev(jacrev(total(f), (0, 1)), (0, 1)),
     "jvp of grad of vmap": lambda f: lambda x, y: jvp(grad(total(vmap(f))), (x, y), (y, x)),
 }
 COMPOSED_FORWARD: dict[str, Callable[[Fun], Fun]] = {
     "jvp": lambda f: lambda x, y: jvp(f, (x, y), (y, x)),
+    "jvp of checkpoint": lambda f: lambda x, y: jvp(checkpoint(f), (x, y), (y, x)),
+    "jacfwd": lambda f: jacfwd(f, (0, 1)),
+    "hessian": lambda f: hessian(total(f), (0, 1)),
+    "linearize": lambda f: lambda x, y: linearize(f, x, y)[1](y, x),
+    "linearize of grad": lambda f: lambda x, y: linearize(grad(total(f)), x, y)[1](y, x),
+    "linearize of vmap": lambda f: lambda x, y: linearize(vmap(f), x, y)[1](y, x),
+    "grad of linearize": lambda f: grad(total(lambda x, y: linearize(f, x, y)[1](y, x)), (0, 1)),
+    "vmap of linearize": lambda f: vmap(lambda x, y: linearize(f, x, y)[1](y, x)),
     "jvp by one": lambda f: lambda x, y: jvp(lambda x: f(x, y), (x,), (y,)),
     "jvp of jvp": lambda f: lambda x, y: jvp(lambda x, y: jvp(f, (x, y), (y, x))[1], (x, y), (y, x)),
     "grad of jvp": lambda f: grad(total(lambda x, y: jvp(f, (x, y), (y, x))[1]), (0, 1)),

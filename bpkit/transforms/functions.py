@@ -262,8 +262,13 @@ def _reverse(function: Function, trace: ReverseTrace, values: Leaves, links: Lea
 
 def _forward(function: Function, trace: ForwardTrace, values: Leaves, links: Leaves) -> Leaves:
     outs, moved = function.forward(values, _given(links))
+    among = traces(links)
     return [
-        Array(_below(function, trace, out), trace, _below(function, trace, t) if is_inexact(out) else None)
+        Array(
+            _below(function, trace, out),
+            trace,
+            _below(function, trace, t, among) if is_inexact(out) else None,
+        )
         for out, t in zip(outs, moved, strict=True)
     ]
 
