@@ -7,7 +7,22 @@ import numpy as np
 import pytest
 
 import bpkit
-from bpkit import grad, implicit_root, jvp, linearize, tree, value_and_grad, vjp, vmap, xp
+from bpkit import (
+    checkpoint,
+    custom_jvp,
+    grad,
+    hessian,
+    implicit_root,
+    jacfwd,
+    jacrev,
+    jvp,
+    linearize,
+    tree,
+    value_and_grad,
+    vjp,
+    vmap,
+    xp,
+)
 from bpkit._protocol import Backend, Capability
 from bpkit.errors import ArgumentError, GradientCutError
 from bpkit.registry import backend_of, use_backend
@@ -44,6 +59,14 @@ def square_root(a: Any, **options: Any) -> Any:
 
 # One equation.
 
+
+def ruled(f: Fun) -> Fun:
+    """`f` with a rule whose own code differentiates `f`."""
+    g = custom_jvp(f)
+    g.defjvp(lambda primals, tangents: jvp(f, primals, tangents))
+    return g
+
+
 COMPOSED: dict[str, Callable[[Fun], Fun]] = {
     "value": lambda f: f,
     "grad": grad,
@@ -55,6 +78,10 @@ COMPOSED: dict[str, Callable[[Fun], Fun]] = {
     "grad of jvp": lambda f: grad(lambda a: jvp(f, (a,), (a,))[1]),
     "linearize": lambda f: lambda a: linearize(f, a)[1](a),
     "vjp": lambda f: lambda a: vjp(f, a)[1](a),
+    "checkpoint": lambda f: grad(checkpoint(f)),
+    "grad of grad of checkpoint": lambda f: grad(grad(checkpoint(f))),
+    "hessian": hessian,
+    "custom": lambda f: grad(ruled(f)),
 }
 BATCHED: dict[str, Callable[[Fun], Fun]] = {
     "vmap": vmap,
@@ -65,6 +92,11 @@ BATCHED: dict[str, Callable[[Fun], Fun]] = {
     "vmap of grad of grad": lambda f: vmap(grad(grad(f))),
     "grad of grad of vmap": lambda f: grad(lambda a: xp.sum(grad(lambda a: xp.sum(vmap(f)(a)))(a) ** 2)),
     "nested vmap": lambda f: vmap(vmap(f)),
+    "jacrev": lambda f: jacrev(vmap(f)),
+    "jacfwd": lambda f: jacfwd(vmap(f)),
+    "hessian of vmap": lambda f: hessian(lambda a: xp.sum(vmap(f)(a))),
+    "vmap of linearize": lambda f: vmap(lambda a: linearize(f, a)[1](a)),
+    "grad of vmap of checkpoint": lambda f: grad(lambda a: xp.sum(vmap(checkpoint(f))(a))),
     "grad of nested vmap": lambda f: grad(lambda a: xp.sum(vmap(vmap(f))(xp.stack([a, a * 2.0])))),
 }
 

@@ -426,7 +426,7 @@ def test_wrong_calls(transform: Transform) -> None:
     with pytest.raises(ArgumentError, match=f"{name}: the first argument must be a function"):
         transform(3.0)
     with pytest.raises(ArgumentError, match=f"{name} of .*: argnums must be an int or a tuple of ints"):
-        transform(lambda x: x, [0])
+        transform(lambda x: x, [0.0])
     with pytest.raises(ArgumentError, match=f"{name} of .*: argnums .* must name different positional"):
         transform(lambda x: x, 1)(2.0)
     with pytest.raises(

@@ -3,6 +3,7 @@
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
+from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,12 +81,15 @@ def is_real_scalar(x: Any) -> bool:
     return is_array(x) and x.shape == () and is_real(x)
 
 
-def as_argnums(called: str, argnums: Any) -> tuple[int, ...]:
-    """Which arguments to differentiate by, of an int or a tuple of ints."""
-    wanted = argnums if isinstance(argnums, tuple) else (argnums,)
-    if not all(isinstance(i, int) for i in wanted):
-        raise ArgumentError(f"{called}: argnums must be an int or a tuple of ints; it is {describe(argnums)}")
-    return wanted
+def as_argnums(called: str, argnums: Any) -> tuple[tuple[int, ...], bool]:
+    """Which arguments to differentiate by, and whether they were given as a tuple or list of ints."""
+    several = isinstance(argnums, tuple | list)
+    try:
+        return tuple(map(index, argnums if several else (argnums,))), several
+    except TypeError:
+        raise ArgumentError(
+            f"{called}: argnums must be an int or a tuple of ints; it is {describe(argnums)}"
+        ) from None
 
 
 @lru_cache(maxsize=256)

@@ -1,6 +1,6 @@
 """The gradient of a scalar function, by one pass forward and one pass back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -27,7 +27,7 @@ __all__ = ["grad", "stop_gradient", "value_and_grad"]
 
 
 def value_and_grad(
-    fun: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
     """Make a function that returns the value of `fun` and its gradient.
 
@@ -35,7 +35,7 @@ def value_and_grad(
     ----------
     fun : callable
         Returns a 0-d array of a real floating dtype: the loss; with `has_aux`, a pair of that and any tree.
-    argnums : int or tuple of int
+    argnums : int or sequence of int
         Which positional arguments to differentiate with respect to; each may be a tree of floating arrays.
     has_aux : bool
         Whether `fun` returns ``(loss, aux)``.
@@ -68,8 +68,7 @@ def value_and_grad(
     5.0 [2. 4.]
     """
     called = title("grad", fun)
-    several = isinstance(argnums, tuple)
-    wanted = as_argnums(called, argnums)
+    wanted, several = as_argnums(called, argnums)
 
     @wraps(fun, updated=())
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
@@ -92,7 +91,7 @@ def value_and_grad(
 
 
 def grad(
-    fun: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
     """Make a function that returns the gradient of `fun`.
 
@@ -100,7 +99,7 @@ def grad(
     ----------
     fun : callable
         Returns the loss, a 0-d array of a real floating dtype; with `has_aux`, a pair of that and any tree.
-    argnums : int or tuple of int
+    argnums : int or sequence of int
         Which positional arguments to differentiate with respect to; each may be a tree of floating arrays
         (a dict, a list, a model). What is passed by keyword is not differentiated.
     has_aux : bool

@@ -35,7 +35,7 @@ def hessian(
     ----------
     fun : callable
         Returns a loss, or a tree of real floating arrays; with `has_aux`, a pair of that and any tree.
-    argnums : int or tuple of int
+    argnums : int or sequence of int
         Which positional arguments to differentiate with respect to; each may be a tree of floating arrays.
     has_aux : bool
         Whether `fun` returns ``(out, aux)``.
@@ -142,7 +142,7 @@ def hessian_diagonal(
     ----------
     fun : callable
         Returns the loss, a 0-d array of a real floating dtype; with `has_aux`, a pair of that and any tree.
-    argnums : int or tuple of int
+    argnums : int or sequence of int
         Which positional arguments to differentiate with respect to; each may be a tree of real arrays.
     has_aux : bool
         Whether `fun` returns ``(loss, aux)``.
@@ -170,7 +170,7 @@ def hessian_diagonal(
     [10. 30.]
     """
     called = title("hessian_diagonal", fun)
-    wanted = as_argnums(called, argnums)
+    wanted, several = as_argnums(called, argnums)
     check_chunk_size(called, chunk_size)
 
     @wraps(fun, updated=())
@@ -202,7 +202,7 @@ def hessian_diagonal(
             for i, (x, leaf) in enumerate(zip(sums, problem.leaves, strict=True))
         ]
         trees = tree.unflatten(problem.structure, owned(found, problem.leaves, []))
-        result = trees if isinstance(argnums, tuple) else trees[0]
+        result = trees if several else trees[0]
         return (result, unwrap(called, trace, aux)) if has_aux else result
 
     return diagonal

@@ -1,6 +1,6 @@
 """Full Jacobians: all rows by reverse mode or all columns by forward mode, in one batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, NoReturn
 
@@ -18,7 +18,7 @@ from bpkit.transforms.products import pullback_of, push
 
 __all__ = ["Argnums", "forward", "jacfwd", "jacobian", "jacobian_by", "jacrev", "reverse"]
 
-Argnums = int | tuple[int, ...]
+Argnums = int | Sequence[int]
 
 
 def jacrev(
@@ -37,7 +37,7 @@ def jacrev(
     ----------
     fun : callable
         Returns a tree of floating arrays; with `has_aux`, a pair of that and any tree.
-    argnums : int or tuple of int
+    argnums : int or sequence of int
         Which positional arguments to differentiate with respect to; each may be a tree of floating arrays.
         What is passed by keyword is not differentiated.
     has_aux : bool
@@ -101,7 +101,7 @@ def jacfwd(
     ----------
     fun : callable
         Returns a tree of floating arrays; with `has_aux`, a pair of that and any tree.
-    argnums : int or tuple of int
+    argnums : int or sequence of int
         As in :func:`jacrev`.
     has_aux : bool
         Whether `fun` returns ``(out, aux)``.
@@ -151,7 +151,7 @@ def jacobian(
     ----------
     fun : callable
         Returns a tree of floating arrays; with `has_aux`, a pair of that and any tree.
-    argnums : int or tuple of int
+    argnums : int or sequence of int
         As in :func:`jacrev`.
     has_aux : bool
         Whether `fun` returns ``(out, aux)``.
@@ -204,7 +204,7 @@ def jacobian_by(
 ) -> Callable[..., Any]:
     """A transform that returns Jacobians, which errors call `transform`."""
     called = title(transform, fun)
-    wanted = as_argnums(called, argnums)
+    wanted, several = as_argnums(called, argnums)
     check_chunk_size(called, chunk_size)
 
     @wraps(fun, updated=())
@@ -217,7 +217,7 @@ def jacobian_by(
             # As with grad, the derivative of a number by a number is of the number's type.
             likes = [block if block.shape else leaf for block, leaf in zip(row, problem.leaves, strict=True)]
             trees = tree.unflatten(problem.structure, owned(row, likes, []))
-            rows.append(trees if isinstance(argnums, tuple) else trees[0])
+            rows.append(trees if several else trees[0])
         found = tree.unflatten(arrangement, rows)
         return (found, aux) if has_aux else found
 
