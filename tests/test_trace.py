@@ -399,25 +399,6 @@ def test_contexts_can_be_copied_inside_a_transform() -> None:
 # Deep and large graphs.
 
 
-def test_a_hundred_thousand_functions_in_a_row() -> None:
-    count = 100_000
-
-    def f(x: Any) -> Any:
-        for _ in range(count // 2):
-            x = x * 1.00001
-            x = x + 1e-9
-        return x
-
-    expected = pytest.approx(1.00001 ** (count // 2))
-    assert float(grad(f)(1.0)) == expected
-    out, pullback = vjp(f, 1.0)
-    assert float(pullback(1.0)[0]) == expected
-    assert float(pullback(2.0)[0]) == 2 * pullback(1.0)[0]
-    # This graph was not let go node by node, and goes now as a whole.
-    del out, pullback
-    gc.collect()
-
-
 def living_nodes() -> int:
     return sum(type(x) is Node for x in gc.get_objects())
 
