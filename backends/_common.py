@@ -131,6 +131,9 @@ class LibraryBackend:
         here = ", ".join(repr(device) for device in self.devices())
         return DeviceNotFoundError(f"backend {self.name!r} has no device {name!r} here; it has {here}")
 
+    def host_view(self, x: Any) -> np.ndarray[Any, Any] | None:
+        return None
+
     def is_view(self, x: Any) -> bool:
         return False
 

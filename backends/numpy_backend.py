@@ -67,6 +67,9 @@ class NumpyBackend(LibraryBackend):
     def to_host(self, x: Any) -> np.ndarray[Any, Any]:
         return np.array(x, copy=True)
 
+    def host_view(self, x: Any) -> np.ndarray[Any, Any] | None:
+        return x if isinstance(x, np.ndarray) else None
+
     def is_view(self, x: Any) -> bool:
         return x.base is not None
 

@@ -81,6 +81,10 @@ class StrictBackend(LibraryBackend):
     def to_host(self, x: Any) -> np.ndarray[Any, Any]:
         return np.array(np.from_dlpack(x), copy=True)
 
+    def host_view(self, x: Any) -> np.ndarray[Any, Any] | None:
+        # NumPy takes arrays of no other device of this library.
+        return np.asarray(x._array) if self.device_of(x) == "cpu" else None
+
     def is_view(self, x: Any) -> bool:
         return x._array.base is not None
 

@@ -94,6 +94,14 @@ class TorchBackend(LibraryBackend):
     def to_host(self, x: Any) -> np.ndarray[Any, Any]:
         return np.array(x.numpy(force=True), copy=True)
 
+    def host_view(self, x: Any) -> np.ndarray[Any, Any] | None:
+        # It refuses other devices, tensors that its autograd watches, and dtypes that NumPy does not have.
+        try:
+            view: np.ndarray[Any, Any] = x.numpy()
+        except (TypeError, RuntimeError):
+            return None
+        return view
+
     def is_view(self, x: Any) -> bool:
         # In inference mode torch does not record what is a view, so everything may be one.
         view: bool = x._is_view() or self.module.is_inference_mode_enabled()

@@ -149,6 +149,9 @@ class Backend(Protocol):
     def to_host(self, x: RawArray) -> np.ndarray[Any, Any]:
         """Copy an array to a writable NumPy array, keeping its dtype."""
 
+    def host_view(self, x: RawArray) -> np.ndarray[Any, Any] | None:
+        """A NumPy array in the memory of `x`; None where NumPy cannot have one that shares changes."""
+
     def is_view(self, x: RawArray) -> bool:
         """Whether writing to `x` can change another array, because it shares memory with one."""
 

@@ -272,11 +272,20 @@ class Array(Traced):
             )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        from bpkit.lending import lend  # the layer above, as in __array_namespace__
+
         value = self._constant("numpy.asarray(x)")
+        loan = None if copy else lend(self)
+        if loan is not None and (dtype is None or loan.dtype == dtype):
+            return loan
         if copy is False:
-            raise ValueError("numpy.asarray(x, copy=False): an array inside a transform is always copied")
+            raise ValueError(
+                f"numpy.asarray(x, copy=False): x with dtype {self.dtype} has to be copied"
+                f"{'' if dtype is None else f' to have dtype {dtype}'}"
+            )
         host = backend_of(value).to_host(value)
-        host = host if dtype is None else host.astype(dtype, copy=False)
+        if dtype is not None and host.dtype != dtype:
+            return host.astype(dtype)
         # What is written to a copy that was not asked for would be lost.
         host.flags.writeable = bool(copy)
         return host
@@ -287,7 +296,12 @@ class Array(Traced):
         asked = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         # The default for a stream differs between the libraries, so what is left out stays out.
         asked = {name: value for name, value in asked.items() if value is not None}
-        return self._constant("DLPack export").__dlpack__(**asked)
+        self._constant("DLPack export")
+        if not copy:
+            from bpkit.lending import lend_for_good  # the layer above, as in __array_namespace__
+
+            lend_for_good(self)
+        return raw(self).__dlpack__(**asked)
 
     def __dlpack_device__(self) -> Any:
         return raw(self).__dlpack_device__()
@@ -324,10 +338,12 @@ class Array(Traced):
     # Copies. The default ones would copy the trace and the graph as well, and be lost to both.
 
     def __copy__(self) -> "Array":
+        if self._trace.borrowed:
+            return call("setitem", self, self, key=(...,))  # type: ignore[no-any-return]
         return Array(self._value, self._trace, self._link)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Array":
-        return Array(self._value, self._trace, self._link)
+        return self.__copy__()
 
     def __reduce__(self) -> NoReturn:
         raise GradientCutError(

@@ -39,9 +39,20 @@ class ConstantTrace(Trace):
         return result
 
 
+class BorrowedTrace(ConstantTrace):
+    """The same for what is not ours."""
+
+    __slots__ = ()
+
+    @property
+    def borrowed(self) -> bool:
+        """Always."""
+        return True
+
+
 CONSTANT = ConstantTrace()
 """Watches arrays that nobody else holds."""
-BORROWED = ConstantTrace()
+BORROWED = BorrowedTrace()
 """Watches arrays that somebody outside holds as well, and may write to."""
 
 

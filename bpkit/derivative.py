@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from bpkit.array import Array, constant
-from bpkit.constants import BORROWED
 from bpkit.evaluate import evaluate, without_numpy_scalars
 from bpkit.kinds import is_inexact, is_mutable, raw
 from bpkit.registry import backend_of
@@ -35,7 +34,7 @@ class DerivativeTrace(Trace):
                     x, link = x._value, x._link
                     depends = depends or link is not None
                 else:
-                    bare = bare or x._trace is BORROWED
+                    bare = bare or x._trace.borrowed
                     x = snapshot(x)
                 if isinstance(x, Traced):
                     outer = x._trace
@@ -45,7 +44,7 @@ class DerivativeTrace(Trace):
             links.append(link)
         if bare and depends:
             values = [
-                v if isinstance(x, Traced) and x._trace is not BORROWED else self.keep(v)
+                v if isinstance(x, Traced) and not x._trace.borrowed else self.keep(v)
                 for x, v in zip(operands, values, strict=True)
             ]
             if len({backend_of(raw(v)) for v in values if hasattr(v, "shape")}) > 1:

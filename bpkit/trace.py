@@ -121,6 +121,16 @@ class Trace(ABC):
         if error is not None:
             explain(error, traceback, call.__code__)
 
+    @property
+    def borrowed(self) -> bool:
+        """Whether somebody outside may write to the values, so that derivatives have to copy them."""
+        return False
+
+    @property
+    def lent(self) -> bool:
+        """Whether somebody outside was given the memory of a value and has to see what is assigned to it."""
+        return False
+
     @abstractmethod
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """Run `name` one level down and note what the transform needs of it."""

@@ -18,7 +18,7 @@ from bpkit.kinds import elements_are_views, is_mutable, raw
 from bpkit.registry import backend_of
 from bpkit.trace import Traced, call, snapshot
 
-__all__ = ["VIEWS", "View", "inverse_permutation", "remember", "write"]
+__all__ = ["VIEWS", "View", "family_of", "inverse_permutation", "remember", "replace", "write"]
 
 
 class View(NamedTuple):
@@ -116,25 +116,60 @@ def write(x: Traced, new: Traced, what: str) -> None:
     """
     if not isinstance(new, Traced):
         x._trace.refuse(f"{what}: x")
-    root, path = x, []
-    while root._view is not None and _share_memory(root, root._view.base):
-        if VIEWS[root._view.name] is None:
+    root, path = _root(x)
+    for view in path:
+        if VIEWS[view.name] is None:
             raise GradientCutError(
-                f"{what}: x was made by {root._view.name} and shares memory with the array that it was made "
+                f"{what}: x was made by {view.name} and shares memory with the array that it was made "
                 f"from; this change cannot be followed to there. Copy x first: x = xp.asarray(x, copy=True)"
             )
-        path.append(root._view)
-        root = root._view.base
     if sum(_share_memory(root, other) for other in root._trace.entered) > 1:
         raise GradientCutError(
             f"{what}: x shares memory with another argument of the function, which would change too. Pass "
             f"copies, or copy x first: x = xp.asarray(x, copy=True)"
         )
-    followers = _followers(root)
     for view in path:
         inverse = VIEWS[view.name]
         assert inverse is not None
         new = inverse(new, view)
+    if root._trace.lent:
+        _write_to_memory(root, new, what)
+    else:
+        replace(root, new)
+
+
+def _root(x: Traced) -> tuple[Traced, list[View]]:
+    """The array in whose memory `x` is, and the steps from `x` to there."""
+    root, path = x, []
+    while root._view is not None and _share_memory(root, root._view.base):
+        path.append(root._view)
+        root = root._view.base
+    return root, path
+
+
+def family_of(x: Traced) -> tuple[Traced, list[Traced]]:
+    """The array in whose memory `x` is, and all others in use that are views of it."""
+    root, _ = _root(x)
+    return root, [follower for follower, _ in _followers(root)]
+
+
+def _write_to_memory(x: Traced, new: Traced, what: str) -> None:
+    """Change the memory of `x`, which a NumPy array outside shares."""
+    value: Any = new
+    while isinstance(value, Traced):
+        if value._link is not None:
+            raise GradientCutError(
+                f"{what}: an array that numpy.asarray(x) or DLPack made of x is still in use. It shares the "
+                f"memory of x and cannot take up a value traced by {value._trace.transform}. Let go of it "
+                f"first (del), or make it a copy: numpy.array(x)"
+            )
+        value = value._value
+    x._value[...] = value
+
+
+def replace(root: Traced, new: Traced) -> None:
+    """Give an array that is no view the value of `new`, and its views what they then are."""
+    followers = _followers(root)
     _become(root, new)
     # Views of views come after what they were taken from.
     for follower, view in followers:

@@ -33,6 +33,7 @@ CREATION = frozenset(
 """The functions that make arrays; most have no array argument to tell them the library."""
 QUESTIONS = frozenset({"can_cast", "result_type"})
 """Those about dtypes, which may be given Python's numbers only."""
+_NEW = (list, tuple, int, float, complex)
 
 
 class Namespace(ModuleType):
@@ -135,7 +136,9 @@ def _bound_to(backend: Backend | None, value: Any) -> Any:
                 made = value(*args, **kwargs)
         if name in QUESTIONS or (backend is None and not tracing()):
             return made
-        return constant_array(made, borrowed=name in ("asarray", "from_dlpack"))
+        # What is made of lists and numbers is new; of anything else, it may be somebody's memory.
+        new = name not in ("asarray", "from_dlpack") or isinstance(args[0], _NEW)
+        return constant_array(made, borrowed=not new)
 
     return created
 

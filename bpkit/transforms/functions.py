@@ -14,7 +14,7 @@ from bpkit.array import Array, constant
 from bpkit.backward import ReverseTrace
 from bpkit.batching import BatchTrace
 from bpkit.batching.registry import Operand, in_front
-from bpkit.constants import BORROWED, ConstantTrace, constant_array
+from bpkit.constants import ConstantTrace, constant_array
 from bpkit.derivative import DerivativeTrace
 from bpkit.errors import GradientCutError
 from bpkit.forward import ForwardTrace
@@ -193,7 +193,7 @@ def apply(function: Function, leaves: Leaves) -> Leaves:
     if isinstance(trace, DerivativeTrace):
         # Somebody else may write to what the trace does not hold.
         values = [
-            x if mine or (isinstance(x, Traced) and x._trace is not BORROWED) else trace.keep(x)
+            x if mine or (isinstance(x, Traced) and not x._trace.borrowed) else trace.keep(x)
             for x, mine in zip(values, own, strict=True)
         ]
     if isinstance(trace, ReverseTrace):

@@ -6,7 +6,6 @@ from types import CellType, FunctionType
 from typing import Any, Self
 
 from bpkit import tree
-from bpkit.constants import BORROWED
 from bpkit.derivative import private
 from bpkit.trace import Traced
 from bpkit.transforms.arguments import is_array
@@ -57,7 +56,7 @@ class _Copies:
         if id(x) in self._made:
             return self._made[id(x)]
         if isinstance(x, Traced):
-            value = self._copy(x._value) if x._trace is BORROWED else x._value
+            value = self._copy(x._value) if x._trace.borrowed else x._value
             return self._note(x, type(x)(value, x._trace, x._link))
         if isinstance(x, FunctionType):
             return self._function(x)
