@@ -239,7 +239,12 @@ class Watch:
         made: Made | None = getattr(node, "made", None)
         known = made or Made(node.name, (), {}, place_of(None))
         at_work = Made(node.name, (), {}, known.place, f"in the derivative of {known.name}")
-        found = self.within(at_work, self.frame, lambda: pull(g, *saved))
+        try:
+            found = self.within(at_work, self.frame, lambda: pull(g, *saved))
+        except Exception as error:
+            if made is not None and not isinstance(error, NonFiniteError):
+                error.add_note(f"in the backward pass of {made}\n  at {made.place.line}")
+            raise
         for part in found if isinstance(found, tuple) else (found,):
             result = bare(part)
             wrong = self.wrong(result)

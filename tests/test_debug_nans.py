@@ -13,7 +13,7 @@ import bpkit
 from bpkit import debug_nans, nn, tree, xp
 from bpkit._protocol import Backend
 from bpkit.data import digits
-from bpkit.errors import DivergedError, NonFiniteError
+from bpkit.errors import DivergedError, NonFiniteError, NoSuchFunctionError, NotDifferentiableError
 from bpkit.trace import Traced, watcher, watches
 from bpkit.training import State, place, train
 
@@ -306,6 +306,25 @@ def test_a_derivative_of_a_derivative(backend: Backend) -> None:
     error = found(lambda: bpkit.grad(lambda x: xp.sum(bpkit.grad(loss)(x)))(array(backend, [1.0, 0.0])))
     assert error.phase == "backward" and error.line == marked_line(loss)
     assert "pow(0.0, 0.5)" in str(error) and "in the derivative of pow" in str(error)
+
+
+def test_other_errors_of_the_backward_pass_get_the_line(backend: Backend) -> None:
+    def loss(a: Any, x: Any) -> Any:
+        return xp.sum(xp.special.betainc(a, a, x))  # here
+
+    a, x = array(backend, [1.0, 2.0]), array(backend, [0.25, 0.5])
+    try:
+        xp.special.betainc(a, a, x)
+    except (NoSuchFunctionError, NotImplementedError) as missing:
+        pytest.skip(str(missing))
+    with (
+        pytest.raises(NotDifferentiableError, match=r"Inside bpkit\.debug_nans\(\) a note") as caught,
+        debug_nans(),
+    ):
+        bpkit.grad(loss)(a, x)
+    (note,) = caught.value.__notes__
+    call = "special.betainc(float32[2], float32[2], float32[2])"
+    assert note == f"in the backward pass of {call}\n  at {marked_line(loss)}"
 
 
 def test_a_second_run_is_looked_at(backend: Backend) -> None:

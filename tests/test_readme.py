@@ -34,6 +34,21 @@ def test_the_same_lines_run_on_every_backend(backend):
     assert abs(float(gradient["w"][0]) + 0.5738725) < 1e-6
 
 
+def test_debug_nans_says_what_the_readme_shows(tmp_path):
+    text = README.read_text().partition("This is `roots.py`")[2]
+    program, shown = re.search(r"```py\n(.*?)```\n\n```\n(.*?)```", text, re.DOTALL).groups()
+    (tmp_path / "roots.py").write_text(program)
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "roots.py"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"BPKIT_BACKEND": "numpy"},
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.endswith("\n" + shown)
+
+
 def test_links_to_files_lead_somewhere():
     links = re.findall(r"\]\((?!http)([^)]+)\)", README.read_text())
     assert links

@@ -23,7 +23,8 @@ def no_closed_form(name: str, operand: str) -> Callable[[], NoReturn]:
     def refuse() -> NoReturn:
         raise NotDifferentiableError(
             f"special.{name} has no closed-form derivative by its argument {operand}. If no gradient should "
-            f"flow there, pass bpkit.stop_gradient({operand})"
+            f"flow there, pass bpkit.stop_gradient({operand}). Inside bpkit.debug_nans() a note shows the "
+            f"line that called it"
         )
 
     return refuse
