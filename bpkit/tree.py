@@ -4,6 +4,7 @@ Lists, tuples, named tuples and dicts are containers, and so is every :class:`bp
 is a leaf. ``None`` is an empty container, as in JAX.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -81,14 +82,15 @@ def match(given: Any, structure: Structure) -> list[Any]:
     >>> match({"w": None, "b": 3}, structure({"w": [1, 2], "b": 0}))
     [3, None, None]
     """
-    wanted = unflatten(structure, [_ABSENT] * structure.num_leaves)
     found, spec = optree.tree_flatten(given, none_is_leaf=True, namespace=NAMESPACE)
-    accessors = optree.tree_accessors(given, none_is_leaf=True, namespace=NAMESPACE)
-    try:
-        filled = [accessor(wanted) if x is None else x for accessor, x in zip(accessors, found, strict=True)]
-    except (LookupError, AttributeError, TypeError):
-        filled = found
-    found, arrangement = flatten(unflatten(spec, filled))
+    if any(x is None for x in found):
+        wanted = unflatten(structure, [_ABSENT] * structure.num_leaves)
+        accessors = optree.tree_accessors(given, none_is_leaf=True, namespace=NAMESPACE)
+        with contextlib.suppress(LookupError, AttributeError, TypeError):
+            found = [
+                accessor(wanted) if x is None else x for accessor, x in zip(accessors, found, strict=True)
+            ]
+    found, arrangement = flatten(unflatten(spec, found))
     if arrangement != structure:
         raise ValueError(f"the structure is {arrangement}, not {structure}")
     return [None if x is _ABSENT else x for x in found]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bpkit import backward, grad, jvp, stop_gradient, value_and_grad, vjp, xp
+from bpkit import backward, grad, jvp, stop_gradient, value_and_grad, vjp, vmap, xp
 from bpkit._protocol import Backend, Capability
 from bpkit.array import Array
 from bpkit.errors import ArgumentError, BackendError, LeakedArrayError, NoSuchFunctionError
@@ -209,6 +209,28 @@ def test_a_value_kept_in_a_global_is_refused(backend: Backend) -> None:
         ):
             with pytest.raises(LeakedArrayError):
                 use(leaked)
+
+
+def test_constants_of_a_transform_outlive_it(backend: Backend) -> None:
+    # Nothing flows through them, so a function that was made inside may use them.
+    kept: list[Any] = []
+
+    def f(x: Any, scale: Any) -> Any:
+        kept.append(scale * 3.0 if x.shape == () else stop_gradient(x) * 0.0 + scale * 3.0)
+        return xp.sum(x * scale)
+
+    x, scale = xp.asarray([1.0, 2.0]), xp.asarray([2.0, 5.0])
+    for transform in (grad(f), lambda x, s: jvp(lambda x: f(x, s), (x,), (x,)), vmap(f, in_axes=(0, None))):
+        kept.clear()
+        transform(x, scale)
+        constant = kept[0]
+        total = grad(lambda y, c=constant: xp.sum(y * c))(x)
+        assert backend.to_host(total).tolist() == [6.0, 15.0]
+        assert float(xp.sum(constant)) == 21.0
+    grad(f)(x, scale)
+    if Capability.IN_PLACE in backend.capabilities:
+        with pytest.raises(LeakedArrayError, match=r"in-place add: x was traced by grad"):
+            kept[-1] += 1.0
 
 
 @pytest.mark.parametrize("where", ["loss", "aux", "vjp", "jvp"])

@@ -268,3 +268,39 @@ def test_what_is_not_differentiable_is_named_by_its_path(value: Any, place: str)
         vjp(lambda p: p, value)
     with pytest.raises(ArgumentError, match=place.replace("argument 0", r"primals\[0\]")):
         jvp(lambda p: p, (value,), (value,))
+
+
+# A tree given for another, with None for parts of it.
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (({"w": 5, "n": None}, [6, 7]), [5, 6, 7]),
+        ((None, [6, 7]), [None, 6, 7]),
+        (({"w": 5, "n": None}, None), [5, None, None]),
+        (({"w": None, "n": None}, [None, 7]), [None, None, 7]),
+        (None, [None, None, None]),
+    ],
+)
+def test_match(given: Any, expected: Any) -> None:
+    assert tree.match(given, tree.structure(({"w": 1, "n": None}, [2, 3]))) == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (5, None),
+        ({"w": None}, None),
+        [None, None],
+        (None,),
+        ({"w": 5, "n": 3}, None),
+        ({"w": [5], "n": None}, None),
+        (None, [6, 7, None]),
+        (None, (6, 7)),
+        (None, [6, None, None]),
+    ],
+)
+def test_what_does_not_match(given: Any) -> None:
+    with pytest.raises(ValueError, match="the structure is"):
+        tree.match(given, tree.structure(({"w": 1, "n": None}, [2, 3])))
