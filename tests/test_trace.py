@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import pytest
 from bpkit import backward, grad, jvp, stop_gradient, value_and_grad, vjp, vmap, xp
 from bpkit._protocol import Backend, Capability
 from bpkit.array import Array
-from bpkit.errors import ArgumentError, BackendError, LeakedArrayError, NoSuchFunctionError
+from bpkit.errors import BackendError, LeakedArrayError, NoSuchFunctionError
 from bpkit.graph import Node
 from bpkit.kinds import raw
 from bpkit.registry import backend_of, get_backend
@@ -42,70 +41,6 @@ def pulled_grad(f: Scalar) -> Scalar:
 
 
 MODES: tuple[Transform, ...] = (grad, forward_grad, pulled_grad)
-
-# Higher orders.
-
-DERIVATIVES: dict[str, tuple[Scalar, Callable[[float, int], float]]] = {
-    "sin 3x": (lambda x: xp.sin(3 * x), lambda x, n: 3**n * math.sin(3 * x + n * math.pi / 2)),
-    "exp 2x": (lambda x: xp.exp(x + x), lambda x, n: 2**n * math.exp(2 * x)),
-    "1 / x": (lambda x: 1 / x, lambda x, n: (-1) ** n * math.factorial(n) / x ** (n + 1)),
-    "log x": (xp.log, lambda x, n: (-1) ** (n - 1) * math.factorial(n - 1) / x**n),
-    "x^7": (lambda x: x**7, lambda x, n: math.perm(7, n) * x ** (7 - n)),
-    "x^3 x^4": (lambda x: (x * x * x) * (x**2) ** 2, lambda x, n: math.perm(7, n) * x ** (7 - n)),
-    "sqrt x": (
-        lambda x: xp.sqrt(x) * 1.0,
-        lambda x, n: math.prod([0.5 - k for k in range(n)]) * x ** (0.5 - n),
-    ),
-    "x^x": (lambda x: x**x, lambda x, n: _power_tower(x)[n]),
-    "fan-out": (lambda x: x * xp.sin(x) + x, lambda x, n: x * _sine(x, n) + n * _sine(x, n - 1) + (n == 1)),
-}
-
-
-def _sine(x: float, n: int) -> float:
-    return math.sin(x + n * math.pi / 2)
-
-
-def _power_tower(x: float) -> list[float]:
-    """Derivatives of x**x: f' = f l with l = log x + 1, so f^(n+1) = sum of binomials of f and l."""
-    l = [math.log(x) + 1] + [(-1) ** (k - 1) * math.factorial(k - 1) / x**k for k in range(1, 6)]  # noqa: E741
-    f = [x**x]
-    for n in range(5):
-        f.append(sum(math.comb(n, k) * f[k] * l[n - k] for k in range(n + 1)))
-    return f
-
-
-@pytest.mark.parametrize("name", DERIVATIVES)
-@pytest.mark.parametrize("order", range(1, 6))
-def test_derivatives_of_every_order(name: str, order: int) -> None:
-    f, exact = DERIVATIVES[name]
-    mixtures = product(MODES, repeat=order) if order < 4 else [MODES[:1] * order, (MODES * 2)[:order]]
-    for modes in mixtures:
-        g = f
-        for mode in modes:
-            g = mode(g)
-        assert float(g(0.7)) == pytest.approx(exact(0.7, order), rel=1e-11)
-
-
-def test_fifth_order_on_every_library(backend: Backend) -> None:
-    if Capability.FLOAT64 not in backend.capabilities:
-        pytest.skip("needs float64")
-    f, exact = DERIVATIVES["x^3 x^4"]
-    for mode in MODES:
-        g = f
-        for _ in range(5):
-            g = mode(g)
-        x = xp.asarray(0.7, dtype="float64")
-        assert float(g(x)) == pytest.approx(exact(0.7, 5), rel=1e-11)
-        assert backend_of(g(x)) is backend
-
-
-@pytest.mark.parametrize("inner", MODES)
-@pytest.mark.parametrize("outer", MODES)
-def test_inner_derivatives_see_the_outer_argument(inner: Transform, outer: Transform) -> None:
-    # d/dx x * d/dy (x y^2 + y) at y = x: x (2 x^2 + 1), so 6 x^2 + 1.
-    f = outer(lambda x: x * inner(lambda y: x * y * y + y)(x))
-    assert float(f(2.0)) == pytest.approx(25.0)
-
 
 PRODUCTS: dict[str, Callable[[Any, Any], Any]] = {
     "multiply": lambda a, x: a * x,
@@ -137,48 +72,6 @@ def test_products_with_a_jacobian_of_plain_arrays_are_linear_maps(backend: Backe
     np.testing.assert_allclose(host(back), expected, rtol=1e-5)
     along = grad(lambda t: xp.sum(jvp(f, (x,), (t,))[1]))(v)
     np.testing.assert_allclose(host(along), host(pullback(xp.ones_like(out))[0]), rtol=1e-5)
-
-
-# Perturbation confusion.
-
-
-@pytest.mark.parametrize("inner", MODES)
-@pytest.mark.parametrize("outer", MODES)
-def test_no_perturbation_confusion(inner: Transform, outer: Transform) -> None:
-    # J. M. Siskind, B. A. Pearlmutter, "Perturbation confusion and referential transparency" (2005):
-    # d/dx (x * d/dy (x + y) at y=1) at x=1 is 1, and 2 if the two derivatives are confused.
-    assert float(outer(lambda x: x * inner(lambda y: x + y)(1.0))(1.0)) == 1.0
-    assert float(outer(lambda x: x * inner(lambda y: x * y)(1.0))(1.0)) == 2.0
-    # The inner function ignores its argument, or returns the outer one.
-    assert float(outer(lambda x: x + inner(lambda y: x * x)(1.0))(3.0)) == 1.0
-    assert float(outer(lambda x: x + inner(lambda y: x)(x))(3.0)) == 1.0
-    # Three levels, of which each uses the two around it: x y z twice, thrice, once.
-    f = outer(lambda x: inner(lambda y: outer(lambda z: x**2 * y**3 * z)(x * y))(x))
-    assert float(f(2.0)) == pytest.approx(3 * 4 * 2.0**3)
-
-
-@pytest.mark.parametrize("derivative", MODES)
-def test_no_confusion_of_curried_derivatives(derivative: Transform) -> None:
-    # O. Manzyuk et al., "Perturbation confusion in forward automatic differentiation of higher-order
-    # functions", J. Funct. Prog. 29 (2019) e12: s(u)(f)(x) = f(x + u), and D(s)(0) is the derivative
-    # operator, which applied twice must be the second derivative. (The confused answer is 0.)
-    def operator(f: Scalar) -> Scalar:
-        return lambda y: derivative(lambda u: f(y + u))(0.0)
-
-    h = operator(operator(xp.exp))
-    assert float(h(1.0)) == pytest.approx(math.e)
-    assert float(operator(operator(operator(lambda x: x**4)))(2.0)) == pytest.approx(48.0)
-
-
-def test_a_function_that_leaves_with_its_traced_values_is_refused() -> None:
-    # The paper's operator itself returns a function from inside a derivative.
-    with pytest.raises(ArgumentError, match="the result must be an array; it is the function"):
-        jvp(lambda u: lambda f: lambda x: f(x + u), (0.0,), (1.0,))
-    _, operator = grad(lambda u: (u, lambda x: xp.exp(x + u)), has_aux=True)(0.0)
-    with pytest.raises(LeakedArrayError, match=r"add\(1\.0, float64\[\]\): an operand was .* has ended"):
-        operator(1.0)
-    with pytest.raises(LeakedArrayError):
-        grad(operator)(1.0)
 
 
 # What may leave a transform.
