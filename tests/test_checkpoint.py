@@ -486,6 +486,33 @@ def test_raw_arguments_may_be_filled_again(backend: Backend, size: int) -> None:
     np.testing.assert_allclose(backend.to_host(gradient), 6 * np.cos(x), rtol=1e-14)
 
 
+@pytest.mark.parametrize("size", [3, 5000])
+def test_raw_arrays_lent_through_asarray_may_be_filled_again(backend: Backend, size: int) -> None:
+    if Capability.IN_PLACE not in backend.capabilities:
+        pytest.skip(f"{backend.name}'s arrays do not change")
+    lent = backend.from_host(np.full(size, 2.0))
+
+    def loss(x: Any) -> Any:
+        y = checkpoint(lambda x, k: xp.sin(x) * k)(x, xp.asarray(lent))
+        lent[...] = 100.0
+        return xp.sum(y)
+
+    x = np.linspace(0.0, 1.0, size)
+    gradient = backend.to_host(grad(loss)(backend.from_host(x)))
+    np.testing.assert_allclose(gradient, 2 * np.cos(x), rtol=1e-14)
+
+
+def test_one_array_passed_twice_is_one_array_in_the_second_run() -> None:
+    def f(a: Any, b: Any) -> Any:
+        a[0] = a[1] * 2.0
+        return a * b
+
+    def loss(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda x: (y := x * 3.0, xp.sum(function(y, y)))[1]
+
+    np.testing.assert_allclose(grad(loss(checkpoint(f)))(X), grad(loss(f))(X), rtol=1e-14)
+
+
 def test_a_scratch_array_that_is_captured_or_passed_in() -> None:
     scratch = np.zeros(5000)
     x = np.linspace(0.0, 1.0, 5000)

@@ -93,6 +93,14 @@ def living(*kinds: type) -> int:
     return sum(issubclass(type(x), kinds) for x in gc.get_objects())
 
 
+def peak_of(function: Callable[..., Any], *args: Any) -> tuple[Any, int]:
+    tracemalloc.start()
+    try:
+        return function(*args), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_memory_is_as_before(counting: None, name: str) -> None:
     # All of it, also what only the engine has seen: NumPy reports its buffers to tracemalloc.
@@ -200,6 +208,22 @@ def test_a_checkpoint_lets_go_segment_by_segment(counting: None) -> None:
     assert all(count <= 10 + 8 - i for i, count in enumerate(alive[8:]))
 
 
+def test_a_checkpoint_keeps_no_copy_of_raw_arrays_made_inside() -> None:
+    x = np.linspace(-1.0, 1.0, 1 << 16)
+
+    def segment(x: Any) -> Any:
+        return xp.tanh(x * np.cos(np.arange(1.0, x.shape[0] + 1.0)))
+
+    def loss(x: Any) -> Any:
+        for _ in range(30):
+            x = checkpoint(segment)(x)
+        return xp.sum(x)
+
+    grad(loss)(x)
+    _, peak = peak_of(grad(loss), x)
+    assert 30 < peak / x.nbytes < 42
+
+
 # Deep graphs.
 
 DEEP = """
@@ -304,14 +328,6 @@ def final_energy(advance: Callable[..., Any], steps: int) -> Callable[..., Any]:
         return xp.sum(p**2) / 2.0 + xp.sum(q**2)
 
     return loss
-
-
-def peak_of(function: Callable[..., Any], *args: Any) -> tuple[Any, int]:
-    tracemalloc.start()
-    try:
-        return function(*args), tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def test_five_thousand_steps_of_an_ode_in_a_tenth_of_the_memory() -> None:
