@@ -61,3 +61,21 @@ def test_the_plain_numpy_program_prints_what_its_comment_says():
     shown = re.search(r"\)  # (.*)", program)[1]
     ran = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)
     assert (ran.stderr, ran.stdout) == ("", shown + "\n")
+
+
+def test_the_wrong_derivative_is_found_as_the_readme_shows(tmp_path):
+    program, command, shown = re.search(
+        r"With this in `square.py`\n\n```py\n(.*?)```\n\n`\.venv/bin/bpkit (.*?)` .*?\n```\n(.*?)```",
+        README.read_text(),
+        re.DOTALL,
+    ).groups()
+    (tmp_path / "square.py").write_text(program)
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "bpkit", *command.split()],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"BPKIT_BACKEND": "numpy", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"},
+    )
+    assert ran.returncode == 1
+    assert ran.stdout + ran.stderr == shown
