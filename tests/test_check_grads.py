@@ -422,6 +422,21 @@ def test_what_a_function_rounds_itself_is_no_error_and_hides_none() -> None:
         assert "wrong" in refused(lambda x, f=f: f(x) + 0.01 * stop_gradient(x), (np.asarray([0.3, 2.0]),))
 
 
+def test_what_is_0_but_for_rounding() -> None:
+    x = np.asarray([0.1, 0.7, -0.4])
+    check_grads(lambda x: xp.sum(xp.softmax(x)), (x,), 2)
+    off = lambda x: 1e-15 * stop_gradient(x)  # noqa: E731
+    assert "If both should be 0, and are not for rounding only, pass atol=1e-12" in refused(off, (x,))
+    check_grads(off, (x,), atol=1e-12)
+
+
+def test_results_may_have_another_dtype_when_differentiated() -> None:
+    def f(x: Any) -> Any:
+        return xp.sin(x) if isinstance(x, np.ndarray) else xp.astype(xp.sin(x), xp.float64)
+
+    check_grads(f, (np.asarray([0.5, 0.7], dtype=np.float32),), 2)
+
+
 def test_tolerances_are_obeyed() -> None:
     off = lambda x: xp.sin(x) + 1e-4 * stop_gradient(x)  # noqa: E731
     x = np.asarray([0.3, 0.5])

@@ -85,6 +85,8 @@ class Comparison:
                 f"{text}. The function looks as if it had a kink or a jump there: its slope is {left:.6g} "
                 f"from the left and {right:.6g} from the right. Choose another point"
             )
+        if max(abs(self.found), abs(self.expected)) < 1e-12:
+            return f"{text}. If both should be 0, and are not for rounding only, pass atol=1e-12"
         return (
             f"{text}. Check the functions that it calls one by one to find the rule that is wrong; if only "
             f"the function's own rounding is in the way, pass a larger rtol, atol or eps"

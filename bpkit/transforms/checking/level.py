@@ -116,20 +116,21 @@ class Level:
     def _gradient(self, *xs: Any) -> list[Any]:
         out, pullback = vjp(self.fun, *xs)
         growth = self._growth(xs)
-        given = [_scaled(c, growth, y) for c, y in zip(self._cotangents(out), out, strict=True)]
-        return list(pullback(given))
+        return list(pullback([_scaled(c, growth) for c in self._cotangents(out)]))
 
     def _tangent(self, *xs: Any) -> list[Any]:
         growth = self._growth(xs)
         rng = np.random.default_rng((self.order, 1))
         directions = [v.array(drawn(rng, v.row.size)) for v in self.settings.variables]
-        ts = [_scaled(t, growth, x) for t, x in zip(directions, xs, strict=True)]
-        moved: list[Any] = jvp(self.fun, xs, ts)[1]
+        ts = [xp.astype(t, x.dtype, copy=False) for t, x in zip(directions, xs, strict=True)]
+        moved: list[Any] = jvp(self.fun, xs, [_scaled(t, growth) for t in ts])[1]
         return moved
 
     def _cotangents(self, out: Sequence[Any]) -> list[Any]:
+        """The weights of the results, in their dtypes, which may be others than those of a plain run."""
         backend = self.settings.variables[0].backend
-        return [backend.from_host(c, y.device) for c, y in zip(self._weights, out, strict=True)]
+        weights = zip(self._weights, out, strict=True)
+        return [xp.astype(backend.from_host(c, y.device), y.dtype, copy=False) for c, y in weights]
 
     def _growth(self, xs: Sequence[Any]) -> Any:
         """1 at the point and different beside it, so that cotangents and tangents depend on the arguments."""
@@ -222,6 +223,6 @@ def _like(x: Values, row: Values) -> Values:
     return values.reshape(x.shape).astype(x.dtype)
 
 
-def _scaled(x: Any, growth: Any, like: Any) -> Any:
-    """A cotangent or tangent that grows with the arguments, in the dtype of its primal."""
-    return xp.multiply(xp.astype(x, like.dtype), xp.astype(growth, like.dtype))
+def _scaled(x: Any, growth: Any) -> Any:
+    """A cotangent or tangent that grows with the arguments."""
+    return xp.multiply(x, xp.astype(growth, x.dtype))
