@@ -215,11 +215,12 @@ def _read(options: argparse.Namespace, function: Callable[..., Any]) -> tuple[An
     """The arrays of an ``.npz`` file: in order, or by the names of the function's parameters."""
     path = options.args
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise UsageError(f"--args: {path} holds one array without a name; save it with numpy.savez")
-        with loaded:
-            arrays = dict(loaded)
+        with open(path, "rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                raise UsageError(f"--args: {path} holds one array without a name; save it with numpy.savez")
+            with loaded:
+                arrays = dict(loaded)
     except FileNotFoundError:
         raise UsageError(
             f"--args: there is no file {path}; make it with numpy.savez({path!r}, x, y)"
