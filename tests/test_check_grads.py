@@ -8,9 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from bpkit import check_grads, grad, nn, stop_gradient, tree, xp
+from bpkit import check_grads, custom_vjp, grad, nn, stop_gradient, tree, xp
 from bpkit._protocol import Backend, Capability
-from bpkit.errors import ArgumentError, BpkitError, GradientCheckError, MixedBackendsError
+from bpkit.errors import (
+    ArgumentError,
+    BpkitError,
+    GradientCheckError,
+    MixedBackendsError,
+    NotDifferentiableError,
+)
 from bpkit.registry import get_backend
 from bpkit.rules.registry import RULES, custom, elementwise
 from bpkit.transforms.checking import Comparison, GradientCheck, worst
@@ -273,6 +279,25 @@ def test_one_wrong_element_in_a_large_array(backend: Backend, monkeypatch: pytes
         assert "by argument 0, element (37, 41)" in said
         said = refused(xp.sin, (placed(backend, values, "float32"),), modes=(mode,))
         assert "by argument 0, element (37, 41)" in said
+
+
+def test_rules_of_the_user(backend: Backend) -> None:
+    def ruled(factor: float) -> Any:
+        f = custom_vjp(lambda x: x**3)
+        f.defvjp(lambda x: (x**3, x), lambda x, g: (factor * x**2 * g,))
+        return f
+
+    x = placed(backend, [0.5, -2.0])
+    check_grads(ruled(3.0), (x,), order=2, modes=("rev",))
+    assert "by argument 0, element (1,) (mode rev" in refused(ruled(3.01), (x,), modes=("rev",))
+    with pytest.raises(NotDifferentiableError, match="forward mode") as caught:
+        check_grads(ruled(3.0), (x,))
+    assert caught.value.__notes__ == ["check_grads with modes=('rev',) or ('fwd',) checks one mode alone"]
+    lying = custom_vjp(lambda x: x**3)
+    lying.defvjp(lambda x: (x**2, x), lambda x, g: (2 * x * g,))
+    said = refused(lying, (x,), modes=("rev",))
+    assert "is -8, and 4 when the function runs in mode rev, order 1" in said
+    assert "where it has a rule of its own, the rule must return its value" in said
 
 
 def test_complex_parts_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

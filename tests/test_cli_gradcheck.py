@@ -66,6 +66,14 @@ def library(x):
     return x.whereabouts
 
 
+@bpkit.custom_vjp
+def square(x):
+    return x * x
+
+
+square.defvjp(lambda x: (x * x, x), lambda x, g: (2 * x * g,))
+
+
 class Net:
     def call(x):
         return xp.exp(x)
@@ -319,7 +327,7 @@ def test_arguments_made_by_a_function(capsys: pytest.CaptureFixture[str]) -> Non
         ("model:number --shape 3", "model:number is a int, which cannot be called"),
         ("model:loss", "what are the arguments of loss(w, b)? Give a shape for each, bpkit gradcheck"),
         ("model:loss --shape 3", "--shape gives 1 argument, and the function is loss(w, b): missing"),
-        ("model:loss --shape 3 --shape 3 --shape 3", "gives 3 arguments, and the function is loss(w, b): too"),
+        ("model:loss --shape 3 --shape 3 --shape 3", "gives 3 arguments, and the function is loss(w, b): to"),
         ("model:loss --shape 3,x", "--shape: '3,x' is not a shape such as 3,4"),
         ("model:loss --shape 0", "--shape: '0' is not a shape"),
         ("model:loss --shape 3 --args x.npz", "--shape and --args both say what the arguments are"),
@@ -336,6 +344,7 @@ def test_arguments_made_by_a_function(capsys: pytest.CaptureFixture[str]) -> Non
          f"ValueError: two numbers, please at {line_of('raise ValueError')}"),
         ("model:library --shape 3", line_of("return x.whereabouts")),
         ("model:loss --shape 3,4 --shape 3", "return xp.sum(xp.tanh(w @ b))"),
+        ("model:square --shape 3", "to check one mode alone, add --mode rev or fwd"),
         ("model:power --args nowhere.npz", "there is no file nowhere.npz; make it with numpy.savez"),
         ("model:power --args model.py", "model.py cannot be read"),
         ("model:power --args one.npy", "one.npy holds one array without a name; save it with numpy.savez"),

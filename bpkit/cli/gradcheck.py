@@ -19,7 +19,7 @@ from bpkit._protocol import Capability
 from bpkit.cli.commands import selected_backend
 from bpkit.cli.loading import load_function, own_line, raised
 from bpkit.cli.parser import DRAWN, UsageError
-from bpkit.errors import BpkitError, GradientCheckError
+from bpkit.errors import BpkitError, GradientCheckError, NotDifferentiableError
 from bpkit.transforms.arguments import describe
 from bpkit.transforms.checking import Comparison, GradientCheck, worst
 
@@ -51,6 +51,10 @@ def gradcheck(options: argparse.Namespace) -> int:
         except GradientCheckError as stopped:
             error = stopped
         except Exception as stopped:
+            if isinstance(stopped, NotDifferentiableError) and options.mode == "both":
+                raise UsageError(
+                    f"{raised(stopped)}; to check one mode alone, add --mode rev or fwd"
+                ) from stopped
             if isinstance(stopped, BpkitError) and not own_line(stopped):
                 raise
             given = ", ".join(map(describe, args)) or "none"
@@ -94,7 +98,9 @@ def _print(options: argparse.Namespace, done: list[Comparison], error: GradientC
         from rich.console import Console
         from rich.table import Table
 
-        shown = Table(title=f"Derivatives of {options.function}", title_justify="left", title_style="bold")
+        console = Console(file=sys.stdout, highlight=False, markup=False)
+        console.print(f"Derivatives of {options.function}", style="bold")
+        shown = Table()
         for heading in ("mode", "argument", "error", "allowed", "most at", ""):
             shown.add_column(
                 heading, overflow="fold", justify="right" if heading in ("error", "allowed") else "left"
@@ -113,7 +119,7 @@ def _print(options: argparse.Namespace, done: list[Comparison], error: GradientC
                 row.verdict,
                 style=None if row.agrees else "bold red",
             )
-        Console(file=sys.stdout, highlight=False, markup=False).print(shown)
+        console.print(shown)
     if error is None:
         sys.stdout.write(f"All {len(done)} agree with finite differences.\n")
     elif done and done[-1].order < options.order:

@@ -9,7 +9,7 @@ import numpy as np
 from bpkit import tree
 from bpkit._protocol import Capability
 from bpkit.constants import constant_array
-from bpkit.errors import ArgumentError, GradientCheckError
+from bpkit.errors import ArgumentError, GradientCheckError, NotDifferentiableError
 from bpkit.kinds import is_inexact, is_mutable
 from bpkit.registry import common_backend, current
 from bpkit.trace import Traced
@@ -160,6 +160,14 @@ class GradientCheck:
 
     def comparisons(self) -> Iterator[Comparison]:
         """Compare, lowest order first; what is above an order that fails is left out."""
+        try:
+            yield from self._by_order()
+        except NotDifferentiableError as error:
+            if len(self._modes) > 1:
+                error.add_note("check_grads with modes=('rev',) or ('fwd',) checks one mode alone")
+            raise
+
+    def _by_order(self) -> Iterator[Comparison]:
         levels = [self._level]
         for order in range(1, self._order + 1):
             failed = False
