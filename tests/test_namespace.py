@@ -533,3 +533,38 @@ def test_a_numpy_scalar_is_a_scalar_to_every_library(backend):
         if backend.name != "numpy":  # NumPy itself promotes by the scalar's own dtype
             assert total.dtype == x.dtype
         np.testing.assert_array_equal(backend.to_host(total), [3.0, 4.0])
+
+
+ROWS = [[1.0, 2.0], [3.0, 4.0]]
+# What looks at its operands before the library does, and the argument that it names.
+LISTS: list[tuple[str, Callable[[Any], Any], str]] = [
+    ("det", xp.linalg.det, "x"),
+    ("svd", xp.linalg.svd, "x"),
+    ("solve", lambda rows: xp.linalg.solve(np.eye(2), rows), "x2"),
+    ("cross", lambda rows: xp.linalg.cross(np.ones((2, 3)), rows), "x2"),
+    ("trace", xp.linalg.trace, "x"),
+    ("outer", lambda rows: xp.linalg.outer(rows, np.ones(2)), "x1"),
+    ("tensordot", lambda rows: xp.tensordot(np.eye(2), rows), "x2"),
+    ("vecdot", lambda rows: xp.vecdot(rows, rows), "x1"),
+    ("fft.fft", xp.fft.fft, "x"),
+    ("fft.rfftn", xp.fft.rfftn, "x"),
+    ("fft.fftshift", xp.fft.fftshift, "x"),
+    ("einsum", lambda rows: xp.einsum("ij,jk", np.eye(2), rows), "operand 1"),
+    ("diff", xp.diff, "x"),
+    ("pad", lambda rows: xp.pad(rows, 1), "x"),
+    ("sliding_window_view", lambda rows: xp.sliding_window_view(rows, 2), "x"),
+    ("stack", lambda rows: xp.stack([np.eye(2), rows]), r"arrays\[1\]"),
+    ("unstack", xp.unstack, "x"),
+    ("meshgrid", xp.meshgrid, r"arrays\[0\]"),
+    ("moveaxis", lambda rows: xp.moveaxis(rows, 0, 1), "x"),
+    ("expand_dims", lambda rows: xp.expand_dims(rows, axis=0), "x"),
+]
+
+
+@pytest.mark.parametrize("called, run, argument", LISTS, ids=[row[0] for row in LISTS])
+def test_a_list_in_the_place_of_an_array_is_refused_with_its_name(
+    called: str, run: Callable[[Any], Any], argument: str
+) -> None:
+    message = rf"{called}: expected an array as {argument}, got a list; make an array of it first: bpkit"
+    with pytest.raises(TypeError, match=message):
+        run(ROWS)

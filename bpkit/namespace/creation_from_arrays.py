@@ -13,6 +13,7 @@ from bpkit.array import Array
 from bpkit.namespace.creation import asarray
 from bpkit.namespace.dtypes import astype
 from bpkit.namespace.manipulation import broadcast_to, reshape
+from bpkit.namespace.operands import check_arrays
 
 __all__ = ["from_dlpack", "meshgrid"]
 
@@ -89,6 +90,8 @@ def meshgrid(*arrays: RawArray, indexing: Literal["xy", "ij"] = "xy") -> tuple[R
     """
     if indexing not in ("xy", "ij"):
         raise ValueError(f"meshgrid: indexing must be 'xy' or 'ij', got {indexing!r}")
+    for i, x in enumerate(arrays):
+        check_arrays("meshgrid", **{f"arrays[{i}]": x})
     axes = list(range(len(arrays)))
     if indexing == "xy":
         axes[:2] = axes[:2][::-1]

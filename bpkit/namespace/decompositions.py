@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 from bpkit._protocol import RawArray
 from bpkit.errors import ShapeError
 from bpkit.evaluate import definition, evaluate
+from bpkit.namespace.operands import check_arrays
 from bpkit.trace import Traced, call
 
 __all__ = ["cholesky", "eig", "eigh", "eigvals", "eigvalsh", "qr", "svd", "svdvals"]
@@ -54,6 +55,7 @@ class SVDResult(NamedTuple):
 
 def matrices(name: str, x: RawArray) -> RawArray:
     """`x`, if it is a matrix or a stack of them."""
+    check_arrays(name, x=x)
     if x.ndim < 2:
         raise ShapeError(f"{name}: expected a matrix or a stack of them, got shape {tuple(x.shape)}")
     return x
@@ -61,6 +63,7 @@ def matrices(name: str, x: RawArray) -> RawArray:
 
 def square(name: str, x: RawArray) -> RawArray:
     """`x`, if it is a square matrix or a stack of them."""
+    check_arrays(name, x=x)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"{name}: expected a square matrix or a stack of them, got shape {tuple(x.shape)}")
     return x

@@ -9,6 +9,7 @@ from bpkit.errors import ShapeError
 from bpkit.namespace.arithmetic import multiply
 from bpkit.namespace.linalg import diagonal, matmul
 from bpkit.namespace.manipulation import permute_dims, reshape
+from bpkit.namespace.operands import check_arrays
 from bpkit.namespace.statistical import sum
 
 __all__ = ["einsum"]
@@ -88,6 +89,8 @@ def _read(subscripts: str, operands: Sequence[RawArray]) -> tuple[list[Term], La
     parts = inputs.split(",")
     if len(parts) != len(operands):
         raise ValueError(f"einsum: {subscripts!r} has {len(parts)} terms for {len(operands)} operands")
+    for i, x in enumerate(operands):
+        check_arrays("einsum", **{f"operand {i}": x})
     terms = [(x, _labels(subscripts, part, x.ndim)) for part, x in zip(parts, operands, strict=True)]
     found = [label for _, labels in terms for label in labels]
     hidden = max((len(labels) - len(_letters(part)) for part, (_, labels) in zip(parts, terms, strict=True)))

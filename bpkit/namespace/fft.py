@@ -28,6 +28,7 @@ from bpkit.errors import ShapeError
 from bpkit.namespace.creation import _place
 from bpkit.namespace.dtypes import astype
 from bpkit.namespace.manipulation import roll
+from bpkit.namespace.operands import check_arrays
 from bpkit.trace import call
 
 __all__ = [
@@ -52,6 +53,7 @@ Norm = Literal["backward", "ortho", "forward"]
 
 def _along(name: str, x: RawArray, n: int | None, axis: int, *, from_half: bool = False) -> dict[str, Any]:
     """The axis, and the length of the signal, which the derivative needs written out."""
+    check_arrays(name, x=x)
     axis = normalize_axis_index(axis, x.ndim, name)
     return {"n": _length(name, x, axis, n, from_half), "axis": axis}
 
@@ -66,6 +68,7 @@ def _along_several(
     from_half: bool = False,
 ) -> dict[str, Any]:
     """The axes and the lengths of the signal; of a real one, there is half a spectrum along the last axis."""
+    check_arrays(name, x=x)
     if axes is None:
         axes = range(0 if s is None else x.ndim - len(s), x.ndim)
     places = normalize_axis_tuple(axes, x.ndim, name)
@@ -548,6 +551,7 @@ def fftshift(x: RawArray, /, *, axes: int | Sequence[int] | None = None) -> RawA
     >>> xp.fft.fftshift(xp.asarray([0, 1, 2, -2, -1]))
     array([-2, -1,  0,  1,  2])
     """
+    check_arrays("fft.fftshift", x=x)
     places = normalize_axis_tuple(range(x.ndim) if axes is None else axes, x.ndim, "fft.fftshift")
     return _rolled(x, tuple(x.shape[axis] // 2 for axis in places), places)
 
@@ -578,6 +582,7 @@ def ifftshift(x: RawArray, /, *, axes: int | Sequence[int] | None = None) -> Raw
     >>> xp.fft.ifftshift(xp.asarray([-2, -1, 0, 1, 2]))
     array([ 0,  1,  2, -2, -1])
     """
+    check_arrays("fft.ifftshift", x=x)
     places = normalize_axis_tuple(range(x.ndim) if axes is None else axes, x.ndim, "fft.ifftshift")
     return _rolled(x, tuple(-(x.shape[axis] // 2) for axis in places), places)
 

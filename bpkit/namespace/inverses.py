@@ -15,6 +15,7 @@ from bpkit.namespace.creation import ones_like, tril, triu
 from bpkit.namespace.decompositions import matrices, square
 from bpkit.namespace.dtypes import finfo
 from bpkit.namespace.manipulation import expand_dims, squeeze
+from bpkit.namespace.operands import check_arrays
 from bpkit.registry import backend_of
 from bpkit.trace import call
 
@@ -242,6 +243,7 @@ def solve(x1: RawArray, x2: RawArray, /) -> RawArray:
     array([0.5 , 0.25])
     """
     square("solve", x1)
+    check_arrays("solve", x2=x2)
     vector = x2.ndim == 1
     if x2.ndim == 0 or x2.shape[0 if vector else -2] != x1.shape[-1]:
         raise ShapeError(

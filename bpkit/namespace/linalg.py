@@ -19,6 +19,7 @@ from bpkit.namespace.dtypes import isdtype
 from bpkit.namespace.inverses import det, inv, matrix_power, pinv, slogdet, solve
 from bpkit.namespace.manipulation import expand_dims, moveaxis, permute_dims, reshape, squeeze
 from bpkit.namespace.norms import matrix_norm, matrix_rank, vector_norm
+from bpkit.namespace.operands import check_arrays
 from bpkit.namespace.statistical import sum
 from bpkit.trace import call
 
@@ -78,6 +79,7 @@ def cross(x1: RawArray, x2: RawArray, /, *, axis: int = -1) -> RawArray:
     >>> xp.linalg.cross(xp.asarray([1.0, 0.0, 0.0]), xp.asarray([0.0, 1.0, 0.0]))
     array([0., 0., 1.])
     """
+    check_arrays("cross", x1=x1, x2=x2)
     if not -min(x1.ndim, x2.ndim) <= axis < 0 or x1.shape[axis] != 3 or x2.shape[axis] != 3:
         raise ShapeError(
             f"cross: axis={axis} has to be an axis of length 3 of both operands, counted from the end; "
@@ -113,6 +115,7 @@ def diagonal(x: RawArray, /, *, offset: int = 0) -> RawArray:
     >>> xp.linalg.diagonal(xp.asarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), offset=1)
     array([2., 6.])
     """
+    check_arrays("diagonal", x=x)
     if x.ndim < 2:
         raise ShapeError(f"diagonal: expected a matrix or a stack of them, got shape {tuple(x.shape)}")
     return call("linalg.diagonal", x, offset=offset)
@@ -194,6 +197,7 @@ def outer(x1: RawArray, x2: RawArray, /) -> RawArray:
     array([[3., 4.],
            [6., 8.]])
     """
+    check_arrays("outer", x1=x1, x2=x2)
     if x1.ndim != 1 or x2.ndim != 1:
         raise ShapeError(
             f"outer: expected two vectors, got x1 of shape {tuple(x1.shape)} and x2 of shape "
@@ -229,6 +233,7 @@ def tensordot(
     >>> xp.tensordot(xp.asarray([[1.0, 2.0], [3.0, 4.0]]), xp.asarray([1.0, 10.0]), axes=1)
     array([21., 43.])
     """
+    check_arrays("tensordot", x1=x1, x2=x2)
     if isinstance(axes, int) and not 0 <= axes <= min(x1.ndim, x2.ndim):
         raise ShapeError(
             f"tensordot: axes={axes} asks for that many axes of each operand, and their shapes are "
@@ -277,6 +282,7 @@ def trace(x: RawArray, /, *, offset: int = 0, dtype: Any = None) -> RawArray:
     >>> float(xp.linalg.trace(xp.asarray([[1.0, 2.0], [3.0, 4.0]])))
     5.0
     """
+    check_arrays("trace", x=x)
     return sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)
 
 
@@ -305,6 +311,7 @@ def vecdot(x1: RawArray, x2: RawArray, /, *, axis: int = -1) -> RawArray:
     >>> xp.vecdot(xp.asarray([[1.0, 2.0], [3.0, 4.0]]), xp.asarray([1.0, 10.0]))
     array([21., 43.])
     """
+    check_arrays("vecdot", x1=x1, x2=x2)
     if x1.shape[axis] != x2.shape[axis]:
         raise ShapeError(
             f"vecdot: x1 of shape {tuple(x1.shape)} and x2 of shape {tuple(x2.shape)} differ in length along "

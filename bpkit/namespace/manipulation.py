@@ -16,6 +16,7 @@ from bpkit._protocol import RawArray
 from bpkit.errors import ShapeError
 from bpkit.evaluate import definition
 from bpkit.namespace.indexing import take
+from bpkit.namespace.operands import check_arrays
 from bpkit.trace import call
 
 __all__ = [
@@ -176,6 +177,7 @@ def expand_dims(x: RawArray, /, axis: int | tuple[int, ...]) -> RawArray:
     array([[1],
            [2]])
     """
+    check_arrays("expand_dims", x=x)
     new = axis if isinstance(axis, tuple) else (axis,)
     shape = list(x.shape)
     for place in sorted(normalize_axis_tuple(new, x.ndim + len(new), "expand_dims")):
@@ -231,6 +233,7 @@ def moveaxis(x: RawArray, source: int | tuple[int, ...], destination: int | tupl
     >>> xp.moveaxis(xp.zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
+    check_arrays("moveaxis", x=x)
     sources = normalize_axis_tuple(source, x.ndim, "source")
     destinations = normalize_axis_tuple(destination, x.ndim, "destination")
     if len(sources) != len(destinations):
@@ -264,6 +267,7 @@ def permute_dims(x: RawArray, /, axes: tuple[int, ...]) -> RawArray:
     >>> xp.permute_dims(xp.zeros((2, 3, 4)), (2, 0, 1)).shape
     (4, 2, 3)
     """
+    check_arrays("permute_dims", x=x)
     # Not every library counts from the end yet, which the standard has since 2025.12.
     return call("permute_dims", x, axes=tuple([axis + x.ndim if axis < 0 else axis for axis in axes]))
 
@@ -301,6 +305,7 @@ def repeat(x: RawArray, repeats: int | RawArray, /, *, axis: int | None = None) 
     >>> xp.repeat(xp.asarray([1, 2]), xp.asarray([3, 1]))
     array([1, 1, 1, 2])
     """
+    check_arrays("repeat", x=x)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     place = normalize_axis_index(axis, x.ndim, "repeat")
@@ -412,6 +417,7 @@ def squeeze(x: RawArray, /, axis: int | tuple[int, ...]) -> RawArray:
     >>> xp.squeeze(xp.asarray([[1], [2]]), 1)
     array([1, 2])
     """
+    check_arrays("squeeze", x=x)
     gone = normalize_axis_tuple(axis, x.ndim, "axis")
     for i in gone:
         if x.shape[i] != 1:
@@ -449,6 +455,8 @@ def stack(arrays: Sequence[RawArray], /, *, axis: int = 0) -> RawArray:
     """
     if len(arrays) == 0:
         raise ShapeError("stack: needs at least one array, got an empty sequence")
+    for i, x in enumerate(arrays):
+        check_arrays("stack", **{f"arrays[{i}]": x})
     place = normalize_axis_index(axis, arrays[0].ndim + 1, "stack")
     return concat([expand_dims(x, place) for x in arrays], axis=place)
 
@@ -473,6 +481,7 @@ def tile(x: RawArray, repetitions: tuple[int, ...], /) -> RawArray:
     array([[1, 2, 1, 2],
            [1, 2, 1, 2]])
     """
+    check_arrays("tile", x=x)
     shape = (1,) * (len(repetitions) - x.ndim) + tuple(x.shape)
     times = (1,) * (x.ndim - len(repetitions)) + tuple(repetitions)
     apart = [n for length in shape for n in (1, length)]
@@ -500,6 +509,7 @@ def unstack(x: RawArray, /, *, axis: int = 0) -> tuple[RawArray, ...]:
     >>> xp.unstack(xp.asarray([[1, 2], [3, 4]]), axis=1)
     (array([1, 3]), array([2, 4]))
     """
+    check_arrays("unstack", x=x)
     place = normalize_axis_index(axis, x.ndim, "unstack")
     before = (slice(None),) * place
     # Without an ellipsis, NumPy gives a vector's elements as scalars, as its own unstack does.

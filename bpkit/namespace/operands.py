@@ -1,4 +1,4 @@
-"""What special functions take: arrays of one floating dtype, made of whatever SciPy's functions take."""
+"""What functions take for arrays: the standard's take arrays, special ones whatever SciPy's take."""
 
 from typing import Any
 
@@ -10,7 +10,24 @@ from bpkit.namespace.dtypes import astype, result_type
 from bpkit.registry import backend_of, current
 from bpkit.trace import call
 
-__all__ = ["floating", "special_function"]
+__all__ = ["check_arrays", "floating", "special_function"]
+
+
+def check_arrays(called: str, **operands: Any) -> None:
+    """Refuse an operand that is no array.
+
+    Raises
+    ------
+    TypeError
+        Names the function and the argument.
+    """
+    for argument, x in operands.items():
+        if not hasattr(x, "shape"):
+            article = "a " if isinstance(x, list | tuple | float | complex) else ""
+            raise TypeError(
+                f"{called}: expected an array as {argument}, got {article}{type(x).__name__}; make an array "
+                f"of it first: bpkit.xp.asarray(...)"
+            )
 
 
 def special_function(name: str, *operands: Any) -> RawArray:

@@ -13,6 +13,7 @@ from bpkit.kinds import raw
 from bpkit.namespace.dtypes import astype, backend_for
 from bpkit.namespace.indexing import take
 from bpkit.namespace.manipulation import moveaxis, reshape
+from bpkit.namespace.operands import check_arrays
 from bpkit.trace import call
 
 __all__ = ["pad", "sliding_window_view"]
@@ -65,6 +66,7 @@ def pad(
     >>> xp.pad(xp.asarray([1, 2, 3]), 2, mode="reflect")
     array([3, 2, 1, 2, 3, 2, 1])
     """
+    check_arrays("pad", x=x)
     pairs = _pairs(x, pad_width)
     if mode == "constant":
         if hasattr(constant_values, "shape"):
@@ -168,6 +170,7 @@ def sliding_window_view(
     array([[1., 2., 4.],
            [2., 4., 7.]])
     """
+    check_arrays("sliding_window_view", x=x)
     lengths = window_shape if isinstance(window_shape, tuple) else (window_shape,)
     named = tuple(range(x.ndim)) if axis is None else axis
     axes = normalize_axis_tuple(named, x.ndim, "sliding_window_view", allow_duplicate=True)

@@ -9,6 +9,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from bpkit._protocol import RawArray
 from bpkit.errors import ShapeError
 from bpkit.namespace.manipulation import concat
+from bpkit.namespace.operands import check_arrays
 from bpkit.trace import call
 
 __all__ = ["all", "any", "diff"]
@@ -108,6 +109,7 @@ def diff(
     """
     if n < 0:
         raise ShapeError(f"diff: n must not be negative, got {n}")
+    check_arrays("diff", x=x)
     place = normalize_axis_index(axis, x.ndim, "diff")
     parts = [part for part in (prepend, x, append) if part is not None]
     if len(parts) > 1:

@@ -11,6 +11,7 @@ from bpkit.rules import (
     reductions,
     shapes,
     special,
+    special_bessel,
     special_statistics,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "reductions",
     "shapes",
     "special",
+    "special_bessel",
     "special_statistics",
 ]

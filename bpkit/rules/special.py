@@ -165,30 +165,59 @@ def beta_density_of_parts(a: Any, b: Any, x: Any, rest: Any) -> Any:
     return _power_times_exp(x, a - 1, special.xlog1py(b - 1, -x) - special.betaln(a, b))
 
 
+_SHIFT = 10
+# Bernoulli's numbers B(2 * k) over 2 * k, of the series 5.11.2.
+_PSI_SERIES = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)
+
+
+def psi_difference(x: Any, step: Any) -> Any:
+    """psi(x + step) - psi(x), without their difference where both arguments are positive.
+
+    By the recurrence 5.5.2 up to large arguments, and there by the asymptotic series, each term of which is
+    subtracted from its like before anything cancels.
+    """
+    both = xp.logical_and(xp.logical_and(x > 0, x + step > 0), xp.isfinite(x + step))
+    one = xp.ones_like(x + step)
+    low, step_up = xp.where(both, x, one), xp.where(both, step, one)
+    total = xp.zeros_like(one)
+    for k in range(_SHIFT):
+        total = total + step_up / (low + k) / (low + step_up + k)
+    low = low + _SHIFT
+    logarithm = xp.log1p(step_up / low)
+    total = total + logarithm + 0.5 * step_up / low / (low + step_up)
+    for k, c in enumerate(_PSI_SERIES, start=1):
+        total = total - c * low ** (-2.0 * k) * xp.expm1(-2.0 * k * logarithm)
+    high, low = xp.where(both, one, x + step), xp.where(both, one, x * one)
+    return xp.where(both, total, special.psi(high) - special.psi(low))
+
+
 def _is_pole(x: Any) -> Any:
     return xp.logical_and(x <= 0, x == xp.floor(x))
 
 
-def _quotient_slope(out: Any, above: Any, below: Any, factor: Any) -> Any:
-    """The derivative of out = factor * gamma(above) / gamma(below) when both arguments move together.
+def _quotient_slope(out: Any, below: Any, step: Any, factor: Any) -> Any:
+    """The derivative of out = factor * gamma(below + step) / gamma(below) by `below`.
 
     Where both are poles, by the reflection formula 5.5.4, whose two cotangents are equal.
     """
     one = xp.ones_like(out)
-    above, below = one * above, one * below
+    below, step = one * below, one * step
+    above = below + step
     both = xp.logical_and(_is_pole(below), _is_pole(above))
     zero = xp.logical_and(_is_pole(below), xp.logical_not(both))
-    high = special.psi(xp.where(both, 1 - above, xp.where(zero, one, above)))
-    low = special.psi(xp.where(both, 1 - below, xp.where(zero, one, below)))
+    difference = psi_difference(
+        xp.where(both, 1 - below, xp.where(zero, one, below)),
+        xp.where(both, -step, xp.where(zero, xp.zeros_like(step), step)),
+    )
     # At a zero by the product rule, whose terms are finite; the one that is 0 there has a slope.
     above, below = xp.where(zero, above, one), xp.where(zero, below, one)
     reciprocal = special.rgamma(below)
     steep = reciprocal * special.psi(above) + _rgamma_slope(below, reciprocal)
-    return xp.where(zero, factor * special.gamma(above) * steep, out * (high - low))
+    return xp.where(zero, factor * special.gamma(above) * steep, out * difference)
 
 
 def _binom_by_n(n: Any, k: Any, out: Any) -> Any:
-    return _quotient_slope(out, n + 1, n - k + 1, special.rgamma(k + 1))
+    return _quotient_slope(out, n - k + 1, k, special.rgamma(k + 1))
 
 
 def _binom_by_k(n: Any, k: Any, out: Any) -> Any:
@@ -220,17 +249,17 @@ elementwise("special.riemann_zeta", x=no_closed_form("zeta", "x"))
 elementwise("special.zetac", x=no_closed_form("zetac", "x"))
 elementwise(
     "special.beta",
-    a=lambda a, b, out: out * (special.psi(a) - special.psi(a + b)),
-    b=lambda a, b, out: out * (special.psi(b) - special.psi(a + b)),
+    a=lambda a, b, out: -out * psi_difference(a, b),
+    b=lambda a, b, out: -out * psi_difference(b, a),
 )
 elementwise(
     "special.betaln",
-    a=lambda a, b: special.psi(a) - special.psi(a + b),
-    b=lambda a, b: special.psi(b) - special.psi(a + b),
+    a=lambda a, b: -psi_difference(a, b),
+    b=lambda a, b: -psi_difference(b, a),
 )
 elementwise(
     "special.poch",
-    z=lambda z, m, out: _quotient_slope(out, z + m, z, 1.0),
+    z=lambda z, m, out: _quotient_slope(out, z, m, 1.0),
     m=lambda z, m, out: out * special.psi(z + m),
 )
 elementwise("special.binom", n=_binom_by_n, k=_binom_by_k)
@@ -264,119 +293,3 @@ elementwise(
     b=no_closed_form("betaincinv", "b"),
     y=lambda a, b, out: 1 / beta_density(a, b, out),
 )
-
-# Bessel functions (DLMF 10.6, 10.29), elliptic integrals (19.4), 1F1 (13.3.15), Legendre functions (14.10.5).
-
-
-def _series_1(sign: int) -> list[float]:
-    """J1(x) / x (sign -1) or I1(x) / x (sign 1) in powers of x**2 / 4: 10.2.2 and 10.25.2."""
-    return [sign**k / (2 * math.factorial(k) * math.factorial(k + 1)) for k in range(10)]
-
-
-_I1_SERIES, _J1_SERIES = _series_1(1), _series_1(-1)
-
-
-def _i1_over_x(x: Any) -> Any:
-    return around_zero(x, 1.0, lambda x: polynomial(0.25 * x * x, _I1_SERIES), lambda x: special.i1(x) / x)
-
-
-def _i1e_over_x(x: Any) -> Any:
-    return around_zero(
-        x,
-        1.0,
-        lambda x: xp.exp(-xp.abs(x)) * polynomial(0.25 * x * x, _I1_SERIES),
-        lambda x: special.i1e(x) / x,
-    )
-
-
-def _j1_over_x(x: Any) -> Any:
-    return around_zero(x, 1.0, lambda x: polynomial(0.25 * x * x, _J1_SERIES), lambda x: special.j1(x) / x)
-
-
-def _far_slope(order: int, sign: int) -> Callable[[Any, Any], Any]:
-    """The slope of exp(-x) * I(x) (sign -1) or exp(x) * K(x) (sign 1): of the series 10.40.1 or 10.40.2.
-
-    It serves from 20 on, where the difference of two functions, which serves below, has lost digits.
-    """
-    terms = [math.sqrt(math.pi / 2 if sign == 1 else 0.5 / math.pi)]
-    for k in range(1, 34):
-        terms.append(sign * terms[-1] * (4 * order * order - (2 * k - 1) ** 2) / (8 * k))
-    slopes = [-(k + 0.5) * c for k, c in enumerate(terms)]
-
-    def slope(x: Any, below: Any) -> Any:
-        far = x > 20.0
-        x = xp.where(far, x, xp.full_like(x, 20.0))
-        return xp.where(far, x**-1.5 * polynomial(1 / x, slopes), below)
-
-    return slope
-
-
-_far_i0e, _far_i1e = _far_slope(0, -1), _far_slope(1, -1)
-_far_k0e, _far_k1e = _far_slope(0, 1), _far_slope(1, 1)
-
-
-def _i0e_slope(x: Any, out: Any) -> Any:
-    return xp.sign(x) * _far_i0e(xp.abs(x), xp.abs(special.i1e(x)) - out)
-
-
-def _i1e_slope(x: Any, out: Any) -> Any:
-    return _far_i1e(xp.abs(x), special.i0e(x) - _i1e_over_x(x) - xp.abs(out))
-
-
-elementwise("special.i0", x=lambda x: special.i1(x))
-elementwise("special.i0e", x=_i0e_slope)
-elementwise("special.i1", x=lambda x: special.i0(x) - _i1_over_x(x))
-elementwise("special.i1e", x=_i1e_slope)
-elementwise("special.j0", x=lambda x: -special.j1(x))
-elementwise("special.j1", x=lambda x: special.j0(x) - _j1_over_x(x))
-elementwise("special.y0", x=lambda x: -special.y1(x))
-elementwise("special.y1", x=lambda x, out: special.y0(x) - out / x)
-elementwise("special.yn", n=no_closed_form("yn", "n"), x=lambda n, x, out: n / x * out - special.yn(n + 1, x))
-elementwise("special.k0", x=lambda x: -special.k1(x))
-elementwise("special.k0e", x=lambda x, out: _far_k0e(x, out - special.k1e(x)))
-elementwise("special.k1", x=lambda x, out: -special.k0(x) - out / x)
-elementwise("special.k1e", x=lambda x, out: _far_k1e(x, out - special.k0e(x) - out / x))
-
-# ellipk(m) is the sum of these times m**k, and ellipe(m) that of these over 1 - 2 * k (19.5.1, 19.5.2).
-_ELLIPTIC = [(math.comb(2 * k, k) / 4**k) ** 2 * math.pi / 2 for k in range(20)]
-
-
-def _ellipk_slope(m: Any) -> Any:
-    return around_zero(
-        m,
-        0.125,
-        lambda m: polynomial(m, [k * c for k, c in enumerate(_ELLIPTIC)][1:]),
-        lambda m: (special.ellipe(m) - (1 - m) * special.ellipk(m)) / (2 * m * (1 - m)),
-    )
-
-
-def _ellipkm1_slope(p: Any) -> Any:
-    near = xp.abs(1 - p) < 0.125
-    away = xp.where(near, xp.full_like(p, 0.5), p)
-    slope = (away * special.ellipkm1(away) - special.ellipe(1 - away)) / (2 * away * (1 - away))
-    return xp.where(near, -_ellipk_slope(xp.where(near, 1 - p, xp.zeros_like(p))), slope)
-
-
-def _ellipe_slope(m: Any, out: Any) -> Any:
-    return around_zero(
-        m,
-        0.125,
-        lambda m: polynomial(m, [k * c / (1 - 2 * k) for k, c in enumerate(_ELLIPTIC)][1:]),
-        lambda m: (special.ellipe(m) - special.ellipk(m)) / (2 * m),
-    )
-
-
-def _legendre_slope(m: Any, v: Any, x: Any, out: Any) -> Any:
-    return ((v + 1) * x * out - (v - m + 1) * special.lpmv(m, v + 1, x)) / (1 - x * x)
-
-
-elementwise("special.ellipk", m=_ellipk_slope)
-elementwise("special.ellipkm1", p=_ellipkm1_slope)
-elementwise("special.ellipe", m=_ellipe_slope)
-elementwise(
-    "special.hyp1f1",
-    a=no_closed_form("hyp1f1", "a"),
-    b=no_closed_form("hyp1f1", "b"),
-    x=lambda a, b, x: a / b * special.hyp1f1(a + 1, b + 1, x),
-)
-elementwise("special.lpmv", m=no_closed_form("lpmv", "m"), v=no_closed_form("lpmv", "v"), x=_legendre_slope)
