@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from bpkit import check_grads, custom_vjp, grad, nn, stop_gradient, tree, xp
+from bpkit import check_grads, custom_vjp, debug_nans, grad, nn, stop_gradient, tree, xp
 from bpkit._protocol import Backend, Capability
 from bpkit.errors import (
     ArgumentError,
@@ -318,7 +318,8 @@ def test_wrong_gradients_of_very_small_and_very_large_numbers() -> None:
         check_grads(lambda x: xp.sum(x**2), (x,), 2)
         assert "wrong" in refused(lambda x: xp.sum(x * stop_gradient(x)), (x,))
     x = np.asarray([1e-8, 1.0, 1e9])
-    check_grads(xp.log, (x,), 2)
+    with debug_nans():  # the first step leads below 0
+        check_grads(xp.log, (x,), 2)
 
 
 # Kinks, and numbers that are not finite.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpkit._protocol import Backend
+from bpkit.nans import debug_nans
 
 __all__ = [
     "Differences",
@@ -156,7 +157,8 @@ class Differences:
         """The results with variable `i` shifted, in NumPy."""
         given = [x.array(x.row + shift if k == i else x.row, self.wide) for k, x in enumerate(self.variables)]
         backend = self.variables[0].backend
-        with backend.quiet():
+        # A step may lead to where the function is not defined; the next one is smaller.
+        with backend.quiet(), debug_nans(enable=False):
             return [backend.to_host(y) for y in self.fun(*given)]
 
     def _steps(self, x: Values) -> Iterator[float]:
