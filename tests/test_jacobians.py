@@ -11,7 +11,7 @@ from cases import CASES, Case
 from cases.check import TOLERANCE, assert_close, first_order, problem
 
 import bpkit
-from bpkit import grad, hessian, hessian_diagonal, hvp, jacfwd, jacobian, jacrev, jvp, nn, tree, vmap, xp
+from bpkit import grad, hessian, hessian_diagonal, hvp, jacfwd, jacobian, jacrev, jvp, nn, tree, vjp, vmap, xp
 from bpkit._protocol import Backend, Capability
 from bpkit.errors import ArgumentError, BatchingError, NotDifferentiableError
 from bpkit.registry import backend_of, use_backend
@@ -289,6 +289,30 @@ def test_what_no_batch_can_take_is_done_one_at_a_time() -> None:
 def test_wrong_chunk_sizes(transform: Transform, chunk_size: Any) -> None:
     with pytest.raises(ArgumentError, match=r" of .*: chunk_size must be a positive int, or None .*; it is"):
         transform(lambda x: x, chunk_size=chunk_size)
+
+
+def test_a_hundred_rows_at_once_are_those_of_a_loop(backend: Backend) -> None:
+    rng = np.random.default_rng(0)
+    first, second = (
+        backend.from_host((rng.standard_normal((100, 100)) / 10).astype(np.float32)) for _ in range(2)
+    )
+    x = backend.from_host(rng.standard_normal(100).astype(np.float32))
+
+    def f(x: Any) -> Any:
+        return xp.tanh(xp.matmul(second, xp.tanh(xp.matmul(first, x))))
+
+    w, v, z = (host(a).astype(np.float64) for a in (first, second, x))
+    hidden = np.tanh(w @ z)
+    exact = (1 - np.tanh(v @ hidden) ** 2)[:, None] * v @ ((1 - hidden**2)[:, None] * w)
+    basis = backend.from_host(np.eye(100, dtype=np.float32))
+    _, pullback = vjp(f, x)
+    loops = {
+        jacrev: np.stack([host(pullback(basis[i, ...])[0]) for i in range(100)]),
+        jacfwd: np.stack([host(jvp(f, (x,), (basis[i, ...],))[1]) for i in range(100)], axis=1),
+    }
+    for transform, rows in loops.items():
+        np.testing.assert_allclose(host(transform(f)(x)), rows, atol=1e-5)
+        np.testing.assert_allclose(host(transform(f)(x)), exact, atol=1e-5)
 
 
 # Which side is the cheaper one.
