@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bpkit._protocol import Capability
+from bpkit._protocol import Capability, Into
 from bpkit.errors import BackendNotInstalledError, DeviceNotFoundError
 
 from ._special import not_on_host
@@ -151,6 +151,12 @@ class LibraryBackend:
 
     def quiet(self) -> AbstractContextManager[Any]:
         return nullcontext()
+
+    def into(self, name: str, static: Mapping[str, Any], dtype: Any) -> Into | None:
+        return None
+
+    def compiled(self, program: Callable[..., Any]) -> Callable[..., Any]:
+        return program
 
     def synchronize(self) -> None:
         """Nothing is queued: this library has finished when a function returns."""

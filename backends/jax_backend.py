@@ -33,6 +33,9 @@ class JaxBackend(LibraryBackend):
         "poch": None,  # NaN between two poles of the gamma function (JAX 0.10)
     }
 
+    def compiled(self, program: Callable[..., Any]) -> Callable[..., Any]:
+        return self.module.jit(program)  # type: ignore[no-any-return]
+
     @property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         return {"searchsorted": self._searchsorted}

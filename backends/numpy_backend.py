@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from bpkit._protocol import Into
+
 from ._common import LibraryBackend, host_copy, is_basic_key, layout_copy, share_memory
 from ._special import right_scipy_special, scipy_dtype, scipy_special
 
@@ -82,6 +84,15 @@ class NumpyBackend(LibraryBackend):
     def quiet(self) -> AbstractContextManager[Any]:
         return np.errstate(all="ignore")
 
+    def into(self, name: str, static: Mapping[str, Any], dtype: Any) -> Into | None:
+        function = getattr(self.xp, name, None)
+        if isinstance(function, np.ufunc) and name != "matmul":
+            return Into(function, elementwise=True)
+        if name in _REDUCTIONS:
+            settings = (static["axis"], static.get("dtype"))
+            return Into(_REDUCTIONS[name], before=settings, after=(static["keepdims"],))
+        return _INTO.get(name)
+
     def index_set(self, x: Any, key: Any, value: Any) -> Any:
         out = layout_copy(x)
         out[key] = value
@@ -110,6 +121,38 @@ def _on_scalars(apply: Callable[[Any, Any], Any], function: Callable[..., Any]) 
         return function(x, y)
 
     return kernel
+
+
+def _where(condition: Any, x: Any, y: Any, out: Any) -> None:
+    np.copyto(out, y)
+    np.copyto(out, x, where=condition)
+
+
+def _cast(x: Any, out: Any) -> None:
+    np.copyto(out, x.real if out.dtype.kind != "c" else x, casting="unsafe")
+
+
+def _scaled(factor: Any, derivative: Any, out: Any) -> None:
+    if hasattr(derivative, "shape") and not np.isfinite(np.vdot(derivative, derivative)):
+        derivative = np.where((factor == 0) & ~np.isfinite(derivative), np.zeros_like(derivative), derivative)
+    np.multiply(factor, derivative, out)
+
+
+_REDUCTIONS = {
+    "all": np.logical_and.reduce,
+    "any": np.logical_or.reduce,
+    "max": np.maximum.reduce,
+    "min": np.minimum.reduce,
+    "prod": np.multiply.reduce,
+    "sum": np.add.reduce,
+}
+_INTO = {
+    "annihilating_product": Into(_scaled, elementwise=True),
+    "astype": Into(_cast),
+    "cotangent_as": Into(_cast),
+    "matmul": Into(np.matmul),
+    "where": Into(_where),
+}
 
 
 def _annihilating_product(factor: Any, derivative: Any) -> Any:

@@ -7,11 +7,11 @@ backend; they use the array-API namespace :attr:`Backend.xp` through :func:`bpki
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from enum import Enum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-__all__ = ["Backend", "Capability", "RawArray"]
+__all__ = ["Backend", "Capability", "Into", "RawArray"]
 
 RawArray = Any
 """An array of whatever library; the array-API standard has no static type for it yet."""
@@ -36,6 +36,18 @@ class Capability(Enum):
     """Selects with a boolean mask, so that shapes depend on values."""
     DATA_DEPENDENT_SHAPES = "data-dependent shapes"
     """Has the functions whose result's shape depends on values, such as ``nonzero``."""
+
+
+class Into(NamedTuple):
+    """``function(*operands, *before, out, *after)`` writes a result into `out`.
+
+    `elementwise` says that `out` may be an operand of its shape.
+    """
+
+    function: Callable[..., Any]
+    before: tuple[Any, ...] = ()
+    after: tuple[Any, ...] = ()
+    elementwise: bool = False
 
 
 @runtime_checkable
@@ -179,6 +191,15 @@ class Backend(Protocol):
 
     def index_set(self, x: RawArray, key: Any, value: Any) -> RawArray:
         """A copy of `x`, laid out in memory as `x` is, with ``x[key] = value`` done to it."""
+
+    def into(self, name: str, static: Mapping[str, Any], dtype: Any) -> Into | None:
+        """How a function is written into memory that is there already; None if the library does not do that.
+
+        `static` are its settings, `dtype` is that of the result.
+        """
+
+    def compiled(self, program: Callable[..., Any]) -> Callable[..., Any]:
+        """What the library's own compiler makes of a straight-line function of its arrays; else the function."""
 
     def synchronize(self) -> None:
         """Wait until everything queued on this library's devices has run."""

@@ -15,7 +15,7 @@ from bpkit._protocol import Backend
 from bpkit.errors import NoSuchFunctionError
 from bpkit.registry import by_type, common_backend, current
 
-__all__ = ["definition", "evaluate", "without_numpy_scalars"]
+__all__ = ["definition", "evaluate", "function_of", "without_numpy_scalars"]
 
 Definition = Callable[..., Any]
 
@@ -61,7 +61,7 @@ def evaluate(name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> An
     try:
         function = _functions[backend][name]
     except KeyError:
-        function = _resolve(backend, name)
+        function = function_of(backend, name)
     return function(*operands, **static)
 
 
@@ -70,7 +70,8 @@ def without_numpy_scalars(operands: Sequence[Any]) -> tuple[Any, ...]:
     return tuple([x.item() if isinstance(x, np.generic) else x for x in operands])
 
 
-def _resolve(backend: Backend, name: str) -> Callable[..., Any]:
+def function_of(backend: Backend, name: str) -> Callable[..., Any]:
+    """What a name means on the raw arrays of one library: operands positional, the rest by keyword."""
     function = backend.kernels.get(name)
     special = name.removeprefix("special.") if name.startswith("special.") else None
     if function is None and special is not None:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from bpkit.array import Array, constant
 from bpkit.evaluate import evaluate
+from bpkit.kinds import raw
+from bpkit.registry import backend_of
 from bpkit.trace import Trace, Traced, call, snapshot
 
 __all__ = ["Program", "Recorder", "Slot", "Step"]
@@ -22,16 +24,20 @@ class Slot:
     ----------
     index : int
         Its number, from 0 in the order in which values come to be.
-    shape, dtype
+    shape, dtype, device, backend
         Of the value.
     """
 
-    __slots__ = ("dtype", "index", "shape")
+    __slots__ = ("backend", "device", "dtype", "index", "shape")
 
     def __init__(self, index: int, value: Any) -> None:
         self.index = index
         self.shape: tuple[int, ...] = tuple(value.shape)
         self.dtype: Any = value.dtype
+        array = raw(value)
+        self.backend = backend_of(array)
+        # Arrays that JAX traces have no device.
+        self.device = getattr(array, "device", None)
 
     def __repr__(self) -> str:
         return f"v{self.index}"
