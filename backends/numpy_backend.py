@@ -86,7 +86,7 @@ class NumpyBackend(LibraryBackend):
 
     def into(self, name: str, static: Mapping[str, Any], dtype: Any) -> Into | None:
         function = getattr(self.xp, name, None)
-        if isinstance(function, np.ufunc) and name != "matmul":
+        if isinstance(function, np.ufunc) and name not in _INTO:
             return Into(function, elementwise=True)
         if name in _REDUCTIONS:
             settings = (static["axis"], static.get("dtype"))
@@ -147,6 +147,9 @@ _REDUCTIONS = {
     "sum": np.add.reduce,
 }
 _INTO = {
+    # These two take no `out` by position.
+    "maximum": Into(lambda x, y, out: np.maximum(x, y, out=out), elementwise=True),
+    "minimum": Into(lambda x, y, out: np.minimum(x, y, out=out), elementwise=True),
     "annihilating_product": Into(_scaled, elementwise=True),
     "astype": Into(_cast),
     "cotangent_as": Into(_cast),

@@ -199,7 +199,7 @@ class Backend(Protocol):
         """
 
     def compiled(self, program: Callable[..., Any]) -> Callable[..., Any]:
-        """What the library's own compiler makes of a straight-line function of its arrays; else the function."""
+        """A straight-line function of arrays as the library's own compiler makes it, if it has one."""
 
     def synchronize(self) -> None:
         """Wait until everything queued on this library's devices has run."""

@@ -9,7 +9,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from bpkit._messages import described, user_level, user_line
-from bpkit.errors import BatchingError, GradientCutError, GradientCutWarning, ShapeError, TraceError
+from bpkit.errors import (
+    BatchingError,
+    GradientCutError,
+    GradientCutWarning,
+    RecordingError,
+    ShapeError,
+    TraceError,
+)
 from bpkit.indexing import getitem, setitem
 from bpkit.kinds import Kind, is_mutable, kind_of, raw
 from bpkit.numpy_operators import reflected
@@ -244,12 +251,7 @@ class Array(Traced):
         """The raw array, for a conversion to a number of Python."""
         x = self
         while isinstance(x, Traced):
-            if x._link is BATCHED:
-                raise BatchingError(
-                    f"{conversion}() of a value that differs between the examples of vmap, which all "
-                    f"take the same path through the function. Write xp.where(condition, x, y) for if, "
-                    f"xp.take(plain, x, axis=0) for plain[x], and keep arrays as arrays"
-                )
+            _check_one_value(x, f"{conversion}()")
             x = x._value
         return x
 
@@ -310,12 +312,7 @@ class Array(Traced):
         """The raw array, if it does not depend on the inputs of any transform."""
         x = self
         while isinstance(x, Traced):
-            if x._link is BATCHED:
-                raise BatchingError(
-                    f"{conversion} of a value that differs between the examples of vmap: it stands for "
-                    f"all of them. Use the functions of bpkit.xp (or x.__array_namespace__()), and "
-                    f"xp.take(plain, x, axis=0) for plain[x]"
-                )
+            _check_one_value(x, conversion)
             if x._link is not None:
                 raise GradientCutError(
                     f"{conversion} of a value traced by {x._trace.transform} would lose its gradient; it is "
@@ -450,6 +447,23 @@ class Array(Traced):
             result = call("astype", result, dtype=self.dtype, copy=False, device=None)
         write(self, result, f"in-place {name}")
         return self
+
+
+def _check_one_value(x: Traced, conversion: str) -> None:
+    """Refuse to convert what stands for several values."""
+    if x._link is BATCHED:
+        raise BatchingError(
+            f"{conversion} of a value that differs between the examples of vmap, {described(x)}: they all "
+            f"take the same path through the function. Write xp.where(condition, x, y) for if, "
+            f"xp.take(plain, x, axis=0) for plain[x], and keep arrays as arrays"
+        )
+    if x._link is not None and x._trace.replays:
+        raise RecordingError(
+            f"{conversion} of a value that depends on the arguments of a function under "
+            f"{x._trace.transform}, {described(x)}: what is recorded must serve for all values. Write "
+            f"xp.where(condition, x, y) for if, keep arrays as arrays, or pass what decides as a number, "
+            f"which is a setting"
+        )
 
 
 def constant(x: Any, trace: Trace) -> Any:

@@ -15,6 +15,7 @@
     │   ├── GradientCutError           (TypeError)    a conversion that would lose the gradient
     │   └── NotDifferentiableError     (TypeError)    no derivative exists, or none is known
     ├── BatchingError                  (ValueError)   it cannot be done for a whole batch at once
+    ├── RecordingError                 (TypeError)    what is compiled depends on values
     ├── ArgumentError                  (TypeError)    an argument of a transform has the wrong kind
     ├── GradientCheckError             (AssertionError) a derivative disagrees with finite differences
     ├── ShapeError                     (ValueError)   shapes that do not fit
@@ -58,6 +59,7 @@ __all__ = [
     "NoSuchFunctionError",
     "NonFiniteError",
     "NotDifferentiableError",
+    "RecordingError",
     "RunError",
     "SaveError",
     "SettingsError",
@@ -130,6 +132,10 @@ class NotDifferentiableError(TraceError, TypeError):
 
 class BatchingError(_LineError, ValueError):
     """Something cannot be done for all examples of a batch at once."""
+
+
+class RecordingError(BpkitError, TypeError):
+    """What a function does depends on the values of its arguments, so that it cannot be recorded."""
 
 
 class ArgumentError(_LineError, TypeError):

@@ -9,6 +9,7 @@ from bpkit.registry import backend_of
 from bpkit.trace import Traced
 
 __all__ = [
+    "SHAPED_BY_VALUES",
     "Kind",
     "elements_are_views",
     "is_complex",
@@ -19,6 +20,12 @@ __all__ = [
     "raw",
     "returns_scalars",
 ]
+
+
+SHAPED_BY_VALUES = frozenset(
+    {"nonzero", "repeated_places", "unique_all", "unique_counts", "unique_inverse", "unique_values"}
+)
+"""Functions whose result has a shape that depends on values."""
 
 
 def raw(x: Any) -> Any:

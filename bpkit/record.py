@@ -8,9 +8,11 @@ and :func:`bpkit.jit` compiles it.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from bpkit._messages import spelled_call
 from bpkit.array import Array, constant
+from bpkit.errors import RecordingError
 from bpkit.evaluate import evaluate
-from bpkit.kinds import raw
+from bpkit.kinds import SHAPED_BY_VALUES, raw
 from bpkit.registry import backend_of
 from bpkit.trace import Trace, Traced, call, snapshot
 
@@ -91,16 +93,33 @@ class Recorder(Trace):
     ----------
     steps : list of Step
     inputs : list of Slot
+
+    Parameters
+    ----------
+    transform : str
+        What records, for errors.
+    line : callable
+        Gives the line of the user's code that is running.
+    keep : callable
+        What is kept of an operand that depends on no input.
     """
 
-    __slots__ = ("_line", "_slots", "inputs", "steps", "transform")
+    __slots__ = ("_keep", "_line", "_slots", "inputs", "steps", "transform")
 
-    def __init__(self, transform: str, line: Callable[[], str] = str) -> None:
+    replays = True
+
+    def __init__(
+        self,
+        transform: str,
+        line: Callable[[], str] = str,
+        keep: Callable[[Any], Any] = lambda x: x,
+    ) -> None:
         super().__init__()
         self.transform = transform
         self.steps: list[Step] = []
         self.inputs: list[Slot] = []
         self._line = line
+        self._keep = keep
         self._slots = 0
 
     def input(self, value: Any) -> Array:
@@ -136,7 +155,13 @@ class Recorder(Trace):
                 if isinstance(x, Traced):
                     outer = x._trace
             values.append(x)
-            noted.append(x if slot is None else slot)
+            noted.append(self._keep(x) if slot is None else slot)
+        if depends and (name in SHAPED_BY_VALUES or (name == "getitem" and any(map(_is_mask, noted[1:])))):
+            raise RecordingError(
+                f"{spelled_call(name, values, static)} in a function under {self.transform}: the shape of "
+                f"the result depends on values, and what is recorded must serve for all values. Keep all "
+                f"elements and mark them: xp.where(mask, x, 0)"
+            )
         if do is not None:
             out = do(*values)
         elif outer is None:
@@ -151,6 +176,10 @@ class Recorder(Trace):
         outs = tuple([x._link for x in results])
         self.steps.append(Step(name, tuple(noted), static, outs, self._line(), do))
         return results if several else results[0]
+
+
+def _is_mask(x: Any) -> bool:
+    return isinstance(x, Slot) and bool(x.backend.xp.isdtype(x.dtype, "bool"))
 
 
 class Program:

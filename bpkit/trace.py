@@ -95,11 +95,14 @@ class Trace(ABC):
         The arguments, as they were when the function began.
     cuts : dict of str to None
         Places where a value that depends on the inputs was turned into a Python float, in order.
+    replays : bool
+        Whether what is done to the inputs will be done to others, so that nothing may depend on their values.
     """
 
     __slots__ = ("_token", "cuts", "entered", "level", "live")
 
     transform = "a transform"
+    replays = False
 
     def __init__(self) -> None:
         self.level = next(_clock)

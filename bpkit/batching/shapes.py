@@ -14,6 +14,7 @@ from bpkit.batching.registry import (
     reshaped,
     transposed,
 )
+from bpkit.kinds import SHAPED_BY_VALUES
 from bpkit.trace import call
 
 
@@ -79,7 +80,7 @@ def _searchsorted(name: str, size: int, x1: Operand, x2: Operand, sorter: Operan
     return call("searchsorted", x1.value, x2.value, sorter.value, side=side)
 
 
-@batching("nonzero", "repeated_places", "unique_all", "unique_counts", "unique_inverse", "unique_values")
+@batching(*SHAPED_BY_VALUES)
 def _by_value(name: str, size: int, *operands: Operand, **static: Any) -> NoReturn:
     name = "repeat with an array of repeats" if name == "repeated_places" else name
     refused(

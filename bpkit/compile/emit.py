@@ -133,7 +133,7 @@ class _Writer:
         operands = [self.word(x) for x in step.operands]
         out = step.outs[0]
         self.words[out] = f"t{out.index}"
-        if step.name in VIEWS and step.operands[0] in self.buffers:
+        if step.name in VIEWS and len(operands) == 1 and step.operands[0] in self.buffers:
             view = function_of(self.backend, step.name)(self.buffers[step.operands[0]], **step.static)
             if self.backend.shares_memory(view, self.buffers[step.operands[0]]):
                 self.buffers[out] = self.names[self.words[out]] = view

@@ -1,4 +1,4 @@
-"""Programs that do the same with fewer steps: constants worked out, nothing computed twice, nothing done in vain."""
+"""The same program in fewer steps: constants are worked out, and nothing is computed twice."""
 
 from typing import Any
 

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from functools import update_wrapper
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from bpkit import tree
+from bpkit._messages import user_line
 from bpkit._protocol import Backend
 from bpkit.compile import Compiled, compile_program, simplify
+from bpkit.derivative import Copies, owned, private
 from bpkit.errors import ArgumentError
 from bpkit.kinds import raw
 from bpkit.record import Program, Recorder
@@ -22,11 +24,11 @@ KEPT = 128
 
 
 def jit(fun: Callable[..., Any], static_argnums: int | tuple[int, ...] = ()) -> "Jitted":
-    """Make a function that runs `fun` once for each kind of arguments, and code that does the same from then on.
+    """Make a function that runs `fun` once for each kind of arguments, and code in its place from then on.
 
-    The first call with arguments of new shapes, dtypes or settings runs `fun` and notes every function of the
-    namespace that it calls, gradients included. From the second such call on a program of exactly these calls
-    runs instead: on NumPy in memory that is there already, on JAX as one ``jax.jit``.
+    The first call with arguments of new shapes, dtypes or settings runs `fun` and notes every function of
+    arrays that it calls, those of its gradients included. From the second such call on a program of these
+    calls runs instead: on NumPy in memory that is there already, on JAX as one ``jax.jit``.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ def jit(fun: Callable[..., Any], static_argnums: int | tuple[int, ...] = ()) -> 
     Raises
     ------
     RecordingError
-        If `fun` branches on the value of an array, or calls a function whose result's shape depends on values.
+        If `fun` branches on the value of an array, or a shape in it depends on values.
     ArgumentError
         If a setting is not hashable.
 
@@ -92,6 +94,12 @@ class _Recorded:
         except IndexError:
             return compile_program(self.program, self._backend)
 
+    def source(self) -> str:
+        """The code."""
+        code = self.take()
+        self._idle.append(code)
+        return code.source
+
     def __call__(self, leaves: list[Any]) -> Any:
         code = self.take()
         with self._backend.quiet():
@@ -112,67 +120,131 @@ class Jitted:
         self._called = title("jit", fun)
         update_wrapper(self, fun, updated=())
         self._static = static_argnums
-        self._recorded: dict[Any, _Recorded] = {}
-        self._last: Any = None
+        self._recorded: dict[_Kind, _Recorded] = {}
+        self._reasons: list[str] = []
         self._lock = Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the function returns for these arguments."""
         if tracing():
             return self.__wrapped__(*args, **kwargs)
-        static = tuple([args[i] for i in self._static])
-        dynamic = [None if i in self._static else x for i, x in enumerate(args)]
-        leaves, structure = tree.flatten((dynamic, kwargs))
-        kind = (structure, static, tuple([_kind(x) for x in leaves]))
+        given = args
+        if self._static:
+            given = tuple([None if i in self._static else x for i, x in enumerate(args)])
+        leaves, structure = tree.flatten((given, kwargs))
+        settings = tuple([args[i] for i in self._static])
+        kind = _Kind(structure, settings, tuple([_kind(x) for x in leaves]))
         try:
             recorded = self._recorded.get(kind)
-        except TypeError:
+        except TypeError as error:
             raise ArgumentError(
-                f"{self._called}: settings must be hashable, and one of {describe((static, leaves))} is not"
+                f"{self._called}: what is no array is a setting, and settings must be hashable: {error}"
             ) from None
         if recorded is not None:
             return recorded(leaves)
-        return self._record(kind, args, kwargs)
+        return self._record(kind, args, kwargs, leaves)
 
-    def _record(self, kind: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _record(self, kind: "_Kind", args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any]) -> Any:
         """Run the function, and keep what it did."""
-        dynamic = [None if i in self._static else x for i, x in enumerate(args)]
-        leaves, structure = tree.flatten((dynamic, kwargs))
         places = [i for i, x in enumerate(leaves) if is_array(x)]
         backend = common_backend([raw(leaves[i]) for i in places], self._called)
-        with Recorder("jit") as recorder:
-            for i in places:
-                recorder.entered.append(leaves[i])
-                leaves[i] = recorder.input(leaves[i])
-            given, keywords = tree.unflatten(structure, leaves)
-            for i in self._static:
-                given[i] = args[i]
-            out = self.__wrapped__(*given, **keywords)
+        with Recorder("jit", user_line, Copies().of) as recorder:
+            recorder.entered += [leaves[i] for i in places]
+            watched = [recorder.input(x) if is_array(x) else x for x in leaves]
+            given, keywords = tree.unflatten(kind.structure, watched)
+            mixed = [args[i] if i in self._static else x for i, x in enumerate(given)]
+            out = self.__wrapped__(*mixed, **keywords)
         found, arrangement = tree.flatten(out)
-        outputs = [link_of(recorder, x) for x in found]
+        _check_results(self._called, out, found)
         values = [unwrap(self._called, recorder, x) for x in found]
-        outputs = [value if slot is None else slot for slot, value in zip(outputs, values, strict=True)]
+        slots = [link_of(recorder, x) for x in found]
+        outputs = [value if slot is None else slot for slot, value in zip(slots, values, strict=True)]
         program = simplify(Program(recorder.inputs, recorder.steps, outputs))
+        names = [f"argument {path}" for path in tree.paths((args, kwargs))]
         with self._lock:
+            self._reasons.append(_reason(kind, next(reversed(self._recorded), None), names))
             while len(self._recorded) >= KEPT:
                 del self._recorded[next(iter(self._recorded))]
             self._recorded[kind] = _Recorded(program, backend, arrangement, places)
-            self._last = kind
-        return tree.unflatten(arrangement, values)
+        # What the function took from elsewhere is not handed out.
+        values = [private(x) if slot is None else x for slot, x in zip(slots, values, strict=True)]
+        arrays = [x for x in values if is_array(x)]
+        own = iter(owned(arrays, arrays, leaves))
+        return tree.unflatten(arrangement, [next(own) if is_array(x) else x for x in values])
 
     @property
     def program(self) -> Program:
-        """What was recorded last, simplified."""
-        return self._recorded[self._last].program
+        """What was recorded last, simplified.
+
+        Raises
+        ------
+        ArgumentError
+            If the function has not been called yet.
+        """
+        return self._latest().program
 
     @property
     def source(self) -> str:
         """The code of what was recorded last."""
-        recorded = self._recorded[self._last]
-        code = recorded.take()
-        recorded._idle.append(code)
-        return code.source
+        return self._latest().source()
+
+    def explain(self) -> str:
+        """Why the function was recorded, each time: what was new in the arguments."""
+        return "\n".join(f"{i}. {reason}" for i, reason in enumerate(self._reasons, 1)) or "not called yet"
+
+    def clear(self) -> None:
+        """Forget what was recorded, and its memory."""
+        with self._lock:
+            self._recorded.clear()
+            self._reasons.clear()
+
+    def _latest(self) -> _Recorded:
+        try:
+            return self._recorded[next(reversed(self._recorded))]
+        except StopIteration:
+            raise ArgumentError(f"{self._called}: call it first, nothing is recorded yet") from None
+
+
+def _check_results(called: str, out: Any, leaves: list[Any]) -> None:
+    for path, x in zip(tree.paths(out), leaves, strict=True):
+        if not is_array(x) and not isinstance(x, bool | int | float | complex | str):
+            raise ArgumentError(
+                f"{called}: the result{path} must be an array or a number; it is {describe(x)}"
+            )
+
+
+class _Kind(NamedTuple):
+    """What must be equal for the same program to serve."""
+
+    structure: tree.Structure
+    settings: tuple[Any, ...]
+    leaves: tuple[Any, ...]
 
 
 def _kind(x: Any) -> Any:
     """Equal for leaves for which the same program serves."""
+    # The types of settings count: 1 is equal to 1.0 and to True.
     return (type(x), tuple(x.shape), x.dtype, getattr(x, "device", None)) if is_array(x) else (type(x), x)
+
+
+def _reason(kind: _Kind, before: _Kind | None, names: list[str]) -> str:
+    """What is new in a kind of arguments."""
+    if before is None:
+        return "the first call"
+    if kind.settings != before.settings:
+        return f"static arguments {kind.settings!r}, before {before.settings!r}"
+    if kind.structure != before.structure:
+        return f"arguments of the structure {kind.structure}, before {before.structure}"
+    changed = [
+        f"{name} is {_spelled(x)}, before {_spelled(y)}"
+        for name, x, y in zip(names, kind.leaves, before.leaves, strict=False)
+        if x != y
+    ]
+    return "; ".join(changed)
+
+
+def _spelled(leaf: Any) -> str:
+    if len(leaf) == 2:
+        return f"the setting {leaf[1]!r}"
+    cls, shape, dtype, device = leaf
+    return f"{cls.__name__} of shape {shape} and dtype {dtype} on {device}"

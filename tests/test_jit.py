@@ -1,0 +1,245 @@
+"""jit: the same results as without it, recorded once, in memory of its own, and what it refuses."""
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from cases.programs import PROGRAMS, build, draw
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bpkit import grad, jit, jvp, value_and_grad, vmap, xp
+from bpkit._protocol import Backend, Capability
+from bpkit.errors import ArgumentError, MixedBackendsError, RecordingError
+from bpkit.registry import backend_of
+
+
+def host(x: Any) -> Any:
+    return backend_of(x).to_host(x)
+
+
+def arrays(*shapes: tuple[int, ...], dtype: str = "float64") -> list[Any]:
+    rng = np.random.default_rng(0)
+    return [xp.asarray(rng.normal(size=shape).tolist(), dtype=getattr(xp, dtype)) for shape in shapes]
+
+
+def loss(p: Any, x: Any, y: Any) -> Any:
+    hidden = xp.expit(x @ p["w"] + p["b"])
+    return xp.mean((xp.tanh(hidden @ p["v"]) - y) ** 2) + 0.01 * xp.sum(xp.abs(p["w"]))
+
+
+def step(p: Any, x: Any, y: Any) -> Any:
+    value, gradient = value_and_grad(loss)(p, x, y)
+    return value, {name: p[name] - 0.5 * gradient[name] for name in p}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_training_step(backend: Backend, dtype: str) -> None:
+    w, b, v, x, y = arrays((4, 3), (3,), (3, 2), (5, 4), (5, 2), dtype=dtype)
+    compiled = jit(step)
+    p = q = {"w": w, "b": b, "v": v}
+    for _ in range(4):
+        value, p = step(p, x, y)
+        found, q = compiled(q, x, y)
+        # XLA fuses, and rounds less often.
+        tolerance = 0.0 if backend.name != "jax" else {"float32": 1e-5, "float64": 1e-13}[dtype]
+        np.testing.assert_allclose(host(found), host(value), rtol=tolerance)
+        assert type(found) is type(value)
+        for name in p:
+            np.testing.assert_allclose(host(q[name]), host(p[name]), rtol=tolerance, atol=tolerance)
+            assert q[name].dtype == p[name].dtype and type(q[name]) is type(p[name])
+    assert compiled.explain() == "1. the first call"
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@given(program=PROGRAMS, seed=st.integers(0, 2**16))
+def test_random_programs_and_their_derivatives(program: Any, seed: int) -> None:
+    f = build(program)
+    first, second = draw(seed, 2)
+
+    def everything(*inputs: Any) -> Any:
+        value, gradients = value_and_grad(lambda *xs: xp.sum(f(*xs) ** 2), (0, 1, 2, 3))(*inputs)
+        return value, gradients, jvp(f, inputs, inputs)[1], f(*inputs)
+
+    compiled = jit(everything)
+    compiled(*first)
+    for inputs in (second, first, second):
+        before = [x.copy() for x in inputs]
+        for found, expected in zip(_flat(compiled(*inputs)), _flat(everything(*inputs)), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+            assert found.shape == expected.shape and found.dtype == expected.dtype
+        for x, y in zip(inputs, before, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def _flat(out: Any) -> list[Any]:
+    value, gradients, tangent, result = out
+    return [value, *gradients, tangent, result]
+
+
+def test_the_function_runs_once(backend: Backend) -> None:
+    calls: list[int] = []
+
+    def f(x: Any) -> Any:
+        calls.append(1)
+        return xp.sin(x) + 1
+
+    compiled = jit(f)
+    x, y = arrays((3,), (3,))
+    for z in (x, y, x):
+        np.testing.assert_allclose(host(compiled(z)), np.sin(host(z)) + 1, rtol=1e-15)
+    assert len(calls) == 1
+    assert "sin" in compiled.source and "v1: " in str(compiled.program)
+
+
+def test_why_it_was_recorded_again(backend: Backend) -> None:
+    f = jit(lambda p, scale, n: xp.sum(p["x"]) * scale * n, static_argnums=2)
+    (x,) = arrays((3,))
+    f({"x": x}, 2.0, 1)
+    f({"x": x}, 2.0, 1)
+    f({"x": x}, 3.0, 1)
+    f({"x": x[:2]}, 3.0, 1)
+    f({"x": x[:2]}, 3.0, 5)
+    lines = f.explain().split("\n")
+    assert len(lines) == 4 and lines[0] == "1. the first call"
+    assert lines[1] == "2. argument [0][1] is the setting 3.0, before the setting 2.0"
+    assert "argument [0][0]['x'] is" in lines[2] and "(2,)" in lines[2] and "(3,)" in lines[2]
+    assert lines[3] == "4. static arguments (5,), before (1,)"
+    assert float(f({"x": x[:2]}, 3.0, 1)) == pytest.approx(float(xp.sum(x[:2])) * 3)
+    # 1 is equal to 1.0, and another setting.
+    f({"x": x}, 3, 1)
+    assert len(f.explain().split("\n")) == 5
+    f.clear()
+    assert f.explain() == "not called yet"
+    with pytest.raises(ArgumentError, match="call it first"):
+        _ = f.program
+
+
+def test_results_are_new_each_time(backend: Backend) -> None:
+    fixed = xp.ones(3, dtype=xp.float64)
+
+    def f(x: Any) -> Any:
+        y = x * 2
+        return x, y, y, xp.reshape(y, (3, 1)), fixed, xp.zeros(2), 3.0, None, y[0]
+
+    compiled = jit(f)
+    (x,) = arrays((3,))
+    before = host(x).copy()
+    expected = [None if z is None else (z if isinstance(z, float) else host(z)) for z in f(x)]
+    kept = [compiled(x) for _ in range(3)]
+    for out in kept:
+        for found, wanted in zip(out, expected, strict=True):
+            if found is not None and not isinstance(found, float):
+                np.testing.assert_array_equal(host(found), wanted)
+                if Capability.IN_PLACE in backend.capabilities and found.shape:
+                    found += 100.0
+    np.testing.assert_array_equal(host(x), before)
+    np.testing.assert_array_equal(host(fixed), np.ones(3))
+
+
+def test_arrays_from_elsewhere_keep_their_values(backend: Backend) -> None:
+    if Capability.IN_PLACE not in backend.capabilities:
+        pytest.skip("the library's arrays cannot change")
+    (x,) = arrays((3,))
+    scale = xp.ones(3, dtype=xp.float64)
+    f = jit(lambda x: xp.multiply(x, scale))
+    f(x)
+    scale *= 5
+    np.testing.assert_array_equal(host(f(x)), host(x))
+
+
+def test_writes_and_views(backend: Backend) -> None:
+    def f(x: Any) -> Any:
+        y = xp.zeros((3, 4), dtype=x.dtype)
+        y[1:, :] = x
+        row = y[2, :]
+        row += 1
+        y[y > 1] = 0.5
+        return y * 2, xp.sum(y)
+
+    (x,) = arrays((2, 4))
+    compiled = jit(f)
+    compiled(x)
+    out, total = compiled(x * 2)
+    again, sum_again = jit(f)(x * 2)
+    np.testing.assert_array_equal(host(out), host(again))
+    np.testing.assert_allclose(host(total), host(sum_again), rtol=1e-15)
+
+
+def test_under_and_over_other_transforms(backend: Backend) -> None:
+    x, y = arrays((4, 3), (4, 3))
+
+    def f(row: Any) -> Any:
+        return xp.sum(xp.exp(row) * row)
+
+    for transformed in (vmap(grad(f)), lambda x: jvp(f, (x,), (x,))[1], vmap(grad(lambda r: f(grad(f)(r))))):
+        compiled = jit(transformed)
+        compiled(x)
+        np.testing.assert_allclose(host(compiled(y)), host(transformed(y)), rtol=1e-12)
+    inner = jit(f)
+    inner(x)
+    np.testing.assert_allclose(host(grad(inner)(x)), host(grad(f)(x)), rtol=1e-15)
+    np.testing.assert_allclose(host(vmap(inner)(x)), host(vmap(f)(x)), rtol=1e-15)
+    nested = jit(lambda x: inner(x) * 2)
+    nested(x)
+    np.testing.assert_allclose(host(nested(y)), host(f(y)) * 2, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("fun", "what"),
+    [
+        (lambda x: x if xp.sum(x) > 0 else -x, r"bool\(\)"),
+        (lambda x: x * float(xp.sum(x)), r"float\(\)"),
+        (lambda x: x + np.asarray(xp.sum(x)), r"numpy\.asarray\(x\)"),
+        (grad(lambda x: xp.sum(x) if xp.sum(x) > 0 else xp.max(x)), r"bool\(\)"),
+    ],
+)
+def test_values_that_decide_are_refused(backend: Backend, fun: Any, what: str) -> None:
+    (x,) = arrays((3,))
+    with pytest.raises(
+        RecordingError, match=rf"(?s)^{what} of a value that depends .* under jit.*test_jit\.py:\d+"
+    ):
+        jit(fun)(x)
+
+
+def test_shapes_by_values_are_refused(backend: Backend) -> None:
+    if Capability.DATA_DEPENDENT_SHAPES not in backend.capabilities:
+        pytest.skip("the library has none of these functions")
+    (x,) = arrays((3,))
+    for fun in (xp.unique_values, lambda x: x[x > 0], lambda x: xp.nonzero(x)[0]):
+        with pytest.raises(RecordingError, match="the shape of the result depends on values"):
+            jit(fun)(x)
+
+
+def test_arguments_that_do_not_fit(backend: Backend) -> None:
+    (x,) = arrays((3,))
+    with pytest.raises(ArgumentError, match="settings must be hashable"):
+        jit(lambda x, options: x)(x, {1, 2})
+    with pytest.raises(ArgumentError, match="the first argument must be a function"):
+        jit(3)  # type: ignore[arg-type]
+    other = np.ones(3) if backend.name != "numpy" else __import__("array_api_strict").ones(3)
+    with pytest.raises(MixedBackendsError):
+        jit(lambda x, y: x)(x, other)
+
+
+def test_many_threads(backend: Backend) -> None:
+    w, b, v, x, y = arrays((4, 3), (3,), (3, 2), (5, 4), (5, 2))
+    compiled = jit(step)
+    compiled({"w": w, "b": b, "v": v}, x, y)
+    wrong: list[Any] = []
+
+    def work(scale: float) -> None:
+        p = {"w": w * scale, "b": b, "v": v}
+        expected = host(step(p, x, y)[1]["w"])
+        for _ in range(20):
+            found = host(compiled(p, x, y)[1]["w"])
+            if not np.allclose(found, expected, rtol=1e-12):
+                wrong.append(found)
+
+    threads = [threading.Thread(target=work, args=(1.0 + i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
