@@ -9,7 +9,7 @@ from cases.programs import PROGRAMS, build, draw
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bpkit import grad, jit, jvp, value_and_grad, vmap, xp
+from bpkit import checkpoint, custom_vjp, grad, jit, jvp, value_and_grad, vmap, xp
 from bpkit._protocol import Backend, Capability
 from bpkit.errors import ArgumentError, MixedBackendsError, RecordingError
 from bpkit.registry import backend_of
@@ -243,3 +243,20 @@ def test_many_threads(backend: Backend) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_functions_with_a_derivative_of_their_own(backend: Backend) -> None:
+    @custom_vjp
+    def doubled(x: Any) -> Any:
+        return xp.sin(x)
+
+    doubled.defvjp(lambda x: (xp.sin(x), x), lambda x, g: (2 * g * xp.cos(x),))
+    (x,) = arrays((3,))
+
+    def f(x: Any) -> Any:
+        return doubled(x), grad(lambda x: xp.sum(doubled(x)))(x), grad(checkpoint(lambda x: xp.sum(x**3)))(x)
+
+    compiled = jit(f)
+    compiled(x)
+    for found, expected in zip(compiled(x * 2), f(x * 2), strict=True):
+        np.testing.assert_allclose(host(found), host(expected), rtol=1e-13)

@@ -6,6 +6,7 @@ before the program runs. Every value that is returned is new.
 """
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -99,7 +100,7 @@ class _Writer:
 
     def name(self, prefix: str, value: Any) -> str:
         """A name for what the program uses and does not make."""
-        prefix = prefix.replace(".", "_")
+        prefix = re.sub(r"\W+", "_", prefix)
         found = next((name for name, there in self.names.items() if there is value), None)
         if found is None:
             found = prefix if prefix not in self.names else f"{prefix}_{len(self.names)}"
@@ -133,15 +134,17 @@ class _Writer:
         operands = [self.word(x) for x in step.operands]
         out = step.outs[0]
         self.words[out] = f"t{out.index}"
-        if step.name in VIEWS and len(operands) == 1 and step.operands[0] in self.buffers:
+        if step.do is None and step.name in VIEWS and len(operands) == 1 and step.operands[0] in self.buffers:
             view = function_of(self.backend, step.name)(self.buffers[step.operands[0]], **step.static)
             if self.backend.shares_memory(view, self.buffers[step.operands[0]]):
                 self.buffers[out] = self.names[self.words[out]] = view
                 return f"# {self.words[out]} is {step.name} of {operands[0]}"
         infix = _INFIX.get(step.name)
-        if infix and self._plain_operator(step):
+        if infix and step.do is None and self._plain_operator(step):
             return f"{self.words[out]} = {operands[0]} {infix} {operands[1]}"
-        into = self.backend.into(step.name, step.static, out.dtype) if len(step.outs) == 1 else None
+        into = None
+        if step.do is None and len(step.outs) == 1:
+            into = self.backend.into(step.name, step.static, out.dtype)
         if into is not None and math.prod(out.shape) > 1 and self.roots[out] not in self.returned:
             if into.elementwise:
                 self._reuse(step, i, last)
@@ -151,7 +154,8 @@ class _Writer:
         settings = [f"{key}={self.word(value)}" for key, value in step.static.items()]
         self.words.update({slot: f"t{slot.index}" for slot in step.outs})
         targets = ", ".join(self.words[slot] for slot in step.outs)
-        name = self.name(f"{step.name}_", function_of(self.backend, step.name))
+        function = step.do or function_of(self.backend, step.name)
+        name = self.name(f"{step.name}_", function)
         return f"{targets}{',' * (len(step.outs) > 1)} = {name}({', '.join([*operands, *settings])})"
 
     def _plain_operator(self, step: Step) -> bool:
