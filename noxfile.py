@@ -105,7 +105,14 @@ def tests(session: nox.Session, backend: str) -> None:
     parallel = ("--numprocesses=auto", "--maxprocesses=8")
     # What is built and how fast it imports is the session package's: nothing may run beside a measurement.
     without = ("--ignore=tests/test_package.py", "--ignore=tests/test_import.py")
-    session.run("pytest", *parallel, *without, "--backend", backend, *places, *session.posargs)
+    # JAX compiles every function for every shape; what one worker has compiled serves the others.
+    compiled = {
+        "JAX_COMPILATION_CACHE_DIR": str(Path(session.create_tmp()).resolve() / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    chosen = ("--backend", backend)
+    session.run("pytest", *parallel, *without, *chosen, *places, *session.posargs, env=compiled)
 
 
 @nox.session
