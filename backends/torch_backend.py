@@ -15,7 +15,11 @@ __all__ = ["TorchBackend"]
 # torch.uint32 exists since 2.3, but add, shifts and xor are not implemented for it:
 # https://github.com/pytorch/pytorch/issues/58734
 # and no negative steps: https://github.com/pytorch/pytorch/issues/59786
-_CAPABILITIES = ALL_CAPABILITIES - {Capability.UINT32_ARITHMETIC, Capability.BACKWARD_SLICES}
+_CAPABILITIES = ALL_CAPABILITIES - {
+    Capability.UINT32_ARITHMETIC,
+    Capability.BACKWARD_SLICES,
+    Capability.UNIFORM_PROMOTION,
+}
 
 
 class TorchBackend(LibraryBackend):

@@ -30,6 +30,8 @@ class Capability(Enum):
     """``x += y`` changes the array itself, also for those who hold it under another name."""
     BACKWARD_SLICES = "backward slices"
     """Takes slices with a negative step, ``x[::-1]``."""
+    UNIFORM_PROMOTION = "uniform promotion"
+    """Operators promote dtypes as the functions of the same names do, see :meth:`Backend.operator_dtype`."""
     MIXED_INDEXING = "integer arrays beside slices"
     """Takes arrays of integers beside slices in a key, ``x[:, i]``."""
     BOOLEAN_INDEXING = "boolean indexing"

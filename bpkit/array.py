@@ -4,11 +4,13 @@ import operator
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
 
 from bpkit._messages import described, user_level, user_line
+from bpkit._protocol import Capability
 from bpkit.errors import (
     BatchingError,
     GradientCutError,
@@ -20,7 +22,7 @@ from bpkit.errors import (
 from bpkit.indexing import getitem, setitem
 from bpkit.kinds import Kind, is_mutable, kind_of, raw
 from bpkit.numpy_operators import reflected
-from bpkit.registry import backend_of
+from bpkit.registry import backend_of, by_type
 from bpkit.trace import BATCHED, Trace, Traced, call
 from bpkit.views import write
 
@@ -29,7 +31,11 @@ __all__ = ["Array", "constant"]
 
 def _operator(name: str) -> Callable[["Array", Any], "Array"]:
     def apply(self: "Array", other: Any) -> "Array":
-        if other.__class__ not in _PLAIN and _one_lacks_axes(self, other):
+        if (
+            other.__class__ not in _PLAIN
+            and _may_yield(self._value.__class__)
+            and _one_lacks_axes(self, other)
+        ):
             return call(name, *_promoted(self, other))  # type: ignore[no-any-return]
         return call(name, self, other)  # type: ignore[no-any-return]
 
@@ -38,7 +44,11 @@ def _operator(name: str) -> Callable[["Array", Any], "Array"]:
 
 def _reflected(name: str) -> Callable[["Array", Any], "Array"]:
     def apply(self: "Array", other: Any) -> "Array":
-        if other.__class__ not in _PLAIN and _one_lacks_axes(self, other):
+        if (
+            other.__class__ not in _PLAIN
+            and _may_yield(self._value.__class__)
+            and _one_lacks_axes(self, other)
+        ):
             return call(name, *_promoted(other, self))  # type: ignore[no-any-return]
         return call(name, other, self)  # type: ignore[no-any-return]
 
@@ -52,6 +62,15 @@ def _in_place(name: str) -> Callable[["Array", Any], "Array"]:
 
 _PLAIN = frozenset({int, float, complex, bool})
 """Python's numbers, which no library promotes by."""
+
+
+@cache
+def _may_yield(cls: Any) -> bool:
+    """Whether an operand without axes may yield, where a traced value is of this class underneath."""
+    if issubclass(cls, Traced):
+        return True
+    backend = by_type[cls]
+    return backend is not None and Capability.UNIFORM_PROMOTION not in backend.capabilities
 
 
 def _one_lacks_axes(x: "Array", y: Any) -> bool:

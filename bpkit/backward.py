@@ -7,11 +7,12 @@ from typing import Any
 
 from bpkit.array import Array, constant
 from bpkit.derivative import Copies, DerivativeTrace, owned
+from bpkit.evaluate import on_scalars
 from bpkit.graph import Node
-from bpkit.kinds import is_inexact, raw
+from bpkit.kinds import REAL_SCALARS, is_inexact, raw
 from bpkit.registry import backend_of
 from bpkit.rules.cotangents import cotangent_as
-from bpkit.rules.registry import Rule
+from bpkit.rules.registry import RULES, Elementwise, Rule
 from bpkit.trace import Trace, Traced, call, snapshot, watcher, watches
 
 __all__ = ["ReverseTrace", "gradients", "walk"]
@@ -27,6 +28,33 @@ class ReverseTrace(DerivativeTrace):
     def __init__(self) -> None:
         super().__init__()
         self.copies = Copies()
+
+    def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
+        """Run `name` one level down and note it; element-wise functions of real scalars go a short way."""
+        rule = RULES.get(name)
+        if type(rule) is not Elementwise or static or not self.live:
+            return super().process(name, operands, static)
+        # Nobody can write to a scalar, and it is no view of anything: little has to be asked, and without the
+        # loops over operands this takes half the time.
+        values: list[Any] = []
+        if len(operands) == 1:
+            (x,) = operands
+            if x._value.__class__ in REAL_SCALARS:
+                values, parents = [x._value], [x._link]
+        elif len(operands) == 2:
+            x, y = operands
+            one = other = None
+            if isinstance(x, Traced) and x._trace is self:
+                x, one = x._value, x._link
+            if isinstance(y, Traced) and y._trace is self:
+                y, other = y._value, y._link
+            if x.__class__ in REAL_SCALARS and y.__class__ in REAL_SCALARS:
+                values, parents = [x, y], [one, other]
+        if not values:
+            return super().process(name, operands, static)
+        out = on_scalars(name)(*values)
+        edges = rule.edges(parents, values, out, static)
+        return Array(out, self, Node(name, out, edges) if edges else None)
 
     def input(self, value: Any) -> Array:
         """Watch a value as an input: a node without edges."""
@@ -155,7 +183,7 @@ def walk(seeds: list[tuple[Node, Any]], once: bool, start: int = 0) -> dict[Node
             continue
         if once:
             node.edges = []
-        trace = _trace_of(g)
+        trace = _trace_of(g) if type(g) is tuple or isinstance(g, Traced) else None
         if trace is not None:
             g = _constant(g, trace)
         for parent, pull, saved in edges:
@@ -191,7 +219,7 @@ def _accumulate(pending: dict[int, tuple[Node, Any]], queue: list[int], node: No
         return
     if g.shape != node.shape:
         g = _sum_to(g, node.shape)
-    if g.dtype != node.dtype:
+    if g.dtype is not node.dtype and g.dtype != node.dtype:
         g = cotangent_as(g, node.dtype)
     if index in pending:
         g = pending[index][1] + g

@@ -6,16 +6,16 @@ namespace. A special function is the library's own, the definition registered he
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from bpkit._protocol import Backend
 from bpkit.errors import NoSuchFunctionError
-from bpkit.registry import by_type, common_backend, current
+from bpkit.registry import backend_of, by_type, common_backend, current
 
-__all__ = ["definition", "evaluate", "function_of", "without_numpy_scalars"]
+__all__ = ["definition", "evaluate", "function_of", "on_scalars", "without_numpy_scalars"]
 
 Definition = Callable[..., Any]
 
@@ -63,6 +63,12 @@ def evaluate(name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> An
     except KeyError:
         function = function_of(backend, name)
     return function(*operands, **static)
+
+
+@cache
+def on_scalars(name: str) -> Callable[..., Any]:
+    """The function `name` of real scalars, which are NumPy's whatever the library."""
+    return function_of(backend_of(np.float64(0)), name)
 
 
 def without_numpy_scalars(operands: Sequence[Any]) -> tuple[Any, ...]:

@@ -1,6 +1,7 @@
 """What derivatives do with cotangents and tangents that no function of the standard does."""
 
 import cmath
+import math
 from typing import Any
 
 from bpkit.evaluate import definition
@@ -19,6 +20,8 @@ def annihilating_product(factor: Any, derivative: Any) -> Any:
     inside. Where the derivative is finite this is the plain product, and its own derivatives are the plain
     ones: a cotangent that happens to be zero still counts at second order.
     """
+    if isinstance(derivative, float) and math.isfinite(derivative):
+        return factor * derivative  # in one place more, since most derivatives by scalars are these
     if isinstance(derivative, _NUMBER):
         if cmath.isfinite(derivative):
             return factor * derivative

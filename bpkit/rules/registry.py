@@ -59,7 +59,7 @@ class Rule(ABC):
 
 def elementwise_names() -> list[str]:
     """The functions of which each element depends on the elements of the operands at that place only."""
-    return [name for name, rule in RULES.items() if isinstance(rule, _Elementwise)]
+    return [name for name, rule in RULES.items() if isinstance(rule, Elementwise)]
 
 
 def rule_of(name: str, operands: Sequence[Any] = ()) -> Rule | None:
@@ -90,20 +90,19 @@ def _register(rule: Rule) -> None:
     RULES[rule.name] = rule
 
 
-class _Elementwise(Rule):
+class Elementwise(Rule):
     """out[i] depends on element i of each operand only, so its derivative is one array per operand."""
 
     def __init__(self, name: str, finite: bool, partials: dict[str, Partial | float | None]) -> None:
         super().__init__(name, tuple(partials))
         self.product = mul if finite else annihilating_product
         sources = [*partials, "out"]
-        # For each operand with a derivative: its place, its pull, and what takes the pull's arguments from
-        # (*values, out).
-        self.ways = [
-            (i, self._pull(p), _taker([sources.index(n) for n in _needs(p)] if callable(p) else []))
-            for i, p in enumerate(partials.values())
-            if p is not None
-        ]
+        # For each operand with a derivative: its place, its pull, and what takes the pull's arguments.
+        self.ways: list[tuple[int, Partial, Callable[[list[Any], Any], tuple[Any, ...]]]] = []
+        for i, partial in enumerate(partials.values()):
+            if partial is not None:
+                places = [sources.index(need) for need in _needs(partial)] if callable(partial) else []
+                self.ways.append((i, self._pull(partial), _taker(places, len(partials))))
 
     def _pull(self, partial: Partial | float) -> Callable[..., Any]:
         if callable(partial):
@@ -118,31 +117,34 @@ class _Elementwise(Rule):
     def edges(
         self, parents: list[Node | None], values: list[Any], out: Any, static: dict[str, Any]
     ) -> list[Edge]:
-        context = (*values, out)
         found = []
         for i, pull, take in self.ways:
             parent = parents[i]
             if parent is not None:
-                found.append((parent, pull, take(context)))
+                found.append((parent, pull, take(values, out)))
         return found
 
     def tangent(self, tangents: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
-        context = (*values, out)
         total = None
         for i, pull, take in self.ways:
             t = tangents[i]
             if t is not None:
-                part = pull(t, *take(context))
+                part = pull(t, *take(values, out))
                 total = part if total is None else total + part
         return total
 
 
-def _taker(places: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """Takes the things at these places out of a tuple, as a tuple."""
-    if len(places) > 1:
-        return itemgetter(*places)
-    # Of one place itemgetter makes no tuple, but of a slice it does.
-    return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
+def _taker(places: list[int], result: int) -> Callable[[list[Any], Any], tuple[Any, ...]]:
+    """What takes from the operands and the result, which has the place `result`, those that are wanted."""
+    if not places:
+        return lambda values, out: ()
+    if places == [result]:
+        return lambda values, out: (out,)
+    if len(places) == 1:
+        place = places[0]
+        return lambda values, out: (values[place],)
+    take = itemgetter(*places)
+    return lambda values, out: take((*values, out))
 
 
 class _Structured(Rule):
@@ -285,7 +287,7 @@ def elementwise(name: str, /, *, finite: bool = False, **partials: Partial | Lit
         For every operand in order: a function of operands and ``out`` by name, the number 1 or -1, or None
         for an operand that has no derivative.
     """
-    _register(_Elementwise(name, finite, dict(partials)))
+    _register(Elementwise(name, finite, dict(partials)))
 
 
 def linear(
