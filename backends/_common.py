@@ -155,7 +155,7 @@ class LibraryBackend:
     def into(self, name: str, static: Mapping[str, Any], dtype: Any) -> Into | None:
         return None
 
-    def compiled(self, program: Callable[..., Any]) -> Callable[..., Any]:
+    def compiled(self, program: Callable[..., Any], donated: tuple[int, ...]) -> Callable[..., Any]:
         return program
 
     def synchronize(self) -> None:

@@ -33,8 +33,8 @@ class JaxBackend(LibraryBackend):
         "poch": None,  # NaN between two poles of the gamma function (JAX 0.10)
     }
 
-    def compiled(self, program: Callable[..., Any]) -> Callable[..., Any]:
-        return self.module.jit(program)  # type: ignore[no-any-return]
+    def compiled(self, program: Callable[..., Any], donated: tuple[int, ...]) -> Callable[..., Any]:
+        return self.module.jit(program, donate_argnums=donated)  # type: ignore[no-any-return]
 
     @property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:

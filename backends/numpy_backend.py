@@ -1,5 +1,6 @@
 """NumPy, the backend that is always there."""
 
+from cmath import isfinite
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from operator import add, mul, sub, truediv
@@ -28,6 +29,7 @@ class NumpyBackend(LibraryBackend):
         operators = {"add": add, "subtract": sub, "multiply": mul, "divide": truediv}
         return {
             "annihilating_product": _annihilating_product,
+            "matrix_transpose": _matrix_transpose,
             **{name: _on_scalars(apply, getattr(self.xp, name)) for name, apply in operators.items()},
         }
 
@@ -133,7 +135,7 @@ def _cast(x: Any, out: Any) -> None:
 
 
 def _scaled(factor: Any, derivative: Any, out: Any) -> None:
-    if hasattr(derivative, "shape") and not np.isfinite(np.vdot(derivative, derivative)):
+    if hasattr(derivative, "shape") and not isfinite(np.vdot(derivative, derivative)):
         derivative = np.where((factor == 0) & ~np.isfinite(derivative), np.zeros_like(derivative), derivative)
     np.multiply(factor, derivative, out)
 
@@ -158,9 +160,13 @@ _INTO = {
 }
 
 
+def _matrix_transpose(x: Any) -> Any:
+    return x.mT
+
+
 def _annihilating_product(factor: Any, derivative: Any) -> Any:
     # vdot is one pass without a temporary array, and its result is finite only if all elements are.
-    if not hasattr(derivative, "shape") or np.isfinite(np.vdot(derivative, derivative)):
+    if not hasattr(derivative, "shape") or isfinite(np.vdot(derivative, derivative)):
         return factor * derivative
     idle = (factor == 0) & ~np.isfinite(derivative)
     return factor * np.where(idle, np.zeros_like(derivative), derivative)

@@ -200,8 +200,11 @@ class Backend(Protocol):
         `static` are its settings, `dtype` is that of the result.
         """
 
-    def compiled(self, program: Callable[..., Any]) -> Callable[..., Any]:
-        """A straight-line function of arrays as the library's own compiler makes it, if it has one."""
+    def compiled(self, program: Callable[..., Any], donated: tuple[int, ...]) -> Callable[..., Any]:
+        """A straight-line function of arrays as the library's own compiler makes it, if it has one.
+
+        `donated` are positions of parameters into whose memory results may be written.
+        """
 
     def synchronize(self) -> None:
         """Wait until everything queued on this library's devices has run."""

@@ -1,6 +1,7 @@
 """jit: the same results as without it, recorded once, in memory of its own, and what it refuses."""
 
 import threading
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -260,3 +261,30 @@ def test_functions_with_a_derivative_of_their_own(backend: Backend) -> None:
     compiled(x)
     for found, expected in zip(compiled(x * 2), f(x * 2), strict=True):
         np.testing.assert_allclose(host(found), host(expected), rtol=1e-13)
+
+
+def test_donated_arguments_are_written_over(backend: Backend) -> None:
+    compiled = jit(step, donate_argnums=0)
+    w, b, v, x, y = arrays((4, 3), (3,), (3, 2), (5, 4), (5, 2))
+    p = q = {"w": w, "b": b, "v": v}
+    for _ in range(4):
+        p = step(p, x, y)[1]
+        given = {name: xp.asarray(q[name], copy=True) for name in q}
+        q = compiled(given, x, y)[1]
+        for name in p:
+            np.testing.assert_allclose(host(q[name]), host(p[name]), rtol=1e-13)
+    if backend.name == "numpy":
+        assert all(q[name] is given[name] for name in q)
+
+
+def test_memory_for_values_is_taken_once() -> None:
+    x = np.ones((50, 40))
+    compiled = jit(lambda x: np.float64(2.0) * xp.sum(xp.tanh(xp.exp(-x) + 1.0) * x))
+    compiled(x)
+    compiled(x)
+    tracemalloc.start()
+    compiled(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < x.nbytes / 2
+    assert compiled.source.count("empty") == 0

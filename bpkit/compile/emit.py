@@ -7,7 +7,7 @@ before the program runs. Every value that is returned is new.
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from bpkit._protocol import Backend
@@ -39,12 +39,20 @@ class Compiled(NamedTuple):
     arena_bytes: int
 
 
-def compile_program(program: Program, backend: Backend) -> Compiled:
-    """Straight-line code for a program on one library."""
-    writer = _Writer(program, backend)
+def compile_program(program: Program, backend: Backend, donated: Sequence[int] = ()) -> Compiled:
+    """Straight-line code for a program on one library.
+
+    Parameters
+    ----------
+    program : Program
+    backend : Backend
+    donated : sequence of int
+        Inputs into whose memory results may be written.
+    """
+    writer = _Writer(program, backend, donated)
     scope = dict(writer.names)
     exec(compile(writer.source, "<bpkit.jit>", "exec"), scope)
-    run = backend.compiled(scope["program"])
+    run = backend.compiled(scope["program"], tuple(donated))
     return Compiled(writer.source, run, writer.arena.size_bytes)
 
 
@@ -77,7 +85,7 @@ class _Arena:
 class _Writer:
     """Writes the source of a program, and collects what its names stand for."""
 
-    def __init__(self, program: Program, backend: Backend) -> None:
+    def __init__(self, program: Program, backend: Backend, donated: Sequence[int]) -> None:
         self.backend = backend
         self.arena = _Arena(backend)
         self.names: dict[str, Any] = {}
@@ -85,6 +93,9 @@ class _Writer:
         self.roots = _roots(program)
         self.returned = {self.roots[x] for x in program.outputs if isinstance(x, Slot)}
         self.buffers: dict[Slot, Any] = {}
+        self.donated = [x for x in map(program.inputs.__getitem__, donated) if x not in self.returned]
+        self.own: set[Slot] = set()
+        """Returned values that lie in memory of their own."""
         last = _last_uses(program, self.roots)
         self.lines: list[str] = []
         for i, step in enumerate(program.steps):
@@ -111,7 +122,8 @@ class _Writer:
         """How an operand or a setting is written."""
         if isinstance(x, Slot):
             return self.words[x]
-        plain = x is None or isinstance(x, bool | int | str) or (isinstance(x, float) and math.isfinite(x))
+        # By type, since NumPy's scalars are floats too.
+        plain = x is None or type(x) in (bool, int, str) or (type(x) is float and math.isfinite(x))
         if plain or (type(x) is tuple and all(type(part) in (int, bool) for part in x)):
             return repr(x)
         return self.name("k0", x)
@@ -125,7 +137,7 @@ class _Writer:
                 else repr(x)
             )
         root = self.roots[x]
-        alone = root is x and x not in seen and not self.words[x].startswith("a")
+        alone = root is x and x not in seen and (x in self.own or not self.words[x].startswith("a"))
         seen.add(root)
         return self.words[x] if alone else f"{self.name('copy', _copy(self.backend))}({self.words[x]})"
 
@@ -151,6 +163,12 @@ class _Writer:
             self.buffers[out] = self.names[self.words[out]] = self.arena.take(out)
             call = [*operands, *map(self.word, into.before), self.words[out], *map(self.word, into.after)]
             return f"{self.name(step.name, into.function)}({', '.join(call)})"
+        given = self._donation(step, i, last) if into is not None and out in self.returned else None
+        if into is not None and given is not None:
+            self.own.add(out)
+            self.words[out] = self.words[given]
+            call = [*operands, *map(self.word, into.before), self.words[out], *map(self.word, into.after)]
+            return f"{self.name(step.name, into.function)}({', '.join(call)})"
         settings = [f"{key}={self.word(value)}" for key, value in step.static.items()]
         self.words.update({slot: f"t{slot.index}" for slot in step.outs})
         targets = ", ".join(self.words[slot] for slot in step.outs)
@@ -167,6 +185,21 @@ class _Writer:
             and all(x.shape == () and x.dtype == step.outs[0].dtype for x in slots)
             and all(type(x) in (int, float) for x in others)
         )
+
+    def _donation(self, step: Step, i: int, last: dict[Slot, int]) -> Slot | None:
+        """An input that the caller gives away and that nobody needs any more, of the kind of the result."""
+        out = step.outs[0]
+        for x in self.donated:
+            if (x.shape, x.dtype) != (out.shape, out.dtype) or last.get(x, -1) > i or math.prod(x.shape) < 2:
+                continue
+            if x in map(self.roots.get, [y for y in step.operands if isinstance(y, Slot)]):
+                into = self.backend.into(step.name, step.static, out.dtype)
+                alone = all(y is x or self.roots[y] is not x for y in step.operands if isinstance(y, Slot))
+                if into is None or not into.elementwise or not alone:
+                    continue
+            self.donated.remove(x)
+            return x
+        return None
 
     def _reuse(self, step: Step, i: int, last: dict[Slot, int]) -> None:
         """Let an element-wise step write over an operand that nobody needs any more."""

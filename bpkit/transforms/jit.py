@@ -23,7 +23,11 @@ KEPT = 128
 """How many programs one function keeps; the oldest goes first."""
 
 
-def jit(fun: Callable[..., Any], static_argnums: int | tuple[int, ...] = ()) -> "Jitted":
+def jit(
+    fun: Callable[..., Any],
+    static_argnums: int | tuple[int, ...] = (),
+    donate_argnums: int | tuple[int, ...] = (),
+) -> "Jitted":
     """Make a function that runs `fun` once for each kind of arguments, and code in its place from then on.
 
     The first call with arguments of new shapes, dtypes or settings runs `fun` and notes every function of
@@ -40,6 +44,8 @@ def jit(fun: Callable[..., Any], static_argnums: int | tuple[int, ...] = ()) -> 
         Positional arguments that are settings whatever they are. Everything in the other arguments that is
         no array (numbers, strings, None) is a setting too. Settings must be hashable; a new value of one is a
         new kind of call, so pass numbers that change often as arrays.
+    donate_argnums : int or tuple of int
+        Positional arguments that the caller does not use again: results may be written into their memory.
 
     Returns
     -------
@@ -67,7 +73,11 @@ def jit(fun: Callable[..., Any], static_argnums: int | tuple[int, ...] = ()) -> 
     >>> step(w, x), step(w, x)
     (array([0. , 1.5]), array([0. , 1.5]))
     """
-    return Jitted(fun, (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums))
+    return Jitted(fun, _positions(static_argnums), _positions(donate_argnums))
+
+
+def _positions(argnums: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
 
 class _Recorded:
@@ -76,15 +86,30 @@ class _Recorded:
     Attributes
     ----------
     program : Program
+    structure : Structure
+        Of the arguments.
+    settings : tuple
+    fits : callable
+        Whether leaves are of this kind.
     """
 
     def __init__(
-        self, program: Program, backend: Backend, structure: tree.Structure, places: list[int]
+        self,
+        kind: "_Kind",
+        program: Program,
+        backend: Backend,
+        arrangement: tree.Structure,
+        places: list[int],
+        donated: list[int],
     ) -> None:
         self.program = program
+        self.structure = kind.structure
+        self.settings = kind.settings
+        self.fits = _guard(kind.leaves, several_devices=len(backend.devices()) > 1)
         self._backend = backend
-        self._structure = structure
+        self._arrangement = arrangement
         self._places = places
+        self._donated = donated
         self._idle: list[Compiled] = []
 
     def take(self) -> Compiled:
@@ -92,7 +117,7 @@ class _Recorded:
         try:
             return self._idle.pop()
         except IndexError:
-            return compile_program(self.program, self._backend)
+            return compile_program(self.program, self._backend, self._donated)
 
     def source(self) -> str:
         """The code."""
@@ -105,7 +130,7 @@ class _Recorded:
         with self._backend.quiet():
             found = code.run(*[leaves[i] for i in self._places])
         self._idle.append(code)
-        return tree.unflatten(self._structure, found)
+        return tree.unflatten(self._arrangement, found)
 
 
 class Jitted:
@@ -116,10 +141,14 @@ class Jitted:
 
     __wrapped__: Callable[..., Any]
 
-    def __init__(self, fun: Callable[..., Any], static_argnums: tuple[int, ...]) -> None:
+    def __init__(
+        self, fun: Callable[..., Any], static_argnums: tuple[int, ...], donate_argnums: tuple[int, ...]
+    ) -> None:
         self._called = title("jit", fun)
         update_wrapper(self, fun, updated=())
         self._static = static_argnums
+        self._donate = donate_argnums
+        self._latest: _Recorded | None = None
         self._recorded: dict[_Kind, _Recorded] = {}
         self._reasons: list[str] = []
         self._lock = Lock()
@@ -133,6 +162,15 @@ class Jitted:
             given = tuple([None if i in self._static else x for i, x in enumerate(args)])
         leaves, structure = tree.flatten((given, kwargs))
         settings = tuple([args[i] for i in self._static])
+        last = self._latest
+        # Most calls are of the same kind as the one before.
+        if (
+            last is not None
+            and structure == last.structure
+            and settings == last.settings
+            and last.fits(*leaves)
+        ):
+            return last(leaves)
         kind = _Kind(structure, settings, tuple([_kind(x) for x in leaves]))
         try:
             recorded = self._recorded.get(kind)
@@ -141,6 +179,7 @@ class Jitted:
                 f"{self._called}: what is no array is a setting, and settings must be hashable: {error}"
             ) from None
         if recorded is not None:
+            self._latest = recorded
             return recorded(leaves)
         return self._record(kind, args, kwargs, leaves)
 
@@ -165,7 +204,9 @@ class Jitted:
             self._reasons.append(_reason(kind, next(reversed(self._recorded), None), names))
             while len(self._recorded) >= KEPT:
                 del self._recorded[next(iter(self._recorded))]
-            self._recorded[kind] = _Recorded(program, backend, arrangement, places)
+            self._recorded[kind] = self._latest = _Recorded(
+                kind, program, backend, arrangement, places, self._donated(args, kwargs)
+            )
         # What the function took from elsewhere is not handed out.
         values = [private(x) if slot is None else x for slot, x in zip(slots, values, strict=True)]
         arrays = [x for x in values if is_array(x)]
@@ -181,12 +222,12 @@ class Jitted:
         ArgumentError
             If the function has not been called yet.
         """
-        return self._latest().program
+        return self._last().program
 
     @property
     def source(self) -> str:
         """The code of what was recorded last."""
-        return self._latest().source()
+        return self._last().source()
 
     def explain(self) -> str:
         """Why the function was recorded, each time: what was new in the arguments."""
@@ -196,13 +237,23 @@ class Jitted:
         """Forget what was recorded, and its memory."""
         with self._lock:
             self._recorded.clear()
+            self._latest = None
             self._reasons.clear()
 
-    def _latest(self) -> _Recorded:
-        try:
-            return self._recorded[next(reversed(self._recorded))]
-        except StopIteration:
-            raise ArgumentError(f"{self._called}: call it first, nothing is recorded yet") from None
+    def _last(self) -> _Recorded:
+        if self._latest is None:
+            raise ArgumentError(f"{self._called}: call it first, nothing is recorded yet")
+        return self._latest
+
+    def _donated(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
+        """Which of the arrays among the leaves the caller gives away."""
+        flags = [
+            i in self._donate
+            for i, x in enumerate(args)
+            for leaf in tree.leaves(None if i in self._static else x)
+            if is_array(leaf)
+        ]
+        return [i for i, donated in enumerate(flags) if donated]
 
 
 def _check_results(called: str, out: Any, leaves: list[Any]) -> None:
@@ -225,6 +276,26 @@ def _kind(x: Any) -> Any:
     """Equal for leaves for which the same program serves."""
     # The types of settings count: 1 is equal to 1.0 and to True.
     return (type(x), tuple(x.shape), x.dtype, getattr(x, "device", None)) if is_array(x) else (type(x), x)
+
+
+def _guard(leaves: tuple[Any, ...], several_devices: bool) -> Callable[..., bool]:
+    """A function that says whether other leaves are of the same kinds, as fast as Python can."""
+    scope: dict[str, Any] = {}
+    conditions = ["True"]
+    for i, leaf in enumerate(leaves):
+        scope[f"type{i}"] = leaf[0]
+        conditions.append(f"x{i}.__class__ is type{i}")
+        if len(leaf) == 2:
+            scope[f"value{i}"] = leaf[1]
+            conditions.append(f"x{i} == value{i}")
+            continue
+        _, scope[f"shape{i}"], scope[f"dtype{i}"], scope[f"device{i}"] = leaf
+        conditions += [f"x{i}.shape == shape{i}", f"x{i}.dtype == dtype{i}"]
+        if several_devices:
+            conditions.append(f"x{i}.device == device{i}")
+    parameters = ", ".join(f"x{i}" for i in range(len(leaves)))
+    guard: Callable[..., bool] = eval(f"lambda {parameters}: {' and '.join(conditions)}", scope)
+    return guard
 
 
 def _reason(kind: _Kind, before: _Kind | None, names: list[str]) -> str:
