@@ -19,6 +19,7 @@ __all__ = [
     "described",
     "explain",
     "is_users",
+    "library_line",
     "line_at",
     "spelled_call",
     "user_frame",
@@ -66,6 +67,16 @@ def user_line() -> str:
     """The line of the user's code that is running; empty if there is none."""
     frame = user_frame(sys._getframe(1))
     return "" if frame is None else line_at(frame.f_code.co_filename, frame.f_lineno)
+
+
+def library_line() -> str:
+    """The line of another library that called bpkit, after "in"; empty if the user's own line did."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_BPKIT):
+        frame = frame.f_back
+    if frame is None or frame is user_frame(frame):
+        return ""
+    return f", in {line_at(frame.f_code.co_filename, frame.f_lineno)}"
 
 
 def user_level() -> int:

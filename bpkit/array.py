@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from bpkit._messages import described, user_level, user_line
+from bpkit._messages import described, library_line, user_level, user_line
 from bpkit._protocol import Capability
 from bpkit.errors import (
     BatchingError,
@@ -279,15 +279,15 @@ class Array(Traced):
         cut, x = False, self
         while isinstance(x, Traced):
             if x._link is not None:
-                x._trace.cuts[f"{conversion}() at {user_line()}"] = None
+                x._trace.cuts[f"{conversion}() at {user_line()}{library_line()}"] = None
                 cut = True
             x = x._value
         if cut:
             warnings.warn(
-                f"{conversion}() of a value that is being differentiated, {described(self)}: no gradient "
-                f"flows through the result. Assigning it to an element of a plain array does this too: make "
-                f"that array with bpkit.xp.zeros(...) or numpy.zeros_like(x). If it is meant, write "
-                f"{conversion}(bpkit.stop_gradient(x))",
+                f"{conversion}() of a value that is being differentiated, {described(self)}{library_line()}: "
+                f"no gradient flows through the result. Assigning it to an element of a plain array does "
+                f"this too: make that array with bpkit.xp.zeros(...) or numpy.zeros_like(x). If it is meant, "
+                f"write {conversion}(bpkit.stop_gradient(x))",
                 GradientCutWarning,
                 stacklevel=user_level(),
             )

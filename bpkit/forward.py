@@ -1,16 +1,49 @@
 """Forward mode: carry tangents along with the values."""
 
-from typing import Any
+import sys
+from typing import Any, NoReturn
 
-from bpkit.array import constant
+from bpkit.array import Array, constant
 from bpkit.derivative import DerivativeTrace
+from bpkit.errors import NotDifferentiableError
 from bpkit.kinds import is_inexact, raw
 from bpkit.registry import backend_of
 from bpkit.rules.cotangents import cotangent_as
 from bpkit.rules.registry import Rule
-from bpkit.trace import Traced, call
+from bpkit.trace import Trace, Traced, call
 
-__all__ = ["ForwardTrace"]
+__all__ = ["ForwardTrace", "check_tangents"]
+
+
+class _Refused(Trace):
+    """Watches a tangent that nobody can work out, and says so to whoever asks for it.
+
+    Reverse mode asks a rule only for what a result needs; so a result beside one without a derivative has
+    its own in forward mode as well.
+    """
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: NotDifferentiableError) -> None:
+        super().__init__()
+        self.level = sys.maxsize  # it is asked before every other
+        self.live = 1
+        self.error = error
+
+    def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> NoReturn:
+        """Raise what the rule raised."""
+        raise self.error
+
+
+def check_tangents(tangents: list[Any]) -> None:
+    """Raise for the first of the tangents of a result that nobody can work out."""
+    for t in tangents:
+        if _is_refused(t):
+            raise t._trace.error
+
+
+def _is_refused(t: Any) -> bool:
+    return isinstance(t, Traced) and isinstance(t._trace, _Refused)
 
 
 class ForwardTrace(DerivativeTrace):
@@ -23,7 +56,10 @@ class ForwardTrace(DerivativeTrace):
     def link(self, rule: Rule, links: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
         """The tangent of `out`."""
         with backend_of(raw(out)).quiet():
-            return _fitting(_tangent(rule, links, values, out, static), out)
+            try:
+                return _fitting(_tangent(rule, links, values, out, static), out)
+            except NotDifferentiableError as error:
+                return Array(out, _Refused(error), None)
 
     def links(
         self,
@@ -35,7 +71,10 @@ class ForwardTrace(DerivativeTrace):
     ) -> list[Any]:
         """The tangent of each result that can have one."""
         with backend_of(raw(out[0])).quiet():
-            ts = _tangent(rule, links, values, out, static)
+            try:
+                ts = _tangent(rule, links, values, out, static)
+            except NotDifferentiableError as error:
+                return [Array(x, _Refused(error), None) if is_inexact(x) else None for x in out]
             if ts is None:
                 return [None] * len(out)
             return [_fitting(t, x) if is_inexact(x) else None for t, x in zip(ts, out, strict=True)]
@@ -43,7 +82,8 @@ class ForwardTrace(DerivativeTrace):
 
 def _tangent(rule: Rule, links: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
     """What the rule says. Where one of tangents and values is traced one level down, all of them are."""
-    trace = next((x._trace for x in (*links, *values) if isinstance(x, Traced)), None)
+    known = (x for x in (*links, *values) if isinstance(x, Traced) and not _is_refused(x))
+    trace = next((x._trace for x in known), None)
     if trace is not None:
         links = [constant(x, trace) for x in links]
         values = [constant(x, trace) for x in values]

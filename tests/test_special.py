@@ -352,3 +352,26 @@ def test_refusals_wait_until_the_derivative_is_asked_for(backend: Backend) -> No
     x = backend.from_host(np.asarray(3.0))
     assert float(bpkit.grad(unused)(x)) == 6
     assert float(bpkit.grad(lambda a: a * special.gammainc(bpkit.stop_gradient(a), 1.5))(x)) > 0
+
+
+def test_refusals_wait_in_forward_mode_too(backend: Backend) -> None:
+    def both(a: Any) -> tuple[Any, Any]:
+        idle = xp.where(a > 0, 2 * special.gammainc(a, 1.5) + a, a)
+        return a * a, xp.stack([idle, a])
+
+    def first(a: Any) -> Any:
+        return both(a)[0]
+
+    x, one = [backend.from_host(np.asarray(v)) for v in (3.0, 1.0)]
+    assert float(bpkit.jvp(first, (x,), (one,))[1]) == 6
+    assert float(bpkit.linearize(first, x)[1](one)) == 6
+    assert float(bpkit.jvp(bpkit.grad(first), (x,), (one,))[1]) == 2
+    assert float(bpkit.jacfwd(first)(x)) == 6
+    for run in (
+        lambda: bpkit.jvp(both, (x,), (one,)),
+        lambda: bpkit.linearize(both, x),
+        lambda: bpkit.jacfwd(both)(x),
+        lambda: bpkit.jvp(lambda a: bpkit.jvp(both, (a,), (one,)), (x,), (one,)),
+    ):
+        with pytest.raises(NotDifferentiableError, match=r"special\.gammainc has no closed-form derivative"):
+            run()

@@ -240,11 +240,6 @@ def test_forward_mode_agrees(call: Call) -> None:
         return tuple([np.array(call.arguments[i]) for i in moving])
 
     directions = tuple([np.cos(np.arange(x.size) + 1.0).reshape(x.shape) for x in primals()])
-    if call.name == "stats.ttest_ind of unequal variances":
-        # The tangent of the p-value is refused at once, although only the statistic is returned.
-        with pytest.raises(NotDifferentiableError, match=r"special\.stdtr"):
-            jvp(of_moving, primals(), directions)
-        return
     _, tangent = jvp(of_moving, primals(), directions)
     gradients = grad(of_moving, tuple(range(len(moving))))(*primals())
     terms = [np.sum(g * d) for g, d in zip(gradients, directions, strict=True)]
@@ -277,7 +272,7 @@ def test_what_would_cut_the_gradient_is_refused(stop: Stop) -> None:
         (frame.line or "").partition("  #")[0].strip()
         for frame in traceback.extract_tb(refusal.value.__traceback__)
     ]
-    for path, number in re.findall(r"float\(\) at (\S+):(\d+)", str(refusal.value)):
+    for path, number in re.findall(r"float\(\) at [^\n]*, in (\S+):(\d+)", str(refusal.value)):
         lines.append(linecache.getline(path, int(number)).strip())
     assert stop.line in lines, "\n".join(lines)
 
@@ -313,7 +308,8 @@ def test_a_part_that_leaves_through_a_float_is_warned_of() -> None:
 
     with pytest.warns(GradientCutWarning, match=r"float\(\) of a value") as caught:
         grad(stats.boxcox_llf)(0.4, X)
-    assert [os.path.basename(warning.filename) for warning in caught] == ["_morestats.py"]
+    (warning,) = caught
+    assert "_morestats.py" in str(warning.message) and os.path.samefile(warning.filename, __file__)
 
 
 def test_a_derivative_that_has_no_closed_form_is_refused_on_the_way_back() -> None:

@@ -8,6 +8,7 @@ from bpkit import tree
 from bpkit.array import Array
 from bpkit.derivative import owned, private
 from bpkit.errors import ArgumentError
+from bpkit.forward import check_tangents
 from bpkit.kinds import raw
 from bpkit.linear import LinearTrace
 from bpkit.record import Program, Recorder
@@ -88,6 +89,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
         out = problem.run(trace, watched)
     out, aux = split_aux(called, out) if has_aux else (out, None)
     outputs, arrangement, links = results(called, trace, out)
+    check_tangents(links)
     program = Program(recorder.inputs, recorder.steps, [None if t is None else t._link for t in links])
 
     def jvp_fun(*tangents: Any) -> Any:

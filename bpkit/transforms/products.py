@@ -8,7 +8,7 @@ from bpkit.array import Array
 from bpkit.backward import ReverseTrace, gradients
 from bpkit.derivative import owned, private
 from bpkit.errors import ArgumentError
-from bpkit.forward import ForwardTrace
+from bpkit.forward import ForwardTrace, check_tangents
 from bpkit.trace import snapshot
 from bpkit.transforms.arguments import (
     Problem,
@@ -174,5 +174,6 @@ def push(
         out = problem.run(trace, watched)
     out, aux = split_aux(problem.called, out) if has_aux else (out, None)
     outputs, arrangement, links = results(problem.called, trace, out)
+    check_tangents(links)
     moved = [zeros_like(x) if t is None else t for x, t in zip(outputs, links, strict=True)]
     return outputs, arrangement, owned(moved, outputs, directions), aux
