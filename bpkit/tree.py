@@ -1,14 +1,22 @@
 """Pytrees: nested containers of arrays, on top of optree.
 
-Lists, tuples, named tuples and dicts are containers, and so is every :class:`bpkit.nn.Module`; anything else
-is a leaf. ``None`` is an empty container, as in JAX.
+Lists, tuples, named tuples, dicts, deques and dataclasses are containers, and so is every
+:class:`bpkit.nn.Module`; anything else is a leaf. ``None`` is an empty container, as in JAX.
+
+A dataclass need not be registered: left alone, the arrays in one that a function takes or returns would be
+overlooked, and their gradients with them. It becomes a container when an instance is first seen, unless its
+``__init__`` does not take all fields: what is made of the others is no child beside them. Where nothing is,
+:func:`register_dataclass` says so.
 """
 
 import contextlib
 from collections.abc import Callable, Iterable
+from threading import Lock
 from typing import Any
 
 import optree
+
+from bpkit.fields import is_plain, splitter
 
 __all__ = [
     "NAMESPACE",
@@ -21,12 +29,18 @@ __all__ = [
     "path_of",
     "paths",
     "register",
+    "register_dataclass",
     "structure",
     "unflatten",
 ]
 
 NAMESPACE = "bpkit"
 Structure = optree.PyTreeSpec
+
+_leaf_types: set[type] = set()
+"""Types of leaves that were looked at: no plain dataclasses."""
+_dataclasses: set[type] = set()
+_registering = Lock()
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
@@ -41,7 +55,21 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
     {'b': 2, 'a': [1]}
     """
     found, spec = optree.tree_flatten(tree, namespace=NAMESPACE)
+    if not _leaf_types.issuperset([type(x) for x in found]) and _found_dataclasses(found):
+        return flatten(tree)
     return found, spec
+
+
+def _found_dataclasses(leaves: list[Any]) -> bool:
+    """Whether some of the leaves are plain dataclasses, which are containers from now on."""
+    found = False
+    for cls in {type(x) for x in leaves} - _leaf_types:
+        if is_plain(cls):
+            register_dataclass(cls)
+            found = True
+        else:
+            _leaf_types.add(cls)
+    return found
 
 
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
@@ -51,12 +79,12 @@ def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
 
 def leaves(tree: Any) -> list[Any]:
     """Every leaf, in the order of :func:`flatten`."""
-    return optree.tree_leaves(tree, namespace=NAMESPACE)
+    return flatten(tree)[0]
 
 
 def structure(tree: Any) -> Structure:
     """The tree without its leaves; two trees match when their structures are equal."""
-    return optree.tree_structure(tree, namespace=NAMESPACE)
+    return flatten(tree)[1]
 
 
 def match(given: Any, structure: Structure) -> list[Any]:
@@ -82,6 +110,7 @@ def match(given: Any, structure: Structure) -> list[Any]:
     >>> match({"w": None, "b": 3}, structure({"w": [1, 2], "b": 0}))
     [3, None, None]
     """
+    flatten(given)  # so that its dataclasses are known
     found, spec = optree.tree_flatten(given, none_is_leaf=True, namespace=NAMESPACE)
     if any(x is None for x in found):
         wanted = unflatten(structure, [_ABSENT] * structure.num_leaves)
@@ -112,7 +141,9 @@ def map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     >>> map(lambda x, y: x + y, {"w": 1}, {"w": 10})
     {'w': 11}
     """
-    return optree.tree_map(function, tree, *rest, namespace=NAMESPACE)
+    found, spec = flatten(tree)
+    others = [spec.flatten_up_to(other) for other in rest]
+    return spec.unflatten([function(*each) for each in zip(found, *others, strict=True)])
 
 
 def broadcast_prefix(prefix: Any, tree: Any) -> list[Any]:
@@ -128,6 +159,7 @@ def broadcast_prefix(prefix: Any, tree: Any) -> list[Any]:
     >>> broadcast_prefix((0, None), ([1, 2], {"a": 3}))
     [0, 0, None]
     """
+    flatten((prefix, tree))  # so that their dataclasses are known
     above = optree.broadcast_prefix(prefix, tree, none_is_leaf=True, namespace=NAMESPACE)
     found = optree.tree_leaves(tree, none_is_leaf=True, namespace=NAMESPACE)
     return [value for value, leaf in zip(above, found, strict=True) if leaf is not None]
@@ -141,7 +173,7 @@ def paths(tree: Any) -> list[str]:
     >>> paths({"layers": [1, 2]})
     ["['layers'][0]", "['layers'][1]"]
     """
-    return [a.codify("") for a in optree.tree_accessors(tree, namespace=NAMESPACE)]
+    return [a.codify("") for a in structure(tree).accessors()]
 
 
 def path_of(part: Any, tree: Any) -> str | None:
@@ -153,6 +185,7 @@ def path_of(part: Any, tree: Any) -> str | None:
     >>> path_of(layers[1], {"layers": layers})
     "['layers'][1]"
     """
+    flatten(tree)  # so that its dataclasses are known
     accessors, found, _ = optree.tree_flatten_with_accessor(
         tree, is_leaf=lambda x: x is part, namespace=NAMESPACE
     )
@@ -178,3 +211,38 @@ def register(
         How a child is reached, for :func:`paths`.
     """
     optree.register_pytree_node(cls, flatten, unflatten, path_entry_type=path_entry, namespace=NAMESPACE)
+
+
+def register_dataclass(cls: type) -> type:
+    """Make instances of a dataclass containers, whatever its ``__init__`` takes.
+
+    Fields made by :func:`bpkit.nn.static` (or with ``metadata={"static": True}``, as for JAX) are settings,
+    which must be hashable; every other field is a child. Containers are put together again without calling
+    ``__init__`` or ``__post_init__``. Can be used as a decorator; a class may be registered again.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass.
+
+    Returns
+    -------
+    type
+        The class.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass, field
+    >>> @register_dataclass
+    ... @dataclass
+    ... class Line:
+    ...     slope: float
+    ...     parts: list = field(init=False, default_factory=list)
+    >>> leaves(Line(2.0))
+    [2.0]
+    """
+    with _registering:
+        if cls not in _dataclasses:
+            register(cls, *splitter(cls))
+            _dataclasses.add(cls)
+    return cls

@@ -2,7 +2,10 @@
 
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Barrier, Thread
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import optree
@@ -10,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bpkit import grad, jvp, tree, value_and_grad, vjp, xp
+from bpkit import grad, jacobian, jvp, random, tree, value_and_grad, vjp, vmap, xp
 from bpkit._protocol import Backend
 from bpkit.errors import ArgumentError
 from bpkit.nn import Module, static
@@ -31,10 +34,49 @@ class Line(Module):
         return self.slope * x
 
 
+@dataclass
+class Layer:
+    weights: Any
+    bias: Any = None
+    name: str = static(default="layer")
+
+    @cached_property
+    def size(self) -> int:
+        return len(self.weights)
+
+
+@dataclass(frozen=True)
+class Network:
+    layers: list[Layer]
+    scale: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    low: Any
+    high: Any
+
+
+T = TypeVar("T")
+
+
+@dataclass
+class Box(Generic[T]):
+    inside: T
+
+
+@dataclass(frozen=True)
+class WithPlace(Slots):
+    """Its own fields are attributes; those of the class above are slots."""
+
+    place: Any = 0.5
+
+
 def host(x: Any) -> Any:
     return backend_of(x).to_host(x)
 
 
+_NETWORK_PATHS = (".layers[0].weights", ".layers[1].weights", ".layers[1].bias")
 CONTAINERS: list[tuple[Any, list[Any], list[str]]] = [
     (1, [1], [""]),
     (None, [], []),
@@ -51,6 +93,11 @@ CONTAINERS: list[tuple[Any, list[Any], list[str]]] = [
     ([None, {}, (), [[]], 5], [5], ["[4]"]),
     ("text", ["text"], [""]),
     ({1, 2}, [{1, 2}], [""]),
+    (Layer(1, [2]), [1, 2], [".weights", ".bias[0]"]),
+    (Network([Layer(1), Layer(2, 3)], 4), [1, 2, 3, 4], [*_NETWORK_PATHS, ".scale"]),
+    ({"a": Slots(1, (2, None))}, [1, 2], ["['a'].low", "['a'].high[0]"]),
+    (Box[int](1), [1], [".inside"]),
+    (Layer, [Layer], [""]),
 ]
 
 
@@ -64,6 +111,94 @@ def test_containers(value: Any, leaves: list[Any], paths: list[str]) -> None:
     assert back == value
     assert type(back) is type(value)
     assert repr(back) == repr(value)
+
+
+def test_dataclasses_are_put_together_from_their_fields() -> None:
+    made = []
+
+    @dataclass
+    class Checked:
+        low: Any
+        high: Any
+        unit: str = field(default="m", metadata={"static": True})
+
+        def __post_init__(self) -> None:
+            made.append(self)
+            assert self.low < self.high
+
+    x = Checked(1.0, 2.0, "km")
+    turned = tree.map(lambda y: -y, x)
+    assert (turned.low, turned.high, turned.unit) == (-1.0, -2.0, "km") and made == [x]
+    assert tree.structure(x) != tree.structure(Checked(1.0, 2.0))
+    layer = Layer(np.ones(3))
+    assert layer.size == 3
+    # What was worked out from the fields is not carried over to others.
+    assert tree.map(lambda y: y[:2], layer).size == 2
+    place = tree.map(lambda y: y + 1, WithPlace(1, 2))
+    assert (place.low, place.high, place.place) == (2, 3, 1.5)
+    assert tree.broadcast_prefix(Slots(0, None), Slots([1, 2], {"a": 3})) == [0, 0, None]
+    assert tree.match(Slots(None, 1), tree.structure(Slots((0, 0), 0))) == [None, None, 1]
+
+
+def test_a_dataclass_with_a_field_made_of_others_is_registered_by_hand(backend: Backend) -> None:
+    @dataclass
+    class Normal:
+        spread: Any
+        seen: list[Any] = field(init=False, default_factory=list)
+
+    x = Normal(xp.asarray([1.0, 2.0]))
+    assert tree.leaves([x]) == [x]
+    place = (
+        r"is the Normal .*, a dataclass with fields that its __init__ does not take \(seen\): if they are "
+        r"not made of the others, bpkit\.tree\.register_dataclass\(Normal\) makes it a container"
+    )
+    for run in (
+        lambda: grad(lambda n: xp.sum(n.spread))(x),
+        lambda: vmap(lambda n: n.spread)(x),
+        lambda: vmap(lambda y: x)(x.spread),
+        lambda: vjp(lambda y: x, x.spread),
+    ):
+        with pytest.raises(ArgumentError, match=place):
+            run()
+    assert tree.register_dataclass(Normal) is Normal
+    assert tree.register_dataclass(Normal) is Normal
+    gradient = grad(lambda n: xp.sum(n.spread))(x)
+    assert type(gradient) is Normal and gradient.seen == [] and host(gradient.spread).tolist() == [1.0, 1.0]
+
+
+def test_what_a_dataclass_would_lose_is_refused() -> None:
+    layer = Layer(1.0)
+    layer.extra = 2.0  # type: ignore[attr-defined]
+    with pytest.raises(ArgumentError, match=r"Layer has the attribute 'extra', .* `extra: Any = bpkit"):
+        tree.leaves(layer)
+    layer = Layer(1.0)
+    del layer.weights
+    with pytest.raises(ArgumentError, match=r"Layer\.weights is a declared field that was never set"):
+        tree.leaves(layer)
+    with pytest.raises(ArgumentError, match=r"Layer\.name is a static field, .* it is a list .* use a tuple"):
+        tree.leaves(Layer(1.0, name=["a"]))  # type: ignore[arg-type]
+
+
+def test_a_dataclass_is_first_seen_by_many_threads_at_once() -> None:
+    for _ in range(20):
+
+        @dataclass
+        class New:
+            x: Any
+
+        found: list[Any] = []
+        start = Barrier(8)
+
+        def look(cls: Any = New, start: Any = start, found: Any = found) -> None:
+            start.wait()
+            found.append(tree.leaves([cls(1), cls((2, cls(3)))]))
+
+        threads = [Thread(target=look) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [[1, 2, 3]] * 8
 
 
 def test_subclasses_of_containers_are_leaves() -> None:
@@ -218,6 +353,88 @@ def test_a_tree_on_every_library(backend: Backend) -> None:
     assert float(gradient["bias"].x) == 6.0
     assert host(gradient["bias"].y).tolist() == [0.0] * 3
     assert all(backend_of(g) is backend for g in tree.leaves(gradient))
+
+
+KINDS: list[Any] = [
+    lambda a, b: Layer(a, b, name="x"),
+    lambda a, b: Network([Layer(a), Layer(b)], None),
+    lambda a, b: Slots(a, [b]),
+    lambda a, b: WithPlace(a, {}, b),
+    lambda a, b: Box(Box((a, b))),
+    lambda a, b: {"b": b, "a": a},
+    lambda a, b: OrderedDict([("b", b), ("a", a)]),
+    lambda a, b: defaultdict(list, {"a": a, "b": b}),
+    lambda a, b: deque([a, b], maxlen=3),
+    lambda a, b: Point(a, {"k": (b, None)}),
+    lambda a, b: Line(a, [None, b]),
+    lambda a, b: [Layer(Slots(a, None), {"p": Point(deque([b]), ())})],
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_transform_takes_and_returns_every_container(backend: Backend, kind: Any) -> None:
+    a, b = xp.asarray([1.0, 2.0]), xp.asarray([[3.0, 4.0], [5.0, 6.0]])
+    value = kind(a, b)
+    structure = tree.structure(value)
+
+    def squares_of(t: Any) -> Any:
+        return tree.map(lambda x: x * x, t)
+
+    def check(found: Any, *expected: Any) -> None:
+        assert tree.structure(found) == structure and type(found) is type(value)
+        assert repr(found).split("(")[0] == repr(value).split("(")[0]
+        for x, y in zip(tree.leaves(found), tree.leaves(kind(*expected)), strict=True):
+            np.testing.assert_allclose(host(x), host(y), rtol=1e-6)
+
+    def loss(t: Any) -> Any:
+        return sum([xp.sum(x) for x in tree.leaves(squares_of(t))], start=xp.asarray(0.0))
+
+    check(grad(loss)(value), 2 * a, 2 * b)
+    check(grad(lambda x, t: xp.sum(x) * loss(t), argnums=1)(a, value), 6 * a, 6 * b)
+    out, tangent = jvp(squares_of, (value,), (value,))
+    check(out, a * a, b * b)
+    check(tangent, 2 * a * a, 2 * b * b)
+    out, pullback = vjp(squares_of, value)
+    check(out, a * a, b * b)
+    check(pullback(value)[0], 2 * a * a, 2 * b * b)
+    check(vmap(squares_of)(value), a * a, b * b)
+    check(vmap(squares_of, in_axes=(kind(0, 1),), out_axes=kind(0, 1))(value), a * a, b * b)
+    check(vmap(grad(loss), out_axes=kind(0, 1), in_axes=(kind(0, 1),))(value), 2 * a, 2 * b)
+    _, aux = grad(lambda x: (xp.sum(x), squares_of(value)), has_aux=True)(a)
+    check(aux, a * a, b * b)
+    found = jacobian(squares_of)(value)
+    leaves = tree.leaves(found)
+    assert tree.structure(found) != structure and [tuple(x.shape) for x in leaves] in (
+        [(2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2, 2)],
+        [(2, 2, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2)],
+    )
+    diagonal = next(x for x in leaves if len(x.shape) == 2)
+    np.testing.assert_allclose(host(diagonal), np.diag([2.0, 4.0]), rtol=1e-6)
+
+
+def test_a_dataclass_may_be_made_and_unmade_inside(backend: Backend) -> None:
+    @dataclass
+    class Body:
+        place: Any
+        speed: Any
+
+    def step(body: Body, seconds: Any) -> Body:
+        return Body(body.place + seconds * body.speed, body.speed - seconds * body.place)
+
+    def energy(start: Any) -> Any:
+        body = start
+        for _ in range(3):
+            body = step(body, 0.5)
+        return xp.sum(body.place**2 + body.speed**2)
+
+    ones = xp.ones(2)
+    gradient = grad(energy)(Body(ones, ones))
+    # Each step turns and stretches by 1 + 0.5**2.
+    np.testing.assert_allclose(host(gradient.place), [2 * 1.25**3] * 2, rtol=1e-6)
+    many = vmap(step, in_axes=(Body(0, None), 0))(
+        Body(random.normal(random.key(0), (4, 2)), ones), xp.ones(4)
+    )
+    assert many.place.shape == many.speed.shape == (4, 2)
 
 
 def test_several_arguments_and_aux_keep_their_structures() -> None:

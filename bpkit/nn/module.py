@@ -1,41 +1,13 @@
 """The base class of layers and models: a dataclass that is also a pytree."""
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any, Self, dataclass_transform
 
 from bpkit import tree
 from bpkit.errors import ArgumentError
+from bpkit.fields import static
 
 __all__ = ["Module", "static"]
-
-
-def static(**options: Any) -> Any:
-    """Declare a field of a :class:`Module` that is a setting and not an array.
-
-    A static field belongs to the structure of the model: it gets no gradient, no optimiser touches it, and
-    two models match only when their static fields are equal.
-
-    Parameters
-    ----------
-    **options
-        What :func:`dataclasses.field` takes: ``default``, ``default_factory``, ``init``, …
-
-    Returns
-    -------
-    dataclasses.Field
-        Typed as `Any`, so that it can stand as the default of a field of any type.
-
-    Examples
-    --------
-    >>> class Scale(Module):
-    ...     factor: object
-    ...     name: str = static(default="scale")
-    >>> from bpkit import tree
-    >>> tree.leaves(Scale(2.0))
-    [2.0]
-    """
-    return dataclasses.field(metadata={"bpkit.static": True}, **options)
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(static, dataclasses.field))
@@ -76,7 +48,7 @@ class Module:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(init=_takes_generated_init(cls), eq=False, repr=False)(cls)
-        _register(cls)
+        tree.register_dataclass(cls)
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed; nothing is checked, and ``__init__`` does not run.
@@ -144,66 +116,3 @@ def _takes_generated_init(cls: type) -> bool:
     owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
     params = vars(owner).get("__dataclass_params__")
     return owner is object or (params is not None and params.init)
-
-
-def _register(cls: type[Module]) -> None:
-    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
-    declared = frozenset(field.name for field in fields)
-    static_names = tuple(field.name for field in fields if "bpkit.static" in field.metadata)
-    child_names = tuple(field.name for field in fields if "bpkit.static" not in field.metadata)
-
-    def flatten(module: Module) -> tuple[list[Any], tuple[Any, ...], tuple[str, ...]]:
-        values = module.__dict__
-        if values.keys() != declared:
-            values = _complete(module, declared)
-        settings = tuple([values[name] for name in static_names])
-        try:
-            hash(settings)
-        except TypeError:
-            _refuse_unhashable(module, static_names)
-        return [values[name] for name in child_names], settings, child_names
-
-    def unflatten(settings: tuple[Any, ...], children: Iterable[Any]) -> Module:
-        module = object.__new__(cls)
-        module.__dict__.update(zip(child_names, children, strict=True))
-        module.__dict__.update(zip(static_names, settings, strict=True))
-        return module
-
-    tree.register(cls, flatten, unflatten)
-
-
-def _complete(module: Module, declared: frozenset[str]) -> dict[str, Any]:
-    """The fields where ``__dict__`` holds fewer or more: class-level defaults, cached properties."""
-    cls = type(module)
-    name = cls.__name__
-    # typing puts __orig_class__ on an instance of a generic class.
-    undeclared = [
-        key for key in module.__dict__.keys() - declared if key != "__orig_class__" and not hasattr(cls, key)
-    ]
-    if undeclared:
-        key = min(undeclared)
-        raise ArgumentError(
-            f"{name} has the attribute {key!r}, which is not a declared field and would be lost by grad and "
-            f"tree.map; declare it in the class: `{key}: Any` for arrays and modules, "
-            f"`{key}: Any = bpkit.nn.static()` for a setting"
-        )
-    unset = [key for key in _field_names(module) if not hasattr(module, key)]
-    if unset:
-        raise ArgumentError(
-            f"{name}.{unset[0]} is a declared field that was never set; set `self.{unset[0]} = ...` in "
-            f"{name}.__init__, or give the field a default"
-        )
-    return {key: getattr(module, key) for key in declared}
-
-
-def _refuse_unhashable(module: Module, static_names: tuple[str, ...]) -> None:
-    for key in static_names:
-        value = getattr(module, key)
-        try:
-            hash(value)
-        except TypeError as error:
-            raise ArgumentError(
-                f"{type(module).__name__}.{key} is a static field, so its value must be hashable, but it is "
-                f"a {type(value).__name__} ({error}); use a tuple instead of a list, a frozenset instead of "
-                f"a set, and declare arrays and containers of arrays as fields without static()"
-            ) from None

@@ -1,5 +1,6 @@
 """What every transform does with its arguments: wrap what comes in, check it, unwrap what goes out."""
 
+import dataclasses
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
@@ -57,7 +58,21 @@ def describe(x: Any) -> str:
     """A value as an error shows it: dtype and shape of an array, else its type and the value, abridged."""
     if is_array(x):
         return f"an array of shape {tuple(x.shape)} and dtype {x.dtype}"
-    return "None" if x is None else f"the {type(x).__name__} {reprlib.repr(x)}"
+    if x is None:
+        return "None"
+    name = type(x).__name__
+    return f"the {name} {reprlib.repr(x)}{_why_a_leaf(x, name)}"
+
+
+def _why_a_leaf(x: Any, name: str) -> str:
+    """What to write where a dataclass is no container; empty for anything else."""
+    if isinstance(x, type) or not dataclasses.is_dataclass(x) or not tree.structure(x).is_leaf():
+        return ""
+    made = [field.name for field in dataclasses.fields(x) if not field.init]
+    return (
+        f", a dataclass with fields that its __init__ does not take ({', '.join(made)}): if they are not "
+        f"made of the others, bpkit.tree.register_dataclass({name}) makes it a container"
+    )
 
 
 _REAL = int | float

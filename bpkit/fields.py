@@ -1,0 +1,127 @@
+"""Objects that are nothing but their fields: dataclasses and modules, as children and settings."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from types import MemberDescriptorType
+from typing import Any
+
+from bpkit.errors import ArgumentError
+
+__all__ = ["is_plain", "splitter", "static"]
+
+_BUILTIN = (dict, frozenset, list, set, tuple)
+
+
+def static(**options: Any) -> Any:
+    """Declare a field of a :class:`bpkit.nn.Module` or a dataclass that is a setting and not an array.
+
+    A static field belongs to the structure of the object: it gets no gradient, no optimiser touches it, and
+    two objects match only when their static fields are equal.
+
+    Parameters
+    ----------
+    **options
+        What :func:`dataclasses.field` takes: ``default``, ``default_factory``, ``init``, …
+
+    Returns
+    -------
+    dataclasses.Field
+        Typed as `Any`, so that it can stand as the default of a field of any type.
+
+    Examples
+    --------
+    >>> from bpkit import nn, tree
+    >>> class Scale(nn.Module):
+    ...     factor: object
+    ...     name: str = static(default="scale")
+    >>> tree.leaves(Scale(2.0))
+    [2.0]
+    """
+    return dataclasses.field(metadata={"static": True}, **options)
+
+
+def is_plain(cls: type) -> bool:
+    """Whether a class is a dataclass of which all fields are given when an instance is made.
+
+    A field that ``__init__`` does not take is made of the others, and would not be if it were a child.
+    """
+    return (
+        dataclasses.is_dataclass(cls)
+        and not issubclass(cls, _BUILTIN)
+        and all(field.init for field in dataclasses.fields(cls))
+    )
+
+
+def splitter(cls: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The functions ``flatten`` and ``unflatten`` of a dataclass, as :func:`bpkit.tree.register` takes them.
+
+    Fields made by :func:`static` are settings, and every other field is a child.
+    """
+    fields = dataclasses.fields(cls)
+    declared = frozenset(field.name for field in fields)
+    settings = tuple(field.name for field in fields if field.metadata.get("static"))
+    children = tuple(field.name for field in fields if not field.metadata.get("static"))
+    slots = any(isinstance(getattr(cls, name, None), MemberDescriptorType) for name in declared)
+
+    def flatten(x: Any) -> tuple[list[Any], tuple[Any, ...], tuple[str, ...]]:
+        values = {} if slots else x.__dict__
+        if values.keys() != declared:
+            values = _complete(x, declared)
+        static = tuple([values[name] for name in settings])
+        try:
+            hash(static)
+        except TypeError:
+            _refuse_unhashable(x, settings)
+        return [values[name] for name in children], static, children
+
+    def unflatten(static: tuple[Any, ...], values: Iterable[Any]) -> Any:
+        # Not by __init__: values need not be arrays, and an instance may refuse assignments.
+        x = object.__new__(cls)
+        found = [*zip(children, values, strict=True), *zip(settings, static, strict=True)]
+        if slots:
+            for name, value in found:
+                object.__setattr__(x, name, value)
+        else:
+            x.__dict__.update(found)
+        return x
+
+    return flatten, unflatten
+
+
+def _complete(x: Any, declared: frozenset[str]) -> dict[str, Any]:
+    """The fields where ``__dict__`` holds fewer or more: slots, class-level defaults, cached properties."""
+    cls = type(x)
+    name = cls.__name__
+    # typing puts __orig_class__ on an instance of a generic class.
+    undeclared = [
+        key
+        for key in getattr(x, "__dict__", {}).keys() - declared
+        if key != "__orig_class__" and not hasattr(cls, key)
+    ]
+    if undeclared:
+        key = min(undeclared)
+        raise ArgumentError(
+            f"{name} has the attribute {key!r}, which is not a declared field and would be lost by grad and "
+            f"tree.map; declare it in the class: `{key}: Any` for arrays and modules, "
+            f"`{key}: Any = bpkit.nn.static()` for a setting"
+        )
+    unset = [field.name for field in dataclasses.fields(cls) if not hasattr(x, field.name)]
+    if unset:
+        raise ArgumentError(
+            f"{name}.{unset[0]} is a declared field that was never set; set `self.{unset[0]} = ...` in "
+            f"{name}.__init__, or give the field a default"
+        )
+    return {key: getattr(x, key) for key in declared}
+
+
+def _refuse_unhashable(x: Any, settings: tuple[str, ...]) -> None:
+    for key in settings:
+        value = getattr(x, key)
+        try:
+            hash(value)
+        except TypeError as error:
+            raise ArgumentError(
+                f"{type(x).__name__}.{key} is a static field, so its value must be hashable, but it is "
+                f"a {type(value).__name__} ({error}); use a tuple instead of a list, a frozenset instead of "
+                f"a set, and declare arrays and containers of arrays as fields without static()"
+            ) from None
