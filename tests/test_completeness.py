@@ -2,7 +2,8 @@
 
 import ast
 import functools
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import bpkit
 from bpkit import namespace
 from bpkit._protocol import Backend
 from bpkit.graph import Edge, Node
-from bpkit.rules.registry import RULES, Rule
+from bpkit.rules.registry import RULES, Elementwise, Rule
 
 CASED = {case.name for case in CASES}
 WITHOUT_ARRAYS = {
@@ -179,15 +180,15 @@ def _added(t: Any, u: Any) -> Any:
 
 def differentiated(rule: Rule) -> list[int]:
     """Positions of the operands that a rule has a derivative for; of any number, the first."""
+    if isinstance(rule, Elementwise):
+        return [i for i, pull, _ in rule.ways if not refuses(pull)]
     pulls = vars(rule)["pulls"]
-    if isinstance(pulls, dict):
-        return [i for i, operand in enumerate(rule.operands) if operand.lstrip("*") in pulls]
-    partials = zip(vars(rule)["functions"], vars(rule)["constants"], strict=True)
-    return [i for i, (f, c) in enumerate(partials) if (f, c) != (None, None) and not refuses(f)]
+    return [i for i, operand in enumerate(rule.operands) if operand.lstrip("*") in pulls]
 
 
-def refuses(partial: Any) -> bool:
+def refuses(pull: Callable[..., Any]) -> bool:
     """Whether a partial has no closed form; tests/test_special.py asks for each of them."""
+    partial = inspect.getclosurevars(pull).nonlocals.get("partial")
     return getattr(partial, "__qualname__", "").startswith("no_closed_form.")
 
 

@@ -316,7 +316,7 @@ def _call(name: str, operand: str) -> tuple[Callable[[Any], Any], float]:
 
 
 def test_every_refusal_is_in_the_table() -> None:
-    from bpkit.rules.registry import RULES
+    from bpkit.rules.registry import RULES, Elementwise
 
     def refuses(pull: Callable[..., Any]) -> bool:
         partial = inspect.getclosurevars(pull).nonlocals.get("partial")
@@ -325,8 +325,8 @@ def test_every_refusal_is_in_the_table() -> None:
     found = {
         (name.removeprefix("special.").replace("riemann_", ""), rule.operands[place])
         for name, rule in RULES.items()
-        if name.startswith("special.") and rule is not None
-        for place, pull, _ in vars(rule).get("ways", ())
+        if name.startswith("special.") and isinstance(rule, Elementwise)
+        for place, pull, _ in rule.ways
         if refuses(pull)
     }
     assert found == set(REFUSED)
