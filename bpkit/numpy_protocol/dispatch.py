@@ -36,6 +36,13 @@ __all__ = [
 _ABSENT = np._NoValue  # what NumPy passes on for an argument that was not given
 
 
+# The signatures of functions in C of which older versions of NumPy do not say them.
+_UNSAID: dict[str, Callable[..., Any]] = {
+    "concatenate": lambda arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind": None,
+    "dot": lambda a, b, out=None: None,
+}
+
+
 class Function:
     """What stands for one of NumPy's functions.
 
@@ -58,8 +65,8 @@ class Function:
         self.taken = frozenset(parameters)
         try:
             self.signature = inspect.signature(original)
-        except ValueError:  # a function in C that does not say
-            self.signature = inspect.signature(run)
+        except ValueError:
+            self.signature = inspect.signature(_UNSAID.get(name, run))
         names = list(self.signature.parameters)
         # Leading arguments that mean the same in both signatures need no binding.
         self.direct = 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CASES", "EDGES", "A", "N", "P", "Q", "S", "T", "U", "V", "Z"]
+__all__ = ["CASES", "EDGES", "LATER", "A", "N", "P", "Q", "S", "T", "U", "V", "Z"]
 
 Function = Callable[[Any], Any]
 
@@ -396,3 +396,10 @@ CASES = ELEMENTWISE | REDUCTIONS | SHAPES | PRODUCTS
 def _rebuilt(u: Any, s: Any, vh: Any) -> Any:
     # Singular vectors have a sign of their own choice; their products have not.
     return np.square(u), s, np.square(vh)
+
+
+LATER = {
+    **dict.fromkeys(("clip by keyword", "cumulative_prod", "cumulative_sum", "unstack"), "2.1"),
+    **dict.fromkeys(("matvec", "vecmat"), "2.2"),
+}
+"""Cases of what the oldest NumPy that bpkit runs on does not have yet, with the version that has it."""
