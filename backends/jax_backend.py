@@ -110,7 +110,7 @@ class JaxBackend(LibraryBackend):
 
     def index_set(self, x: Any, key: Any, value: Any) -> Any:
         mask = key[0] if isinstance(key, tuple) and len(key) == 1 else key
-        if getattr(mask, "dtype", None) == bool and np.ndim(value) == 0:
+        if str(getattr(mask, "dtype", "")) == "bool" and np.ndim(value) == 0:
             # Under jax.jit a mask is no index, https://docs.jax.dev/en/latest/errors.html
             places = mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
             return self.xp.where(places, self.xp.asarray(value, dtype=x.dtype), x)
