@@ -18,9 +18,8 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from tabulate import tabulate
+from tqdm import tqdm
 
 from bpkit import data, registry
 from bpkit.training import Step, build_cost, build_optimizer, order_key, place, preset, start, train
@@ -121,7 +120,7 @@ def main() -> None:
         programs[f"bpkit, {backend}, {options.dtype}"] = steps_on(backend, dataset, options.dtype)
 
     times: dict[str, list[float]] = {name: [] for name in programs}
-    for turn in track(range(options.turns + 1), description="Turns", transient=True, disable=options.json):
+    for turn in tqdm(range(options.turns + 1), desc="Turns", leave=False, disable=options.json or None):
         for name, seconds in programs.items():
             measured = seconds(options.steps) / options.steps
             if turn:  # the first warms up
@@ -140,19 +139,21 @@ def main() -> None:
     if options.json:
         print(json.dumps(rows))
         return
-    table = Table(
-        "", "µs a step", "spread", "s an epoch", "of the book's", title="Nielsen 784-30-10, batches of 10"
-    )
+    table = []
     for name, row in rows.items():
         low, high = row["microseconds_spread"]
-        table.add_row(
-            name,
-            f"{row['microseconds_per_step']:.0f}",
-            f"{low:.0f}–{high:.0f}",
-            f"{row['seconds_per_epoch']:.2f}",
-            f"{row['ratio_to_book']:.2f}",
+        table.append(
+            [
+                name,
+                f"{row['microseconds_per_step']:.0f}",
+                f"{low:.0f}–{high:.0f}",
+                f"{row['seconds_per_epoch']:.2f}",
+                f"{row['ratio_to_book']:.2f}",
+            ]
         )
-    Console().print(table)
+    headings = ["", "µs a step", "spread", "s an epoch", "of the book's"]
+    print("Nielsen 784-30-10, batches of 10")
+    print(tabulate(table, headings, tablefmt="simple_outline", disable_numparse=True))
 
 
 if __name__ == "__main__":

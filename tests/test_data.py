@@ -162,7 +162,7 @@ def test_digits_file_damaged_or_gone(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_data_imports_nothing_for_downloads() -> None:
     code = (
         "import sys, bpkit.data; bpkit.data.digits(); "
-        "print([name for name in ('pooch', 'requests', 'rich', 'tqdm') if name in sys.modules])"
+        "print([name for name in ('pooch', 'requests', 'tabulate', 'tqdm') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

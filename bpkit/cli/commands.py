@@ -19,6 +19,7 @@ from bpkit.cli.display import display_for
 from bpkit.cli.interrupt import Interrupt
 from bpkit.cli.parser import OPTIONS, UsageError
 from bpkit.errors import BackendError
+from bpkit.terminal import write_table
 from bpkit.training import (
     Epoch,
     Run,
@@ -219,33 +220,28 @@ def backends(options: argparse.Namespace) -> int:
     if options.json:
         sys.stdout.write(json.dumps([dataclasses.asdict(status) for status in table]) + "\n")
         return 0
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(title="Array libraries on this machine", title_justify="left", title_style="bold")
-    for heading in ("backend", "version", "devices", "dtypes"):
-        shown.add_column(heading, overflow="fold")
     complete = max((status.dtypes for status in table), key=len)
+    rows = []
     for status in table:
         missing = [name for name in complete if name not in status.dtypes]
         dtypes = f"all but {', '.join(missing)}" if missing else "all of the standard"
-        shown.add_row(
+        cells = [
             status.name,
             status.version or "-",
             ", ".join(status.devices) or "-",
             dtypes if status.usable else "not usable, see below",
-            style="" if status.usable else "dim",
-        )
-    console = Console(file=sys.stdout, highlight=False, markup=False)
-    console.print(shown)
+        ]
+        rows.append(("" if status.usable else "2", cells))
+    write_table(
+        sys.stdout, "Array libraries on this machine", ("backend", "version", "devices", "dtypes"), rows
+    )
     for status in table:
         if not status.usable:
             note = status.note.removeprefix(f"backend {status.name!r}: ")
-            console.print(f"{status.name}: {note}.", soft_wrap=True)
+            sys.stdout.write(f"{status.name}: {note}.\n")
     backend, device = registry.current()
     here = backend.name if device is None else f"{backend.name} ({device})"
-    console.print(
-        f"New arrays are made on {here}; choose another with --backend NAME[:DEVICE] or BPKIT_BACKEND.",
-        soft_wrap=True,
+    sys.stdout.write(
+        f"New arrays are made on {here}; choose another with --backend NAME[:DEVICE] or BPKIT_BACKEND.\n"
     )
     return 0

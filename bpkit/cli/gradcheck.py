@@ -20,6 +20,7 @@ from bpkit.cli.commands import selected_backend
 from bpkit.cli.loading import load_function, own_line, raised
 from bpkit.cli.parser import DRAWN, UsageError
 from bpkit.errors import BpkitError, GradientCheckError, NotDifferentiableError
+from bpkit.terminal import Bar, is_live, write_table
 from bpkit.transforms.arguments import describe
 from bpkit.transforms.checking import Comparison, GradientCheck, worst
 
@@ -95,31 +96,25 @@ def _result(
 
 def _print(options: argparse.Namespace, done: list[Comparison], error: GradientCheckError | None) -> None:
     if done:
-        from rich.console import Console
-        from rich.table import Table
-
-        console = Console(file=sys.stdout, highlight=False, markup=False)
-        console.print(f"Derivatives of {options.function}", style="bold")
-        shown = Table()
-        for heading in ("mode", "argument", "error", "allowed", "most at", ""):
-            shown.add_column(
-                heading, overflow="fold", justify="right" if heading in ("error", "allowed") else "left"
-            )
+        rows: list[tuple[str, list[str]] | None] = []
         order = 1
         for row in done:
             if row.order > order:
-                shown.add_section()
+                rows.append(None)
                 order = row.order
-            shown.add_row(
+            cells = [
                 row.mode,
                 row.argument.removeprefix("argument "),
                 f"{row.error:.1e}",
                 f"{row.allowed:.1e}",
                 row.place or "-",
                 row.verdict,
-                style=None if row.agrees else "bold red",
-            )
-        console.print(shown)
+            ]
+            rows.append(("" if row.agrees else "1;31", cells))
+        headings = ("mode", "argument", "error", "allowed", "most at", "")
+        write_table(
+            sys.stdout, f"Derivatives of {options.function}", headings, rows, right=("error", "allowed")
+        )
     if error is None:
         sys.stdout.write(f"All {len(done)} agree with finite differences.\n")
     elif done and done[-1].order < options.order:
@@ -129,18 +124,18 @@ def _print(options: argparse.Namespace, done: list[Comparison], error: GradientC
 @contextmanager
 def _progress(stream: IO[str], total: int, quiet: bool) -> Iterator[Callable[[Comparison], None]]:
     """A bar on a terminal, and nothing elsewhere."""
-    if quiet or not stream.isatty():
+    if quiet or not is_live(stream):
         yield lambda comparison: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.completed}/{task.total}"), BarColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(file=stream), transient=True) as bar:
-        task = bar.add_task("", total=total)
+    with Bar(stream) as bar:
+        done = 0
+        bar.show(f"0/{total}", 0, total, "")
 
         def advance(comparison: Comparison) -> None:
-            bar.update(task, advance=1, description=f"{comparison.mode}, {comparison.argument}")
+            nonlocal done
+            done += 1
+            if bar.is_due():
+                bar.show(f"{done}/{total}", done, total, f"{comparison.mode}, {comparison.argument}")
 
         yield advance
 

@@ -1,10 +1,14 @@
 """MNIST: 70,000 handwritten digits of 28x28 pixels, read from a folder or downloaded once."""
 
 import os
+import sys
 import tempfile
 import threading
+import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +16,7 @@ from numpy.typing import NDArray
 from bpkit.data.dataset import Dataset, Split
 from bpkit.data.idx import Header, read_header, read_idx_sha256
 from bpkit.errors import CorruptDataError, MissingDataError
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from bpkit.terminal import Bar, is_live
 
 __all__ = ["mnist"]
 
@@ -219,42 +221,39 @@ def _advice() -> str:
 def _download(files: list[_File], cache: Path) -> None:
     """Download files into the cache from the first mirror that delivers; a failed one is not asked again."""
     from requests import RequestException
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     mirrors, failures = list(MIRRORS), list[str]()
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        for file in files:
-            while mirrors:
-                url = f"{mirrors[0]}{file.name}.gz"
-                bar = _Bar(progress, file.name)
-                try:
-                    _download_one(file, url, cache, bar)
-                    break
-                except (RequestException, CorruptDataError) as error:
-                    bar.remove()
-                    failures.append(f"{url} ({_reason(error)})")
-                    del mirrors[0]
-            else:
-                raise MissingDataError(
-                    "mnist: the files are not on this machine and cannot be downloaded. "
-                    f"Looked in {cache} (lacks {', '.join(file.name for file in files)}; neither root nor "
-                    f"BPKIT_DATA names another folder). Tried {', '.join(failures)}. What to do: {_advice()}"
-                )
+    for file in files:
+        while mirrors:
+            url = f"{mirrors[0]}{file.name}.gz"
+            try:
+                with _Progress(file.name) as progress:
+                    _download_one(file, url, cache, progress)
+                break
+            except (RequestException, CorruptDataError) as error:
+                failures.append(f"{url} ({_reason(error)})")
+                del mirrors[0]
+        else:
+            raise MissingDataError(
+                "mnist: the files are not on this machine and cannot be downloaded. "
+                f"Looked in {cache} (lacks {', '.join(file.name for file in files)}; neither root nor "
+                f"BPKIT_DATA names another folder). Tried {', '.join(failures)}. What to do: {_advice()}"
+            )
 
 
-def _download_one(file: _File, url: str, cache: Path, bar: "_Bar") -> None:
+def _download_one(file: _File, url: str, cache: Path, progress: "_Progress") -> None:
     """Download under a temporary name, verify, rename; nothing is left behind if any of it fails."""
     from pooch import HTTPDownloader
 
-    downloader = HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=TIMEOUT_S)
+    downloader = HTTPDownloader(progressbar=progress, chunk_size=1 << 16, timeout=TIMEOUT_S)
     _await_answer(downloader, url)
     handle, name = tempfile.mkstemp(prefix=file.name, suffix=".part", dir=cache)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as output:
             downloader(url, output, None)
+        progress.total = temporary.stat().st_size
+        progress.update(progress.total)
         _load(file, temporary)
         os.replace(temporary, cache / f"{file.name}.gz")
     finally:
@@ -299,29 +298,54 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-class _Bar:
-    """A row of a rich progress display, in the terms in which pooch reports: total, update, reset, close."""
+class _Progress:
+    """A bar on a terminal, elsewhere a line once the file is there, in the terms in which pooch reports."""
 
-    def __init__(self, progress: "Progress", description: str) -> None:
-        self._progress = progress
-        self._task = progress.add_task(description, total=None)
+    total = 0  # of bytes; 0 while it is not known
 
-    @property
-    def total(self) -> float | None:
-        return self._progress.tasks[self._progress.task_ids.index(self._task)].total
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._bar = Bar(sys.stderr) if is_live(sys.stderr) else None
+        self._exits = ExitStack()
 
-    @total.setter
-    def total(self, total_bytes: int) -> None:
-        self._progress.update(self._task, total=total_bytes or None)
+    def __enter__(self) -> Self:
+        self._done = 0
+        self._start = time.perf_counter()
+        if self._bar is not None:
+            self._exits.enter_context(self._bar)
+            self._bar.show(self._name, 0, None, "")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let the last state stand, unless another mirror is tried."""
+        tried_again = kind is not None and issubclass(kind, Exception)
+        if self._bar is not None and not tried_again:
+            self._show(self._bar)
+            self._bar.keep()
+        elif kind is None and sys.stderr is not None:
+            sys.stderr.write(f"{self._name}: {self._amount()}\n")
+        self._exits.close()
 
     def update(self, count: int) -> None:
-        self._progress.advance(self._task, count)
+        """Pooch counts whole chunks, also the last, and in the end the total once more."""
+        self._done += count
+        if self.total:
+            self._done = min(self._done, self.total)
+        if self._bar is not None and self._bar.is_due():
+            self._show(self._bar)
 
     def reset(self) -> None:
-        self._progress.update(self._task, completed=0)
+        """The count stays; update ends at the total."""
 
     def close(self) -> None:
-        self._progress.stop_task(self._task)
+        """The file has to be verified yet."""
 
-    def remove(self) -> None:
-        self._progress.remove_task(self._task)
+    def _show(self, bar: Bar) -> None:
+        bar.show(self._name, self._done, self.total or None, self._amount())
+
+    def _amount(self) -> str:
+        rate = self._done / (time.perf_counter() - self._start)
+        total = f"/{self.total / 1e3:,.0f}" if self.total else ""
+        return f"{self._done / 1e3:,.0f}{total} kB  {rate / 1e3:,.0f} kB/s"
