@@ -3,6 +3,8 @@
 import gzip
 import hashlib
 import importlib
+import io
+import re
 import socket
 import struct
 import sys
@@ -260,11 +262,49 @@ def test_mnist_downloads_once(
     assert server.requests == [f"/good/{name}.gz" for name in small]
     assert listing(cache) == sorted(f"{name}.gz" for name in small)
     shown = capsys.readouterr()
-    assert all(name in shown.err for name in small)
+    lines = shown.err.splitlines()
+    assert len(lines) == 4, "not a bar, which is for terminals"
+    for line, name in zip(lines, small, strict=True):
+        assert re.fullmatch(rf"{name}: (\d+)/\1 kB  [\d,]+ kB/s", line)
     assert shown.out == ""
     assert_is(mnist(), small)
     assert len(server.requests) == 4
     assert capsys.readouterr() == ("", "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("length", [True, False], ids=["length", "no length"])
+def test_mnist_shows_a_bar_for_each_file_on_a_terminal(
+    length: bool, server: Server, small: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, *_ = small
+    body = server.answers[f"/good/{first}.gz"]
+    assert isinstance(body, bytes)
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        if length:
+            handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    server.answers |= {f"/first/{first}.gz": answer, f"/first/{second}.gz": b"not an IDX file"}
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    mnist()
+    written = sys.stderr.getvalue()
+    assert "\x1b" not in written
+    assert max(map(len, re.split(r"[\r\n]", written))) < 80
+    assert server.requests[:3] == [f"/first/{first}.gz", f"/first/{second}.gz", f"/good/{second}.gz"]
+    kept = [line.rpartition("\r")[2].rstrip() for line in written.split("\n")]
+    assert kept.pop() == ""
+    for line, name in zip(kept, small, strict=True):
+        assert re.fullmatch(rf"{name} ━{{16}} (\d+)/\1 kB  [\d,]+ kB/s", line), line
 
 
 def test_mnist_downloads_only_what_the_cache_lacks(server: Server, small: Folder, cache: Path) -> None:
