@@ -13,16 +13,16 @@ import argparse
 import json
 import math
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from tqdm import tqdm
 
 from bpkit import jacfwd, jacrev, jvp, registry, vjp, xp
+from bpkit.terminal import write_table
 
 
 def programs(backend: Any, outputs: int) -> dict[str, Callable[[], Any]]:
@@ -72,7 +72,7 @@ def measure(name: str, outputs: int, turns: int, quiet: bool) -> dict[str, dict[
             return (time.perf_counter() - started) / calls
 
         calls = {way: math.ceil(0.05 / seconds(run, 1)) for way, run in ways.items()}
-        for _ in track(range(turns), description=name, transient=True, disable=quiet):
+        for _ in tqdm(range(turns), desc=name, leave=False, disable=quiet or None):
             for way, run in ways.items():
                 times.setdefault(way, []).append(seconds(run, calls[way]))
     found = {}
@@ -102,21 +102,22 @@ def main() -> None:
     if options.json:
         print(json.dumps(found))
         return
-    table = Table(
-        "", "", "ms", "spread", "of the batch's", title=f"Jacobians, {options.outputs} numbers in and out"
-    )
+    table: list[tuple[str, list[str]] | None] = []
     for backend, rows in found.items():
+        if table:
+            table.append(None)
         for i, (way, row) in enumerate(rows.items()):
             low, high = row["seconds_spread"]
-            table.add_row(
+            cells = [
                 "" if i else backend,
                 way,
                 f"{1e3 * row['seconds']:.2f}",
                 f"{1e3 * low:.2f}–{1e3 * high:.2f}",
                 f"{row['ratio_to_batch']:.1f}",
-            )
-        table.add_section()
-    Console().print(table)
+            ]
+            table.append(("", cells))
+    headings = ("", "", "ms", "spread", "of the batch's")
+    write_table(sys.stdout, f"Jacobians, {options.outputs} numbers in and out", headings, table)
 
 
 if __name__ == "__main__":

@@ -13,15 +13,16 @@ evaluation at the end of an epoch is not timed.
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
-from tabulate import tabulate
 from tqdm import tqdm
 
 from bpkit import data, registry
+from bpkit.terminal import write_table
 from bpkit.training import Step, build_cost, build_optimizer, order_key, place, preset, start, train
 
 BATCH = 10
@@ -142,18 +143,16 @@ def main() -> None:
     table = []
     for name, row in rows.items():
         low, high = row["microseconds_spread"]
-        table.append(
-            [
-                name,
-                f"{row['microseconds_per_step']:.0f}",
-                f"{low:.0f}–{high:.0f}",
-                f"{row['seconds_per_epoch']:.2f}",
-                f"{row['ratio_to_book']:.2f}",
-            ]
-        )
-    headings = ["", "µs a step", "spread", "s an epoch", "of the book's"]
-    print("Nielsen 784-30-10, batches of 10")
-    print(tabulate(table, headings, tablefmt="simple_outline", disable_numparse=True))
+        cells = [
+            name,
+            f"{row['microseconds_per_step']:.0f}",
+            f"{low:.0f}–{high:.0f}",
+            f"{row['seconds_per_epoch']:.2f}",
+            f"{row['ratio_to_book']:.2f}",
+        ]
+        table.append(("", cells))
+    headings = ("", "µs a step", "spread", "s an epoch", "of the book's")
+    write_table(sys.stdout, "Nielsen 784-30-10, batches of 10", headings, table)
 
 
 if __name__ == "__main__":
