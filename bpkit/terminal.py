@@ -45,6 +45,8 @@ class Bar:
             file=self._stream,
             ascii="─╸━" if _can_encode(self._stream, "─╸━") else ".-=",
             leave=False,
+            ncols=80,  # until show() measures; tqdm shows nothing where a terminal says that it has no size
+            nrows=24,
             delay=1,  # nothing is shown before the first show()
         )
         # What others print meanwhile goes above the bar.
