@@ -131,7 +131,7 @@ def _where(condition: Any, x: Any, y: Any, out: Any) -> None:
 
 
 def _cast(x: Any, out: Any) -> None:
-    np.copyto(out, x.real if out.dtype.kind != "c" else x, casting="unsafe")
+    np.copyto(out, x if out.dtype.kind in "bc" else x.real, casting="unsafe")
 
 
 def _scaled(factor: Any, derivative: Any, out: Any) -> None:

@@ -15,6 +15,7 @@ from bpkit.evaluate import evaluate
 from bpkit.kinds import SHAPED_BY_VALUES, raw
 from bpkit.registry import backend_of
 from bpkit.trace import Trace, Traced, call, snapshot
+from bpkit.views import VIEWS, remember
 
 __all__ = ["Program", "Recorder", "Slot", "Step"]
 
@@ -170,12 +171,16 @@ class Recorder(Trace):
             out = call(name, *[constant(x, outer) for x in values], **static)
         several = isinstance(out, tuple)
         if not depends:
-            plain = tuple([Array(part, self, None) for part in (out if several else (out,))])
-            return plain if several else plain[0]
-        results = tuple([self._result(part) for part in (out if several else (out,))])
-        outs = tuple([x._link for x in results])
-        self.steps.append(Step(name, tuple(noted), static, outs, self._line(), do))
-        return results if several else results[0]
+            results = tuple([Array(part, self, None) for part in (out if several else (out,))])
+        else:
+            results = tuple([self._result(part) for part in (out if several else (out,))])
+            outs = tuple([x._link for x in results])
+            self.steps.append(Step(name, tuple(noted), static, outs, self._line(), do))
+        if several:
+            return results
+        if do is None and name in VIEWS and isinstance(operands[0], Traced):
+            remember(results[0], operands, name, static)
+        return results[0]
 
 
 def _is_mask(x: Any) -> bool:

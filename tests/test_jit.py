@@ -288,3 +288,83 @@ def test_memory_for_values_is_taken_once() -> None:
     tracemalloc.stop()
     assert peak < x.nbytes / 2
     assert compiled.source.count("empty") == 0
+
+
+def test_a_write_to_a_view_is_seen_by_the_array(backend: Backend) -> None:
+    if Capability.IN_PLACE not in backend.capabilities:
+        pytest.skip("the library's arrays cannot change")
+
+    def f(x: Any) -> Any:
+        y = x * 1
+        view = y[1:]
+        view *= 2
+        constant = xp.zeros(3, dtype=x.dtype)
+        part = constant[:2]
+        part += 1
+        return y, view, constant * x
+
+    (x,) = arrays((3,))
+    compiled = jit(f)
+    for _ in range(2):
+        for found, expected in zip(compiled(x), f(x), strict=True):
+            np.testing.assert_array_equal(host(found), host(expected))
+
+
+def test_functions_of_one_name_that_return_what_they_were_given(backend: Backend) -> None:
+    def scaled(k: float | None) -> Any:
+        @custom_vjp
+        def f(x: Any) -> Any:
+            return x if k is None else x * k
+
+        f.defvjp(lambda x: (x, None), lambda _, g: (g,))
+        return f
+
+    def f(x: Any) -> Any:
+        y = x * 2
+        same = scaled(None)(y)
+        z = xp.sin(xp.exp(x * 3)) + 1
+        return same + z, scaled(2.0)(x), scaled(3.0)(x), scaled(None)(x), scaled(None)(xp.zeros_like(x))
+
+    (x,) = arrays((3,))
+    compiled = jit(f)
+    expected = [host(y).copy() for y in f(x)]
+    for _ in range(3):
+        out = compiled(x)
+        for found, wanted in zip(out, expected, strict=True):
+            np.testing.assert_allclose(host(found), wanted, rtol=1e-14)
+        assert not any(backend.shares_memory(y, x) for y in out)
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_settings_that_are_equal_and_not_the_same() -> None:
+    (x,) = arrays((3,))
+    x = xp.abs(x)
+    f = jit(lambda x, n: x / n, static_argnums=1)
+    g = jit(lambda x, n: x / n)
+    h = jit(lambda x, n: x[0] if n[0] is True else x * n[0], static_argnums=1)
+    for _ in range(2):
+        for zero in (0.0, -0.0):
+            wanted = np.full(3, np.copysign(np.inf, zero))
+            np.testing.assert_array_equal(f(x, zero), wanted)
+            np.testing.assert_array_equal(g(x, zero), wanted)
+        np.testing.assert_array_equal(h(x, (1,)), x)
+        assert h(x, (True,)).shape == ()
+        assert np.isnan(g(x, float("nan"))).all()
+    assert len(g.explain().split("\n")) == 3
+
+
+def test_constants_that_are_equal_and_not_the_same() -> None:
+    f = jit(lambda x: (xp.copysign(x, 0.0), xp.copysign(x, -0.0), float("inf"), np.float64(2.0)))
+    (x,) = arrays((3,))
+    for _ in range(2):
+        one, other, infinite, two = f(x)
+        np.testing.assert_array_equal(one, -other)
+        assert infinite == float("inf") and type(infinite) is float
+        assert two == 2 and type(two) is np.float64
+
+
+def test_complex_numbers_as_booleans() -> None:
+    f = jit(lambda z: xp.astype(xp.astype(z * 1j, xp.bool), xp.float64) + 0)
+    z = np.asarray([1.0, 0.0, 1j]) + 0
+    for _ in range(2):
+        np.testing.assert_array_equal(f(z), [1.0, 0.0, 1.0])

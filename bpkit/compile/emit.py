@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from bpkit._protocol import Backend
 from bpkit.evaluate import function_of
+from bpkit.kinds import is_mutable
 from bpkit.record import Program, Slot, Step
 from bpkit.views import VIEWS
 
@@ -131,11 +132,8 @@ class _Writer:
     def result(self, x: Any, seen: set[Slot]) -> str:
         """How a result is written: an array that shares memory with nothing else."""
         if not isinstance(x, Slot):
-            return (
-                f"{self.name('copy', _copy(self.backend))}({self.word(x)})"
-                if hasattr(x, "shape")
-                else repr(x)
-            )
+            changes = hasattr(x, "shape") and is_mutable(x)
+            return f"{self.name('copy', _copy(self.backend))}({self.word(x)})" if changes else self.word(x)
         root = self.roots[x]
         alone = root is x and x not in seen and (x in self.own or not self.words[x].startswith("a"))
         seen.add(root)
@@ -172,7 +170,7 @@ class _Writer:
         settings = [f"{key}={self.word(value)}" for key, value in step.static.items()]
         self.words.update({slot: f"t{slot.index}" for slot in step.outs})
         targets = ", ".join(self.words[slot] for slot in step.outs)
-        function = step.do or function_of(self.backend, step.name)
+        function = _copied(step.do, self.backend) if step.do else function_of(self.backend, step.name)
         name = self.name(f"{step.name}_", function)
         return f"{targets}{',' * (len(step.outs) > 1)} = {name}({', '.join([*operands, *settings])})"
 
@@ -212,6 +210,19 @@ class _Writer:
 
 def _copy(backend: Backend) -> Callable[[Any], Any]:
     return lambda x: backend.xp.asarray(x, copy=True)
+
+
+def _copied(do: Callable[..., Any], backend: Backend) -> Callable[..., Any]:
+    """A function of the user's, which may return what it was given, with results in memory of their own."""
+
+    def run(*operands: Any) -> Any:
+        out = do(*operands)
+        return tuple(map(own, out)) if isinstance(out, tuple) else own(out)
+
+    def own(x: Any) -> Any:
+        return backend.xp.asarray(x, copy=True) if is_mutable(x) else x
+
+    return run
 
 
 def _roots(program: Program) -> dict[Slot, Slot]:

@@ -21,7 +21,9 @@ def simplify(program: Program) -> Program:
             operands=tuple([known.get(x, x) if isinstance(x, Slot) else x for x in step.operands])
         )
         if not any(isinstance(x, Slot) for x in step.operands):
-            out = call(step.name, *step.operands, **step.static)
+            out = (
+                call(step.name, *step.operands, **step.static) if step.do is None else step.do(*step.operands)
+            )
             known.update(zip(step.outs, out if isinstance(out, tuple) else (out,), strict=True))
             continue
         same = _same(step)
@@ -40,11 +42,12 @@ def simplify(program: Program) -> Program:
 
 def _key(step: Step) -> Any:
     """Equal for steps that give equal results."""
+    # Numbers by how they are written: 0.0 is equal to -0.0, and to 0.
     operands = [
-        x if isinstance(x, Slot | int | float | complex | bool | None) else id(x) for x in step.operands
+        repr(x) if type(x) in (int, float, complex, bool) else x if isinstance(x, Slot) else id(x)
+        for x in step.operands
     ]
-    kinds = [type(x) for x in step.operands]
-    return step.name, tuple(operands), tuple(kinds), repr(step.static)
+    return step.name, step.do, tuple(operands), repr(step.static)
 
 
 def _same(step: Step) -> Any:

@@ -161,7 +161,7 @@ class Jitted:
         if self._static:
             given = tuple([None if i in self._static else x for i, x in enumerate(args)])
         leaves, structure = tree.flatten((given, kwargs))
-        settings = tuple([args[i] for i in self._static])
+        settings = tuple([_setting(args[i]) for i in self._static])
         last = self._latest
         # Most calls are of the same kind as the one before.
         if (
@@ -274,20 +274,36 @@ class _Kind(NamedTuple):
 
 def _kind(x: Any) -> Any:
     """Equal for leaves for which the same program serves."""
-    # The types of settings count: 1 is equal to 1.0 and to True.
-    return (type(x), tuple(x.shape), x.dtype, getattr(x, "device", None)) if is_array(x) else (type(x), x)
+    return (type(x), tuple(x.shape), x.dtype, getattr(x, "device", None)) if is_array(x) else _setting(x)
+
+
+class _Setting(NamedTuple):
+    """Equal for settings that are the same: not for 1, 1.0 and True, nor for 0.0 and -0.0; NaN is itself."""
+
+    cls: type
+    value: Any
+
+    def __repr__(self) -> str:
+        return self.value if issubclass(self.cls, float | complex) else repr(self.value)
+
+
+def _setting(x: Any) -> _Setting:
+    if isinstance(x, float | complex):
+        return _Setting(type(x), repr(x))
+    return _Setting(type(x), tuple(map(_setting, x)) if isinstance(x, tuple) else x)
 
 
 def _guard(leaves: tuple[Any, ...], several_devices: bool) -> Callable[..., bool]:
     """A function that says whether other leaves are of the same kinds, as fast as Python can."""
-    scope: dict[str, Any] = {}
+    scope: dict[str, Any] = {"setting": _setting}
     conditions = ["True"]
     for i, leaf in enumerate(leaves):
         scope[f"type{i}"] = leaf[0]
         conditions.append(f"x{i}.__class__ is type{i}")
-        if len(leaf) == 2:
-            scope[f"value{i}"] = leaf[1]
-            conditions.append(f"x{i} == value{i}")
+        if isinstance(leaf, _Setting):
+            scope[f"value{i}"] = leaf.value
+            plain = leaf.cls in (int, bool, str, type(None))
+            conditions.append(f"x{i} == value{i}" if plain else f"setting(x{i}).value == value{i}")
             continue
         _, scope[f"shape{i}"], scope[f"dtype{i}"], scope[f"device{i}"] = leaf
         conditions += [f"x{i}.shape == shape{i}", f"x{i}.dtype == dtype{i}"]
@@ -315,7 +331,7 @@ def _reason(kind: _Kind, before: _Kind | None, names: list[str]) -> str:
 
 
 def _spelled(leaf: Any) -> str:
-    if len(leaf) == 2:
-        return f"the setting {leaf[1]!r}"
+    if isinstance(leaf, _Setting):
+        return f"the setting {leaf!r}"
     cls, shape, dtype, device = leaf
     return f"{cls.__name__} of shape {shape} and dtype {dtype} on {device}"
