@@ -155,11 +155,7 @@ def gradients(seeds: list[tuple[Node, Any]], inputs: list[Node], primals: list[A
             found = walk(seeds, once) if watch is None else watch.walk(partial(walk, seeds, once))
     else:
         found = {}
-    reached = [
-        found[node] if node in found else call("zeros_like", primal, dtype=None, device=None)
-        for node, primal in zip(inputs, primals, strict=True)
-    ]
-    return owned(reached, primals, [] if once else [g for _, g in seeds])
+    return owned([found.get(node) for node in inputs], primals, [] if once else [g for _, g in seeds])
 
 
 def walk(seeds: list[tuple[Node, Any]], once: bool, start: int = 0) -> dict[Node, Any]:

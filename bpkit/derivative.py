@@ -130,18 +130,23 @@ class Copies:
 
 
 def owned(derivatives: list[Any], values: list[Any], taken: list[Any]) -> list[Any]:
-    """Derivatives of the types of their values, each writable without changing another or one `taken`."""
-    seen = {id(x) for x in taken}
+    """Derivatives of the types of their values, each writable without changing another or one `taken`.
+
+    None is zero.
+    """
+    seen = set(map(id, taken))
     found = []
     for d, value in zip(derivatives, values, strict=True):
+        if d is None:
+            d = call("zeros_like", value, dtype=None, device=None)
         if not isinstance(d, Traced):
             backend = backend_of(d)
             if id(d) in seen or backend.is_view(d):
                 d = call("astype", d, dtype=d.dtype, copy=True, device=None)
-            if hasattr(value, "__setitem__") and not hasattr(d, "__setitem__"):
-                d = backend.xp.asarray(d)  # a NumPy scalar, which is what functions of a 0-d array return
-            elif hasattr(d, "__setitem__") and not hasattr(value, "__setitem__"):
-                d = d[()]
+            changes = hasattr(value, "__setitem__")
+            if changes is not hasattr(d, "__setitem__"):
+                # One is a NumPy scalar, which is what functions of a 0-d array return.
+                d = backend.xp.asarray(d) if changes else d[()]
         seen.add(id(d))
         found.append(d)
     return found

@@ -74,7 +74,7 @@ def _found_dataclasses(leaves: list[Any]) -> bool:
 
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
     """Put leaves back into a structure; the inverse of :func:`flatten`."""
-    return optree.tree_unflatten(structure, leaves)
+    return structure.unflatten(leaves)
 
 
 def leaves(tree: Any) -> list[Any]:

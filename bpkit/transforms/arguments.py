@@ -153,7 +153,7 @@ def as_inputs(
     wanted = tuple([arguments[i] for i in positions])
     leaves, structure = tree.flatten(wanted)
     for i, leaf in enumerate(leaves):
-        if isinstance(leaf, float | complex) and not is_array(leaf):
+        if not is_array(leaf) and isinstance(leaf, float | complex):
             leaves[i] = _scalar(leaf, everything)
         elif not is_array(leaf) or not is_inexact(leaf):
             place = _place(i, name, positions, arguments)
@@ -310,20 +310,22 @@ def unwrap(called: str, trace: Trace, value: Any) -> Any:
     LeakedArrayError
         If an array in it is of a transform that has ended.
     """
+    if isinstance(value, Traced):
+        return _outside(value, called, trace)
+    return tree.map(lambda x: _outside(x, called, trace), value)
 
-    def outside(x: Any) -> Any:
-        if not isinstance(x, Traced):
-            return x
-        if x._trace is trace:
-            return x._value
-        if not x._trace.level:
-            return x if tracing() else x._value
-        # The transforms around this one still run, and began before it.
-        if not x._trace.live or x._trace.level > trace.level:
-            x._trace.refuse(f"{called}: a value in the result")
+
+def _outside(x: Any, called: str, trace: Trace) -> Any:
+    if not isinstance(x, Traced):
         return x
-
-    return outside(value) if isinstance(value, Traced) else tree.map(outside, value)
+    if x._trace is trace:
+        return x._value
+    if not x._trace.level:
+        return x if tracing() else x._value
+    # The transforms around this one still run, and began before it.
+    if not x._trace.live or x._trace.level > trace.level:
+        x._trace.refuse(f"{called}: a value in the result")
+    return x
 
 
 def zeros_like(x: Any) -> Any:
