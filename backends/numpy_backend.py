@@ -168,9 +168,9 @@ def _matrix_transpose(x: Any) -> Any:
 
 def _ones_like(x: Any, *, dtype: Any = None, device: Any = None) -> Any:
     # Every backward pass begins with a one without axes, and NumPy's own function takes five times as long.
-    if x.shape or dtype is not None or device is not None:
-        return np.ones_like(x, dtype=dtype, device=device)
-    return np.array(1, dtype=x.dtype)
+    if dtype is None and device is None and getattr(x, "shape", None) == ():
+        return np.array(1, dtype=x.dtype)
+    return np.ones_like(x, dtype=dtype, device=device)
 
 
 def _annihilating_product(factor: Any, derivative: Any) -> Any:
