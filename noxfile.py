@@ -22,6 +22,19 @@ GPU_BACKENDS = ("cupy", "jax", "torch")
 
 SUITE = "https://github.com/data-apis/array-api-tests"
 SUITE_VERSIONS = ("2024.12", "2025.12")
+# Those with array-API tests of their own on array-api-strict.
+OWN_SUITES = (
+    *(
+        "scipy._lib",
+        "scipy.cluster",
+        "scipy.constants",
+        "scipy.differentiate",
+        "scipy.fft",
+        "scipy.integrate",
+    ),
+    *("scipy.interpolate", "scipy.linalg", "scipy.ndimage", "scipy.optimize", "scipy.signal"),
+    *("scipy.spatial", "scipy.special", "scipy.stats", "sklearn", "array_api_extra"),
+)
 # Which tests fail is all that counts: failing examples are not made smaller, which takes most of the time.
 UNSHRUNK = (
     "from hypothesis import Phase, settings; "
@@ -200,3 +213,63 @@ def _run_suite(session: nox.Session, suite: Path, run: Path, backend: str, versi
             success_codes=[0, 1],
         )
     return report
+
+
+@nox.session(default=False)
+def own_suites(session: nox.Session) -> None:
+    """Other projects' own array-API tests on traced constants; none may fail that array-api-strict passes.
+
+    The rest of the line names some of the suites, as ``-- scipy.special sklearn``; all take about an hour.
+    """
+    tmp = Path(session.create_tmp()).resolve()
+    install(session, "-e", ".[test,thirdparty]", "pytest-json-report")
+    reports = []
+    for name in session.posargs or OWN_SUITES:
+        for kind in ("raw", "traced"):
+            session.log(f"{name} on {kind} arrays of array_api_strict")
+            reports.append(_run_own_suite(session, name, tmp / f"{name}-{kind}.json"))
+    compare = "tests/conformance/compare.py"
+    exceptions = "tests/conformance/own_suites.txt"
+    session.run("python", compare, "array_api_strict", *map(str, reports), "--exceptions", exceptions)
+
+
+def _run_own_suite(session: nox.Session, name: str, report: Path) -> Path:
+    """The report of one run, raw or traced as its name says."""
+    report.unlink(missing_ok=True)
+    if name == "array_api_extra":
+        root = _extras_source(session, report.parent)
+        # Without its settings, which want more plugins.
+        chosen = ["-c", os.devnull, "tests/main"]
+    else:
+        root = Path(_answer(session, "import sysconfig; print(sysconfig.get_path('purelib'))"))
+        chosen = ["--pyargs", name]
+    plugin = ("-p", "conformance.in_place_of_strict") if report.stem.endswith("traced") else ()
+    tests = Path("tests").resolve()
+    with session.chdir(root):
+        session.run(
+            *("pytest", *chosen, f"--rootdir={root}", "-k", "array_api_strict"),
+            *("-q", "--tb=no", "-rN", "--disable-warnings", "-p", "no:cacheprovider", *plugin),
+            *("--json-report", f"--json-report-file={report}"),
+            *("--json-report-omit", "log", "streams", "keywords", "warnings"),
+            env={"PYTHONPATH": str(tests), "SCIPY_ARRAY_API": "1"},
+            # 5: of this suite there is no test for this library.
+            success_codes=[0, 1, 5],
+        )
+    return report
+
+
+def _extras_source(session: nox.Session, tmp: Path) -> Path:
+    """The source of the installed array-api-extra, whose wheel has no tests."""
+    version = _answer(session, "from importlib.metadata import version; print(version('array-api-extra'))")
+    archive = tmp / f"array_api_extra-{version}.tar.gz"
+    if not archive.exists():
+        # It is there although its metadata may want tools that are not.
+        wanted = ("--no-deps", "--no-binary=array-api-extra", f"array-api-extra=={version}")
+        session.run("pip", "download", "--quiet", *wanted, "--dest", str(tmp), success_codes=[0, 1])
+    shutil.unpack_archive(archive, tmp)
+    return tmp / f"array_api_extra-{version}"
+
+
+def _answer(session: nox.Session, program: str) -> str:
+    """What a Python program prints in the environment of a session."""
+    return str(session.run("python", "-c", program, silent=True)).strip()

@@ -97,7 +97,7 @@ OPTIONS: dict[str, tuple[Function, Any]] = {
     "full_like with NaN": (lambda y: np.full_like(y, np.nan), A),
     "full_like with an element": (lambda y: np.full_like(y, y[0, 0]), A),
     "zeros_like of a shape": (lambda y: np.zeros_like(y, shape=(2, 2)), A),
-    "elements of a vector": (np.unstack, V),
+    "elements of a vector": (lambda y: np.unstack(y, axis=0), V),
     "unstack": (lambda y: np.unstack(y, axis=1), A),
     "first of a split": (lambda y: np.split(y, 2, axis=1), A),
     "variance of one": (np.cov, V),
@@ -249,7 +249,8 @@ def takes(function: Function, x: Any) -> bool:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = parts(function(x))
-    except (TypeError, ValueError, IndexError, np.linalg.LinAlgError):
+    # An attribute that is missing is a function that this NumPy does not have yet.
+    except (AttributeError, TypeError, ValueError, IndexError, np.linalg.LinAlgError):
         return False
     return not any(isinstance(part, type | np.dtype) for part in found)
 
