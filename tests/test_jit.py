@@ -277,6 +277,25 @@ def test_donated_arguments_are_written_over(backend: Backend) -> None:
         assert all(q[name] is given[name] for name in q)
 
 
+def test_donated_arguments_that_share_memory() -> None:
+    compiled = jit(lambda w, x: (w - x, x * 2.0), donate_argnums=0)
+    memory = np.arange(6.0)
+
+    def pairs() -> list[tuple[Any, Any]]:
+        x, y = memory.copy(), memory.copy()
+        one, row = np.arange(3.0), np.broadcast_to(np.float64(1.0), (3,))
+        return [(x[:3], x[1:4]), (one, one), (row, one), (one, row), (y[:3], np.ones(3))]
+
+    compiled(np.ones(3), np.ones(3))
+    for (w, x), (same_w, same_x) in zip(pairs(), pairs(), strict=True):
+        for found, expected in zip(compiled(w, x), (same_w - same_x, same_x * 2), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    owner = np.arange(6.0)
+    view = owner[:3]
+    compiled(view.base, owner)
+    np.testing.assert_array_equal(owner, memory)
+
+
 def test_memory_for_values_is_taken_once() -> None:
     x = np.ones((50, 40))
     compiled = jit(lambda x: np.float64(2.0) * xp.sum(xp.tanh(xp.exp(-x) + 1.0) * x))

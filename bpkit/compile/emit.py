@@ -33,11 +33,14 @@ class Compiled(NamedTuple):
         a time.
     arena_bytes : int
         Memory that it holds between calls.
+    overwritten : tuple of int
+        Inputs that it writes over: no other input may share memory with one.
     """
 
     source: str
     run: Callable[..., tuple[Any, ...]]
     arena_bytes: int
+    overwritten: tuple[int, ...]
 
 
 def compile_program(program: Program, backend: Backend, donated: Sequence[int] = ()) -> Compiled:
@@ -54,7 +57,7 @@ def compile_program(program: Program, backend: Backend, donated: Sequence[int] =
     scope = dict(writer.names)
     exec(compile(writer.source, "<bpkit.jit>", "exec"), scope)
     run = backend.compiled(scope["program"], tuple(donated))
-    return Compiled(writer.source, run, writer.arena.size_bytes)
+    return Compiled(writer.source, run, writer.arena.size_bytes, tuple(writer.overwritten))
 
 
 class _Arena:
@@ -97,6 +100,7 @@ class _Writer:
         self.donated = [x for x in map(program.inputs.__getitem__, donated) if x not in self.returned]
         self.own: set[Slot] = set()
         """Returned values that lie in memory of their own."""
+        self.overwritten: list[int] = []
         last = _last_uses(program, self.roots)
         self.lines: list[str] = []
         for i, step in enumerate(program.steps):
@@ -196,6 +200,7 @@ class _Writer:
                 if into is None or not into.elementwise or not alone:
                     continue
             self.donated.remove(x)
+            self.overwritten.append(x.index)
             return x
         return None
 

@@ -127,10 +127,23 @@ class _Recorded:
 
     def __call__(self, leaves: list[Any]) -> Any:
         code = self.take()
+        given = [leaves[i] for i in self._places]
+        for i in code.overwritten:
+            given[i] = self._unshared(i, given)
         with self._backend.quiet():
-            found = code.run(*[leaves[i] for i in self._places])
+            found = code.run(*given)
         self._idle.append(code)
         return tree.unflatten(self._arrangement, found)
+
+    def _unshared(self, i: int, given: list[Any]) -> Any:
+        """A donated array, or a copy if others see its memory: what it is a view of, or an argument."""
+        x, is_view = given[i], self._backend.is_view
+        shared = is_view(x) or any(
+            y is x or (is_view(y) and self._backend.shares_memory(x, y))
+            for j, y in enumerate(given)
+            if j != i
+        )
+        return private(x) if shared else x
 
 
 class Jitted:
