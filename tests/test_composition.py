@@ -2,7 +2,7 @@
 
 A chain such as ``("vmap", "grad", "jvp")`` stands for ``vmap(grad(jvp(f)))``, a function of one array. There
 `grad` is that of the sum of the results, `jvp` gives the tangent in a fixed direction, `vmap` goes over the
-first axis, `checkpoint` changes nothing, and `custom_vjp` states the derivative that the function has anyway.
+first axis, `jit` and `checkpoint` change nothing, and `custom_vjp` states the derivative that it has anyway.
 So the value of a chain is that of the same chain of another library's transforms.
 """
 
@@ -24,7 +24,7 @@ from bpkit.registry import backend_of
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 
 Chain = tuple[str, ...]
-TRANSFORMS = ("grad", "jvp", "vmap", "checkpoint", "custom_vjp")
+TRANSFORMS = ("grad", "jvp", "vmap", "jit", "checkpoint", "custom_vjp")
 EXAMPLES = 2
 
 
@@ -80,6 +80,9 @@ class Library:
     def vmap(self, f: Any) -> Any:
         return bpkit.vmap(f)
 
+    def jit(self, f: Any) -> Any:
+        return bpkit.jit(f)
+
     def checkpoint(self, f: Any) -> Any:
         return bpkit.checkpoint(f)
 
@@ -92,18 +95,20 @@ class Library:
         return self.array(np.cos(np.arange(float(np.prod(x.shape)))).reshape(x.shape).tolist())
 
     def value(self, chain: Chain, name: str) -> Any:
-        """What a chain gives at a fixed place."""
+        """What a chain gives at a fixed place; with jit, in the second call, which runs what was recorded."""
         fun, shape = FUNCTIONS[name]
         shape = (EXAMPLES,) * chain.count("vmap") + shape
         f: Any = lambda x: fun(self, x)  # noqa: E731
         for transform in reversed(chain):
             f = getattr(self, transform)(f)
-        x = np.random.default_rng(len(shape)).uniform(-0.9, 1.1, shape)
-        return f(self.array(x.tolist()))
+        x = self.array(np.random.default_rng(len(shape)).uniform(-0.9, 1.1, shape).tolist())
+        if "jit" in chain:
+            f(x * 0.5)
+        return f(x)
 
 
 class Torch(Library):
-    """torch.func; PyTorch needs no names for what changes no derivative."""
+    """torch.func, in which what changes no value has no name."""
 
     def __init__(self) -> None:
         self.xp = pytest.importorskip("torch")
@@ -127,7 +132,7 @@ class Torch(Library):
     def checkpoint(self, f: Any) -> Any:
         return f
 
-    custom_vjp = checkpoint
+    custom_vjp = jit = checkpoint
 
 
 class Jax(Library):
@@ -151,6 +156,9 @@ class Jax(Library):
 
     def vmap(self, f: Any) -> Any:
         return self.jax.vmap(f)
+
+    def jit(self, f: Any) -> Any:
+        return f  # it takes a compilation for each chain
 
     def checkpoint(self, f: Any) -> Any:
         return self.jax.checkpoint(f)
@@ -214,7 +222,10 @@ def check(backend: Backend, chain: Chain, name: str) -> None:
 @pytest.mark.parametrize("middle", TRANSFORMS)
 @pytest.mark.parametrize("outer", TRANSFORMS)
 def test_three_transforms(backend: Backend, outer: str, middle: str, inner: str, name: str) -> None:
-    check(backend, (outer, middle, inner), name)
+    chain = (outer, middle, inner)
+    if backend.name == "jax" and name == "scalar" and "jit" in chain:
+        pytest.skip("JAX compiles each of them, and the other function has all that this one has")
+    check(backend, chain, name)
 
 
 def deeper_chains() -> list[Chain]:

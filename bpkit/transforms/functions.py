@@ -209,7 +209,9 @@ def _noted(function: Function, trace: Recorder, leaves: Leaves) -> Leaves:
     """The results of a function that becomes one step of a program."""
 
     def do(*leaves: Any) -> Any:
-        found = [snapshot(x) for x in apply(function, _given(list(leaves)))]
+        # What a function does is code inside a transform, also where a program runs it.
+        with ConstantTrace():
+            found = [snapshot(x) for x in apply(function, _given(list(leaves)))]
         return tuple(found) if len(found) > 1 else found[0]
 
     outs = trace.note(function.name, tuple(leaves), {}, do)
