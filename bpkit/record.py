@@ -116,6 +116,8 @@ class Recorder(Trace):
         keep: Callable[[Any], Any] = lambda x: x,
     ) -> None:
         super().__init__()
+        # From the beginning: linearize enters the trace whose tangents it records, and not the recorder.
+        self.live = 1
         self.transform = transform
         self.steps: list[Step] = []
         self.inputs: list[Slot] = []
@@ -135,6 +137,8 @@ class Recorder(Trace):
 
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """Run `name` one level down, and note it if an operand depends on an input."""
+        if not self.live:
+            return self.afterwards(name, operands, static)
         return self.note(name, operands, static, None)
 
     def note(

@@ -10,9 +10,9 @@ from cases.programs import PROGRAMS, build, draw
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bpkit import checkpoint, custom_vjp, grad, jit, jvp, value_and_grad, vmap, xp
+from bpkit import checkpoint, custom_vjp, grad, jit, jvp, value_and_grad, vjp, vmap, xp
 from bpkit._protocol import Backend, Capability
-from bpkit.errors import ArgumentError, MixedBackendsError, RecordingError
+from bpkit.errors import ArgumentError, LeakedArrayError, MixedBackendsError, RecordingError
 from bpkit.registry import backend_of
 
 
@@ -307,6 +307,31 @@ def test_memory_for_values_is_taken_once() -> None:
     tracemalloc.stop()
     assert peak < x.nbytes / 2
     assert compiled.source.count("empty") == 0
+
+
+def test_a_value_kept_from_the_run_that_was_recorded(backend: Backend) -> None:
+    kept: list[Any] = []
+
+    def f(x: Any) -> Any:
+        kept[:] = [x * 2, vjp(lambda y: y * xp.sin(x), x)[1]]
+        return x + 1
+
+    @custom_vjp
+    def g(x: Any) -> Any:
+        return x * 1
+
+    g.defvjp(lambda x: (x * 1, None), lambda _, g: (g,))
+    (x,) = arrays((3,))
+    jit(f)(x)
+    for use in (
+        lambda y: kept[0] + y,
+        lambda y: g(kept[0]),
+        lambda y: kept[1](y * 1),
+        jit(lambda y: y + kept[0]),
+        grad(lambda y: xp.sum(y * kept[0])),
+    ):
+        with pytest.raises(LeakedArrayError, match="traced by jit, which has ended"):
+            use(x)
 
 
 def test_a_write_to_a_view_is_seen_by_the_array(backend: Backend) -> None:

@@ -182,12 +182,12 @@ def apply(function: Function, leaves: Leaves) -> Leaves:
     values = [x._value if mine else x for x, mine in zip(leaves, own, strict=True)]
     links = [x._link if mine else None for x, mine in zip(leaves, own, strict=True)]
     still = all(link is None for link in links)
-    if isinstance(trace, Recorder):
-        return _noted(function, trace, leaves)
     if not trace.live:
         if not still:
             trace.refuse(f"{function.name}: an argument")
         return apply(function, values)
+    if isinstance(trace, Recorder):
+        return _noted(function, trace, leaves)
     if still:
         return _watched(function, trace, apply(function, _given(values)), None)
     if isinstance(trace, DerivativeTrace):
