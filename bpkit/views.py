@@ -45,6 +45,23 @@ def _with_diagonal(value: Any, view: View) -> Any:
     return call("reshape", new, shape=base.shape, copy=None)
 
 
+def _with_part(value: Any, view: View) -> Any:
+    key, i, new = view.static["key"], 0, []
+    # Some libraries take no None in a key that is written to: the axes that it made are taken off.
+    for part in key:
+        if part is None:
+            new.append(i)
+        if part is ...:
+            i += len(value.shape) - sum(other is None or isinstance(other, slice) for other in key)
+        elif part is None or isinstance(part, slice):
+            i += 1
+    if new:
+        shape = tuple([n for i, n in enumerate(value.shape) if i not in new])
+        value = call("reshape", value, shape=shape, copy=None)
+        key = tuple([part for part in key if part is not None])
+    return call("setitem", view.base, value, *view.indices, key=key)
+
+
 VIEWS: dict[str, Inverse | None] = {
     "astype": lambda value, view: value,
     "broadcast_to": None,
@@ -53,7 +70,7 @@ VIEWS: dict[str, Inverse | None] = {
     "fft.fftn": None,
     "fft.ifftn": None,
     "flip": lambda value, view: call("flip", value, **view.static),
-    "getitem": lambda value, view: call("setitem", view.base, value, *view.indices, **view.static),
+    "getitem": _with_part,
     "imag": None,
     "linalg.diagonal": _with_diagonal,
     "matrix_transpose": lambda value, view: call("matrix_transpose", value),

@@ -109,6 +109,28 @@ def test_a_function_of_a_batch_is_the_function_of_each_example(name: str, backen
                 batch.check(lambda *xs, fun=batch.fun: bpkit.vjp(fun, *xs)[0], in_axes, f"in_axes={in_axes}")
 
 
+@pytest.mark.parametrize("backend", ["numpy", "torch", "array_api_strict"], indirect=True)
+@pytest.mark.parametrize("name", NAMES)
+def test_arguments_of_batches_of_different_levels(name: str, backend: Backend) -> None:
+    """Each argument has its examples in the inner batch in turn, and all others in the outer one."""
+    for case in cases_of(name, backend):
+        if case.label in BY_VALUE or case.name in BY_VALUE:
+            continue
+        with of(case):
+            batch = Batch(case, backend)
+            n = len(batch.draws)
+            for k in range(n if n > 1 else 0):
+                outer = [None if i == k else 0 for i in range(n)]
+
+                def inner(*xs: Any, k: int = k, batch: Batch = batch) -> list[Any]:
+                    # In place of the first example of argument k, all of them.
+                    given = [batch.batches[k] if i == k else x for i, x in enumerate(xs)]
+                    in_axes = tuple([0 if i == k else None for i in range(len(xs))])
+                    return list(vmap(lambda *ys: bpkit.vjp(batch.fun, *ys)[0], in_axes=in_axes)(*given))
+
+                batch.check(inner, outer, f"inner batch of argument {k}")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_derivatives_for_each_example(name: str, backend: Backend) -> None:
     for case in cases_of(name, backend, plainest=True):
