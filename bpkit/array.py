@@ -20,7 +20,7 @@ from bpkit.errors import (
     TraceError,
 )
 from bpkit.indexing import getitem, setitem
-from bpkit.kinds import Kind, is_mutable, kind_of, raw
+from bpkit.kinds import Kind, device_of, is_mutable, kind_of, raw
 from bpkit.numpy_operators import reflected
 from bpkit.registry import backend_of, by_type
 from bpkit.trace import BATCHED, Trace, Traced, call
@@ -189,7 +189,7 @@ class Array(Traced):
     @property
     def device(self) -> Any:
         """The library's device object."""
-        return raw(self).device
+        return device_of(self)
 
     def to_device(self, device: Any, /, *, stream: Any = None) -> "Array":
         """The array on another device of its library; `stream` is for the library's own arrays only."""

@@ -13,6 +13,7 @@ from bpkit.trace import Traced
 __all__ = [
     "SHAPED_BY_VALUES",
     "Kind",
+    "device_of",
     "elements_are_views",
     "is_complex",
     "is_inexact",
@@ -35,6 +36,11 @@ def raw(x: Any) -> Any:
     while isinstance(x, Traced):
         x = x._value
     return x
+
+
+def device_of(x: Any) -> Any:
+    """The library's device object; None for what has none, as NumPy 2.0's scalars and what JAX traces."""
+    return getattr(raw(x), "device", None)
 
 
 def is_mutable(x: Any) -> bool:

@@ -21,7 +21,7 @@ from bpkit.views import family_of, replace
 
 __all__ = ["lend", "lend_for_good"]
 
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()
 
 
 class LentTrace(ConstantTrace):

@@ -15,7 +15,7 @@ from bpkit.array import Array
 from bpkit.backward import ReverseTrace, gradients
 from bpkit.forward import ForwardTrace
 from bpkit.graph import Node
-from bpkit.kinds import is_inexact
+from bpkit.kinds import device_of, is_inexact
 from bpkit.namespace.xp import CREATION, Namespace, namespace_of
 from bpkit.rules.registry import Rule
 from bpkit.trace import call
@@ -128,7 +128,7 @@ def _carry_back(
     reached = [(node, x) for node, x in zip(operands, values, strict=True) if node is not None]
     inputs, primals = [node for node, _ in reached], [x for _, x in reached]
     for g, x in zip(gradients(seeds, inputs, primals, once=True), primals, strict=True):
-        if g.shape != x.shape or g.dtype != x.dtype or g.device != x.device:
+        if g.shape != x.shape or g.dtype != x.dtype or device_of(g) != device_of(x):
             raise AssertionError(f"the cotangent of an operand {x!r} is {g!r}")
 
 

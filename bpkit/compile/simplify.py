@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bpkit.kinds import device_of
 from bpkit.record import Program, Slot, Step
 from bpkit.trace import call
 
@@ -55,7 +56,7 @@ def _same(step: Step) -> Any:
     out, x = step.outs[0], step.operands[0]
     if step.name in _FILLED and isinstance(x, Slot):
         library = x.backend.xp
-        return library.full(out.shape, _FILLED[step.name], dtype=out.dtype, device=x.device)
+        return library.full(out.shape, _FILLED[step.name], dtype=out.dtype, device=device_of(x))
     if step.name in (
         "astype",
         "cotangent_as",

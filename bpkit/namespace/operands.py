@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from bpkit._protocol import RawArray
-from bpkit.kinds import is_inexact, raw
+from bpkit.kinds import device_of, is_inexact, raw
 from bpkit.namespace.dtypes import astype, result_type
 from bpkit.registry import backend_of, current
 from bpkit.trace import call
@@ -57,7 +57,7 @@ def floating(name: str, *operands: Any) -> tuple[RawArray, ...]:
         # Beside another library's array, a NumPy scalar is a plain number, whose library it may not share.
         arrays = foreign
         operands = tuple([x.item() if isinstance(x, np.generic) else x for x in operands])
-    backend, device = current() if not arrays else (backend_of(raw(arrays[0])), _device_of(arrays[0]))
+    backend, device = current() if not arrays else (backend_of(raw(arrays[0])), device_of(arrays[0]))
     inexact = [x for x in arrays if is_inexact(x)]
     numbers = raw((inexact or arrays)[0]) if arrays else None
     full = tuple([raw(x) if hasattr(x, "shape") else numbers for x in operands])
@@ -78,7 +78,3 @@ def floating(name: str, *operands: Any) -> tuple[RawArray, ...]:
             for x in operands
         ]
     )
-
-
-def _device_of(x: Any) -> Any:
-    return getattr(raw(x), "device", None)

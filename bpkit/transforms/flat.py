@@ -8,7 +8,7 @@ import numpy as np
 from bpkit import namespace as xp
 from bpkit import tree
 from bpkit.errors import ArgumentError
-from bpkit.kinds import is_complex, kind_of, raw
+from bpkit.kinds import device_of, is_complex, kind_of, raw
 from bpkit.registry import backend_of, common_backend
 from bpkit.trace import Traced
 from bpkit.transforms.arguments import describe, is_array
@@ -29,7 +29,7 @@ class Flat:
     def __init__(self, leaves: list[Any], structure: tree.Structure) -> None:
         self.structure = structure
         self.backend = common_backend([raw(x) for x in leaves])
-        self.like = [(tuple(x.shape), x.dtype, is_complex(x), raw(x).device) for x in leaves]
+        self.like = [(tuple(x.shape), x.dtype, is_complex(x), device_of(x)) for x in leaves]
         self.kinds = [kind_of(x) for x in leaves]
 
     def ravel(self, called: str, x: Any) -> Any:

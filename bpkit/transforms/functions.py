@@ -18,7 +18,7 @@ from bpkit.constants import ConstantTrace, constant_array
 from bpkit.derivative import DerivativeTrace
 from bpkit.errors import GradientCutError
 from bpkit.forward import ForwardTrace
-from bpkit.kinds import is_inexact, raw
+from bpkit.kinds import device_of, is_inexact, raw
 from bpkit.record import Recorder
 from bpkit.registry import backend_of
 from bpkit.trace import BATCHED, Trace, Traced, call, snapshot, tracing
@@ -278,7 +278,7 @@ def _forward(function: Function, trace: ForwardTrace, values: Leaves, links: Lea
 def zeros(shape: Any, dtype: Any, like: Any) -> Any:
     """A zero cotangent, in the library and on the device of another."""
     like = raw(like)
-    return backend_of(like).xp.zeros(shape, dtype=dtype, device=like.device)
+    return backend_of(like).xp.zeros(shape, dtype=dtype, device=device_of(like))
 
 
 def traces(leaves: Leaves) -> set[Trace]:

@@ -7,7 +7,7 @@ from bpkit import namespace as xp
 from bpkit import tree
 from bpkit.batching.registry import Operand, in_front
 from bpkit.errors import ArgumentError, GradientCutError
-from bpkit.kinds import is_inexact, raw
+from bpkit.kinds import device_of, is_inexact, raw
 from bpkit.registry import backend_of
 from bpkit.trace import Trace, Traced, outside_transforms
 from bpkit.transforms.arguments import as_inputs, describe, is_array, title
@@ -254,7 +254,7 @@ class _Root(Function):
         parameters = leaves[1:]
         if self.linear_solve is None:
             _, pullback = vjp(lambda x: self.residual(x, *parameters), x)
-            eye = backend_of(raw(x)).xp.eye(x.shape[0], dtype=x.dtype, device=raw(x).device)
+            eye = backend_of(raw(x)).xp.eye(x.shape[0], dtype=x.dtype, device=device_of(x))
             jacobian = vmap(lambda row: pullback(row)[0])(eye)
             return xp.linalg.solve(xp.matrix_transpose(jacobian) if transposed else jacobian, b)
         system = _Root(self.name, self.solve_outside(transposed), self.system(transposed), self.linear_solve)

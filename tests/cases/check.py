@@ -13,7 +13,7 @@ import numpy as np
 import bpkit
 from bpkit import namespace
 from bpkit._protocol import Backend
-from bpkit.kinds import raw
+from bpkit.kinds import device_of, raw
 from bpkit.registry import get_backend, use_backend
 
 from .case import Case, moving
@@ -188,7 +188,7 @@ def check(
 
 def _beside(placed: Sequence[Any], values: Sequence[Values], backend: Backend) -> list[Any]:
     """The values as arrays on the devices of others."""
-    return [backend.from_host(value, x.device) for x, value in zip(placed, values, strict=True)]
+    return [backend.from_host(value, device_of(x)) for x, value in zip(placed, values, strict=True)]
 
 
 def _check_kind(found: Sequence[Any], expected: Sequence[Any], backend: Backend, what: str) -> None:

@@ -10,7 +10,7 @@ from bpkit import tree
 from bpkit._protocol import Capability
 from bpkit.constants import constant_array
 from bpkit.errors import ArgumentError, GradientCheckError, NotDifferentiableError
-from bpkit.kinds import is_inexact, is_mutable
+from bpkit.kinds import device_of, is_inexact, is_mutable
 from bpkit.registry import common_backend, current
 from bpkit.trace import Traced
 from bpkit.transforms.arguments import describe, is_array, title
@@ -247,7 +247,7 @@ class GradientCheck:
             if isinstance(leaf, float | complex) and not is_array(leaf):
                 leaf = backend.xp.asarray(leaf, device=device if backend is chosen else None)
             if is_array(leaf) and is_inexact(leaf) and 0 not in leaf.shape:
-                variables[k] = Variable(names[k], backend.to_host(leaf), backend, leaf.device)
+                variables[k] = Variable(names[k], backend.to_host(leaf), backend, device_of(leaf))
         if not variables:
             raise ArgumentError(
                 f"{self._called}: there is nothing to check, because the arguments have no floating array "
@@ -269,7 +269,7 @@ class GradientCheck:
         if not is_array(x):
             return x
         backend = common_backend([x])
-        copy = backend.from_host(backend.to_host(x), x.device) if is_mutable(x) else x
+        copy = backend.from_host(backend.to_host(x), device_of(x)) if is_mutable(x) else x
         return constant_array(copy) if traced else copy
 
     def _fun(self, *xs: Any) -> list[Any]:

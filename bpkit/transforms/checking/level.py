@@ -10,7 +10,7 @@ import numpy as np
 
 from bpkit import namespace as xp
 from bpkit.errors import GradientCheckError
-from bpkit.kinds import is_complex
+from bpkit.kinds import device_of, is_complex
 from bpkit.transforms.checking.differences import (
     Differences,
     Function,
@@ -130,7 +130,7 @@ class Level:
         """The weights of the results, in their dtypes, which may be others than those of a plain run."""
         backend = self.settings.variables[0].backend
         weights = zip(self._weights, out, strict=True)
-        return [xp.astype(backend.from_host(c, y.device), y.dtype, copy=False) for c, y in weights]
+        return [xp.astype(backend.from_host(c, device_of(y)), y.dtype, copy=False) for c, y in weights]
 
     def _growth(self, xs: Sequence[Any]) -> Any:
         """1 at the point and different beside it, so that cotangents and tangents depend on the arguments."""
