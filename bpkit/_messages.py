@@ -41,12 +41,22 @@ def _foreign() -> tuple[str, ...]:
     return tuple([sysconfig.get_path(name) + os.sep for name in names])
 
 
+@cache
+def _own() -> tuple[str, ...]:
+    """The folders of bpkit; the backends have one of their own where it runs from a checkout."""
+    from importlib.util import find_spec
+
+    backends = find_spec("bpkit.backends")
+    places = [] if backends is None else list(backends.submodule_search_locations or [])
+    return (_BPKIT, *[os.path.abspath(place) + os.sep for place in places])
+
+
 @lru_cache(maxsize=4096)
 def is_users(filename: str) -> bool:
     """Whether code of this file is neither bpkit's nor a library's; what was typed in is the user's."""
     if filename.startswith("<frozen "):
         return False
-    return not filename.startswith((_BPKIT, *_foreign())) and not any(part in filename for part in _PACKAGES)
+    return not filename.startswith((*_own(), *_foreign())) and not any(part in filename for part in _PACKAGES)
 
 
 def user_frame(frame: FrameType | None) -> FrameType | None:
@@ -72,7 +82,7 @@ def user_line() -> str:
 def library_line() -> str:
     """The line of another library that called bpkit, after "in"; empty if the user's own line did."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_BPKIT):
+    while frame is not None and frame.f_code.co_filename.startswith(_own()):
         frame = frame.f_back
     if frame is None or frame is user_frame(frame):
         return ""
@@ -134,7 +144,7 @@ def explain(error: BaseException, traceback: TracebackType | None, door: CodeTyp
     else:
         line = user_line()
         inside = [frame for frame, _ in frames]
-    own = [frame for frame in inside if frame.f_code.co_filename.startswith(_BPKIT)]
+    own = [frame for frame in inside if frame.f_code.co_filename.startswith(_own())]
     # What a transform was given may be a function of bpkit itself; the transform did not go wrong.
     own = list(dropwhile(lambda frame: frame.f_code.co_filename.startswith(_TRANSFORMS), own))
     if not own:

@@ -149,10 +149,15 @@ class Array(Traced):
                 f"{name} of a tensor and a traced value: the tensor itself cannot take up a value that is "
                 f"being differentiated. Write a = a + x instead of a += x, and build arrays with xp.stack"
             )
-        if not name.startswith("__") and getattr(sys.modules["torch"], name, None) is function:
+        if name == "__getitem__":
             raise TraceError(
-                f"torch.{name} of a traced value: PyTorch's functions take tensors only. Write it with the "
-                f"functions of bpkit.xp (or x.__array_namespace__()), which are differentiable"
+                "a tensor indexed by a traced value: PyTorch takes tensors only. Write xp.take(tensor, index, "
+                "axis=0), or xp.where(mask, tensor, 0) for a mask, with bpkit.xp or x.__array_namespace__()"
+            )
+        if getattr(sys.modules["torch"].Tensor, name, None) is not function:
+            raise TraceError(
+                f"{name} of a traced value: PyTorch's functions take tensors only. Write it with the functions "
+                f"of bpkit.xp (or x.__array_namespace__()), which are differentiable"
             )
         return NotImplemented
 

@@ -13,7 +13,7 @@ import pytest
 
 import bpkit
 from bpkit import xp
-from bpkit._messages import user_frame
+from bpkit._messages import is_users, user_frame
 from bpkit._protocol import Backend
 from bpkit.errors import (
     ArgumentError,
@@ -24,6 +24,7 @@ from bpkit.errors import (
     MixedBackendsError,
     NotDifferentiableError,
     ShapeError,
+    TraceError,
     UnknownNameError,
 )
 from bpkit.registry import get_backend
@@ -84,7 +85,7 @@ def test_integers_are_asked_for_a_gradient(backend: Backend) -> None:
         ArgumentError,
         "argument 0['w'] is asked for a gradient, which only floating arrays have",
         "it is an array of shape (3,) and dtype ",
-        "int32. Convert it, xp.astype(x, xp.float64), or pass it in an argument that is not differentiated",
+        'int32. Convert it, xp.astype(x, "float64"), or pass it in an argument that is not differentiated',
     )
 
 
@@ -492,3 +493,28 @@ def test_without_any_line_of_the_user_nothing_is_said() -> None:
     thread.start()
     thread.join()
     assert str(errors[0]).endswith("or use vjp")
+
+
+@pytest.mark.parametrize("backend", ["torch"], indirect=True)
+def test_functions_of_torch_say_what_to_write(backend: Backend) -> None:
+    torch = sys.modules["torch"]
+    x = torch.ones(3)
+    for wrong in (
+        torch.sum,
+        torch.nn.functional.relu,
+        torch.special.expit,
+        lambda w: x * torch.linalg.norm(w),
+    ):
+        with pytest.raises(
+            TraceError, match=r"of a traced value: PyTorch's functions take tensors only\. Write"
+        ):
+            bpkit.grad(lambda w, wrong=wrong: xp.sum(wrong(w)))(x)
+    with pytest.raises(
+        TraceError, match=r"a tensor indexed by a traced value.* Write xp\.take\(tensor, index"
+    ):
+        bpkit.grad(lambda w: xp.sum(x[w > 0] * w))(x)
+
+
+def test_frames_of_a_backend_are_not_the_users() -> None:
+    assert not is_users(sys.modules["bpkit.backends"].__path__[0] + "/numpy_backend.py")
+    assert is_users(__file__)

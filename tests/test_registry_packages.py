@@ -100,7 +100,10 @@ def test_a_broken_package_fails_only_when_asked_for(install: Callable[..., None]
 @pytest.mark.parametrize(
     "source, reason",
     [
-        ("class thing:\n    name = 'broken'", "TypeError: thing lacks capabilities, device, device_of, "),
+        (
+            "class thing:\n    name = 'broken'",
+            "TypeError: thing lacks capabilities, compiled, device, device_of, ",
+        ),
         ("thing = 3", "TypeError: int lacks capabilities, "),
         (GOOD.format(name="other") + "thing = Homemade", "ValueError: its backend calls itself 'other'"),
         ("def thing():\n    raise RuntimeError('no licence')", "RuntimeError: no licence"),

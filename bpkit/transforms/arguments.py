@@ -183,7 +183,7 @@ def _scalar(x: complex, everything: Any) -> Any:
 
 def _advice(leaf: Any) -> str:
     if is_array(leaf):
-        how = "Convert it, xp.astype(x, xp.float64),"
+        how = 'Convert it, xp.astype(x, "float64"),'
     elif isinstance(leaf, int):
         how = f"Write it as a float, {float(leaf)},"
     else:

@@ -93,7 +93,9 @@ def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callab
             _batch(called, f"the result{path}", trace, x, axis, leaves)
             for path, x, axis in zip(tree.paths(out), results, places, strict=True)
         ]
-        return tree.unflatten(arrangement, owned(found, found, leaves))
+        arrays = [x for x in found if is_array(x)]
+        own = iter(owned(arrays, arrays, leaves))
+        return tree.unflatten(arrangement, [next(own) if is_array(x) else x for x in found])
 
     return batched
 
@@ -142,7 +144,7 @@ def _size(
         if not is_array(x):
             raise ArgumentError(
                 f"{called}: {name} must be an array with its examples along axis {axis}; it is "
-                f"{describe(x)}. Where all examples share it, say so: in_axes=None for it"
+                f"{describe(x)}. Where all examples share it, pass it by position with in_axes=None for it"
             )
         n_axes = len(x.shape)
         if not -n_axes <= axis < n_axes:
