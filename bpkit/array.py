@@ -104,6 +104,10 @@ _WRITES = {
 _WRITES |= {"__ilshift__", "__irshift__", "__setitem__"}
 
 
+_OF_TORCH = ("fft_", "linalg_", "special_")
+"""What PyTorch calls its functions outside ``torch`` itself by."""
+
+
 _NUMBERS: dict[Kind, type] = {
     Kind.BOOLEAN: bool,
     Kind.INTEGER: int,
@@ -151,13 +155,18 @@ class Array(Traced):
             )
         if name == "__getitem__":
             raise TraceError(
-                "a tensor indexed by a traced value: PyTorch takes tensors only. Write xp.take(tensor, index, "
-                "axis=0), or xp.where(mask, tensor, 0) for a mask, with bpkit.xp or x.__array_namespace__()"
+                "a tensor indexed by a traced value: PyTorch takes tensors only. With bpkit.xp or "
+                "x.__array_namespace__() write xp.take(tensor, index, axis=0), or xp.where(mask, tensor, 0)"
             )
-        if getattr(sys.modules["torch"].Tensor, name, None) is not function:
+        named = not name.startswith("__") and getattr(sys.modules["torch"], name, None) is function
+        if (
+            named
+            or name.startswith(_OF_TORCH)
+            or getattr(function, "__module__", "") == "torch.nn.functional"
+        ):
             raise TraceError(
-                f"{name} of a traced value: PyTorch's functions take tensors only. Write it with the functions "
-                f"of bpkit.xp (or x.__array_namespace__()), which are differentiable"
+                f"torch's {name} of a traced value: PyTorch's functions take tensors only. Write it with the "
+                f"functions of bpkit.xp (or x.__array_namespace__()), which are differentiable"
             )
         return NotImplemented
 

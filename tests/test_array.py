@@ -340,7 +340,7 @@ def test_foreign_libraries_refuse() -> None:
         with pytest.raises(GradientCutError, match="DLPack export of a value traced by grad"):
             grad(lambda t, f=conversion: f(t * 1.0))(x)
     for function in (torch.sin, lambda t: torch.add(torch.ones(3), t), lambda t: torch.stack([t, t])):
-        with pytest.raises(TraceError, match=r"torch\.(sin|add|stack) of a traced value: .* bpkit\.xp"):
+        with pytest.raises(TraceError, match=r"torch's (sin|add|stack) of a traced value: .* bpkit\.xp"):
             grad(function)(x)
     for function in (jax.numpy.asarray, lambda t: jax.numpy.stack([t, t]), jax.numpy.sin):
         with pytest.raises(TypeError):

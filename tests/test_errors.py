@@ -499,19 +499,11 @@ def test_without_any_line_of_the_user_nothing_is_said() -> None:
 def test_functions_of_torch_say_what_to_write(backend: Backend) -> None:
     torch = sys.modules["torch"]
     x = torch.ones(3)
-    for wrong in (
-        torch.sum,
-        torch.nn.functional.relu,
-        torch.special.expit,
-        lambda w: x * torch.linalg.norm(w),
-    ):
-        with pytest.raises(
-            TraceError, match=r"of a traced value: PyTorch's functions take tensors only\. Write"
-        ):
+    refusal = r"torch's \w+ of a traced value: PyTorch's functions take tensors only\. Write"
+    for wrong in (torch.sum, torch.nn.functional.relu, torch.special.expit, torch.linalg.vector_norm):
+        with pytest.raises(TraceError, match=refusal):
             bpkit.grad(lambda w, wrong=wrong: xp.sum(wrong(w)))(x)
-    with pytest.raises(
-        TraceError, match=r"a tensor indexed by a traced value.* Write xp\.take\(tensor, index"
-    ):
+    with pytest.raises(TraceError, match=r"a tensor indexed by a traced value.* write xp\.take\(tensor"):
         bpkit.grad(lambda w: xp.sum(x[w > 0] * w))(x)
 
 
