@@ -15,7 +15,7 @@ from bpkit.evaluate import evaluate
 from bpkit.kinds import SHAPED_BY_VALUES, raw
 from bpkit.registry import backend_of
 from bpkit.trace import Trace, Traced, call, snapshot
-from bpkit.views import VIEWS, remember
+from bpkit.views import VIEWS, remember, share_memory
 
 __all__ = ["Program", "Recorder", "Slot", "Step"]
 
@@ -94,6 +94,8 @@ class Recorder(Trace):
     ----------
     steps : list of Step
     inputs : list of Slot
+    apart : dict of tuple to str
+        Pairs of inputs that must not share memory, as numbers, and the write for which they must not.
 
     Parameters
     ----------
@@ -105,7 +107,7 @@ class Recorder(Trace):
         What is kept of an operand that depends on no input.
     """
 
-    __slots__ = ("_keep", "_line", "_slots", "inputs", "steps", "transform")
+    __slots__ = ("_keep", "_line", "_slots", "apart", "inputs", "steps", "transform")
 
     replays = True
 
@@ -121,6 +123,7 @@ class Recorder(Trace):
         self.transform = transform
         self.steps: list[Step] = []
         self.inputs: list[Slot] = []
+        self.apart: dict[tuple[int, int], str] = {}
         self._line = line
         self._keep = keep
         self._slots = 0
@@ -134,6 +137,14 @@ class Recorder(Trace):
     def _result(self, value: Any) -> Array:
         self._slots += 1
         return Array(value, self, Slot(self._slots - 1, value))
+
+    def written(self, root: Traced, what: str) -> None:
+        """Note which other inputs this write would change if they shared the memory of the one written to."""
+        changed = [i for i, x in enumerate(self.entered) if share_memory(root, x)]
+        for i in changed:
+            for j, x in enumerate(self.entered):
+                if i != j and any(share_memory(x, other) for other in root._trace.entered):
+                    self.apart.setdefault((i, j), what)
 
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """Run `name` one level down, and note it if an operand depends on an input."""

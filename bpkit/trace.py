@@ -134,6 +134,9 @@ class Trace(ABC):
         """Whether somebody outside was given the memory of a value and has to see what is assigned to it."""
         return False
 
+    def written(self, root: Traced, what: str) -> None:  # noqa: B027 - most traces need not know
+        """Hear that `what` will write to the memory of `root`, a value of this or of an inner trace."""
+
     @abstractmethod
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """Run `name` one level down and note what the transform needs of it."""

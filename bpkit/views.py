@@ -18,7 +18,17 @@ from bpkit.kinds import elements_are_views, is_mutable, raw
 from bpkit.registry import backend_of
 from bpkit.trace import Traced, call, snapshot
 
-__all__ = ["VIEWS", "View", "family_of", "inverse_permutation", "remember", "replace", "write"]
+__all__ = [
+    "VIEWS",
+    "View",
+    "changes_another_argument",
+    "family_of",
+    "inverse_permutation",
+    "remember",
+    "replace",
+    "share_memory",
+    "write",
+]
 
 
 class View(NamedTuple):
@@ -100,7 +110,7 @@ def remember(view: Any, operands: tuple[Any, ...], name: str, static: dict[str, 
     element = name == "getitem" and not view.shape and ... not in static["key"]
     if element and not elements_are_views(backend_of(raw(base))):
         return
-    if name in _SELDOM and not _share_memory(view, base):
+    if name in _SELDOM and not share_memory(view, base):
         return
     view._view = View(base, name, tuple(map(snapshot, indices)), static)
     views = base._views
@@ -140,11 +150,12 @@ def write(x: Traced, new: Traced, what: str) -> None:
                 f"{what}: x was made by {view.name} and shares memory with the array that it was made "
                 f"from; this change cannot be followed to there. Copy x first: x = xp.asarray(x, copy=True)"
             )
-    if sum(_share_memory(root, other) for other in root._trace.entered) > 1:
-        raise GradientCutError(
-            f"{what}: x shares memory with another argument of the function, which would change too. Pass "
-            f"copies, or copy x first: x = xp.asarray(x, copy=True)"
-        )
+    if sum(share_memory(root, other) for other in root._trace.entered) > 1:
+        raise changes_another_argument(what)
+    value: Any = x
+    while isinstance(value, Traced):
+        value._trace.written(root, what)
+        value = value._value
     for view in path:
         inverse = VIEWS[view.name]
         assert inverse is not None
@@ -155,10 +166,18 @@ def write(x: Traced, new: Traced, what: str) -> None:
         replace(root, new)
 
 
+def changes_another_argument(what: str) -> GradientCutError:
+    """The error of a write to an argument that shares memory with another one."""
+    return GradientCutError(
+        f"{what}: x shares memory with another argument of the function, which would change too. Pass "
+        f"copies, or copy x first: x = xp.asarray(x, copy=True)"
+    )
+
+
 def _root(x: Traced) -> tuple[Traced, list[View]]:
     """The array in whose memory `x` is, and the steps from `x` to there."""
     root, path = x, []
-    while root._view is not None and _share_memory(root, root._view.base):
+    while root._view is not None and share_memory(root, root._view.base):
         path.append(root._view)
         root = root._view.base
     return root, path
@@ -202,13 +221,14 @@ def _followers(base: Traced) -> list[tuple[Traced, View]]:
         base = bases.pop()
         for reference in base._views or ():
             follower = reference()
-            if follower is not None and follower._view is not None and _share_memory(follower, base):
+            if follower is not None and follower._view is not None and share_memory(follower, base):
                 found.append((follower, follower._view))
                 bases.append(follower)
     return found
 
 
-def _share_memory(x: Any, y: Any) -> bool:
+def share_memory(x: Any, y: Any) -> bool:
+    """Whether writing to one of two arrays, raw or traced, can change the other."""
     x, y = raw(x), raw(y)
     return backend_of(x).shares_memory(x, y)
 

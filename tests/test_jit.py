@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bpkit import checkpoint, custom_vjp, grad, jit, jvp, value_and_grad, vjp, vmap, xp
 from bpkit._protocol import Backend, Capability
-from bpkit.errors import ArgumentError, LeakedArrayError, MixedBackendsError, RecordingError
+from bpkit.errors import ArgumentError, GradientCutError, LeakedArrayError, MixedBackendsError, RecordingError
 from bpkit.registry import backend_of
 
 
@@ -412,3 +412,49 @@ def test_complex_numbers_as_booleans() -> None:
     z = np.asarray([1.0, 0.0, 1j]) + 0
     for _ in range(2):
         np.testing.assert_array_equal(f(z), [1.0, 0.0, 1.0])
+
+
+def in_place(backend: Backend) -> None:
+    if Capability.IN_PLACE not in backend.capabilities:
+        pytest.skip("the library's arrays cannot change")
+
+
+def copied(x: Any) -> Any:
+    return xp.asarray(x, copy=True)
+
+
+def test_arguments_that_share_memory_at_a_later_call(backend: Backend) -> None:
+    in_place(backend)
+
+    def written(x: Any, y: Any) -> Any:
+        x += 1
+        return x + y
+
+    def inside(x: Any, y: Any) -> Any:
+        def f(w: Any) -> Any:
+            w[1:] *= 2
+            return xp.sum(w * w)
+
+        return grad(f)(x) + y
+
+    def both_inside(x: Any, y: Any) -> Any:
+        def f(w: Any, v: Any) -> Any:
+            w *= 2
+            return xp.sum(w * v)
+
+        return grad(f)(x[1:], y[:-1])
+
+    a, b = arrays((3,), (3,))
+    for fun in (written, both_inside):
+        compiled = jit(fun)
+        for _ in range(2):
+            np.testing.assert_array_equal(host(compiled(a, b)), host(fun(copied(a), b)))
+        for x, y in ((a, a), (a[:], a), (a, xp.reshape(a, (3,)))):
+            for call in (compiled, jit(fun)):
+                with pytest.raises(GradientCutError, match=r"in-place .*: x shares memory with another arg"):
+                    call(x, y)
+        np.testing.assert_array_equal(host(compiled(b, a)), host(fun(copied(b), a)))
+    # What only the inner transform writes to, nobody else sees.
+    compiled = jit(inside)
+    for x, y in ((a, b), (a, a)):
+        np.testing.assert_array_equal(host(compiled(x, y)), host(inside(x, y)))

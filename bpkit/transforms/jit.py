@@ -16,6 +16,7 @@ from bpkit.record import Program, Recorder
 from bpkit.registry import common_backend
 from bpkit.trace import tracing
 from bpkit.transforms.arguments import describe, is_array, link_of, title, unwrap
+from bpkit.views import changes_another_argument
 
 __all__ = ["Jitted", "jit"]
 
@@ -101,6 +102,7 @@ class _Recorded:
         arrangement: tree.Structure,
         places: list[int],
         donated: list[int],
+        apart: dict[tuple[int, int], str],
     ) -> None:
         self.program = program
         self.structure = kind.structure
@@ -110,6 +112,7 @@ class _Recorded:
         self._arrangement = arrangement
         self._places = places
         self._donated = donated
+        self._apart = [(i, j, what) for (i, j), what in apart.items()]
         self._idle: list[Compiled] = []
 
     def take(self) -> Compiled:
@@ -126,8 +129,11 @@ class _Recorded:
         return code.source
 
     def __call__(self, leaves: list[Any]) -> Any:
-        code = self.take()
         given = [leaves[i] for i in self._places]
+        for i, j, what in self._apart:
+            if self._backend.shares_memory(given[i], given[j]):
+                raise changes_another_argument(what)
+        code = self.take()
         for i in code.overwritten:
             given[i] = self._unshared(i, given)
         with self._backend.quiet():
@@ -218,7 +224,7 @@ class Jitted:
             while len(self._recorded) >= KEPT:
                 del self._recorded[next(iter(self._recorded))]
             self._recorded[kind] = self._latest = _Recorded(
-                kind, program, backend, arrangement, places, self._donated(args, kwargs)
+                kind, program, backend, arrangement, places, self._donated(args, kwargs), recorder.apart
             )
         # What the function took from elsewhere is not handed out.
         values = [private(x) if slot is None else x for slot, x in zip(slots, values, strict=True)]
