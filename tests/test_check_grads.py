@@ -336,6 +336,69 @@ def test_a_kink_is_called_one(backend: Backend) -> None:
     check_grads(lambda x: xp.sum(xp.relu(x)), (placed(backend, [1e-4, -1e-4]),))
 
 
+def ruled(f: Any, slope: Any, factor: float) -> Any:
+    """A function whose rule says `factor` times its slope."""
+    g = custom_vjp(f)
+    g.defvjp(lambda x: (f(x), x), lambda x, g: (factor * slope(x) * g,))
+    return g
+
+
+@pytest.mark.parametrize("jump", [1.0, 1e-3, 1e-4])
+def test_a_jump_is_called_one_and_hides_no_wrong_rule(backend: Backend, jump: float) -> None:
+    def stepped(factor: float) -> Any:
+        square = ruled(lambda x: x * x, lambda x: 2 * x, factor)
+        return lambda x: xp.sum(square(x) * (1.0 + jump * xp.astype(x >= 1, x.dtype)))
+
+    points, beside = placed(backend, np.arange(4.0)), placed(backend, np.arange(4.0) + 0.3)
+    found = comparisons(stepped(1.0), (points,), modes=("rev",))
+    assert [(c.verdict, c.place) for c in found] == [("at a jump", "element (1,)")]
+    assert found[0].jump == pytest.approx(jump, abs=1e-6)  # what is left is the slope over the last step
+    said = refused(stepped(1.0), (points,), modes=("rev",))
+    assert f"The function jumps there, or next to it: it changes by {found[0].jump:.6g} however small" in said
+    assert said.endswith("choose another point")
+    check_grads(stepped(1.0), (beside,), modes=("rev",))
+    refused(stepped(0.5), (points,), modes=("rev",))
+    assert "relative error 0.5" in refused(stepped(0.5), (beside,), modes=("rev",))
+
+
+@only_numpy
+@pytest.mark.parametrize("factor", [0.0, 1.0, 100.0])
+@pytest.mark.parametrize(
+    ("f", "slope", "at", "jump"),
+    [
+        (lambda x: xp.where(x > 1, x + 1, x), xp.ones_like, 1.0, 1),
+        (lambda x: x * xp.floor(x), xp.floor, 2.0, 2),
+        (lambda x: x * xp.round(x), xp.round, 0.5, 0.5),
+        (lambda x: xp.sign(x) + x, xp.ones_like, 0.0, 1),
+    ],
+    ids=["where", "floor", "round", "sign"],
+)
+def test_at_a_jump_no_rule_is_right(
+    backend: Backend, f: Any, slope: Any, at: float, jump: float, factor: float
+) -> None:
+    for x in (at, np.asarray([at, at + 0.3], dtype=np.float32)):
+        g = ruled(f, slope, factor)
+        (found,) = comparisons(lambda x, g=g: xp.sum(g(x)), (x,), modes=("rev",))
+        assert found.verdict == "at a jump"
+        assert found.jump == pytest.approx(jump, rel=1e-3)
+        assert found.place == ("" if isinstance(x, float) else "element (0,)")
+
+
+def test_a_jump_in_a_large_array_is_named(backend: Backend) -> None:
+    x = np.linspace(0.1, 1.7, 300).reshape(30, 10)
+    x[7, 3] = 1.0
+    found = worst(comparisons(lambda x: xp.mean(x * x + xp.astype(x >= 1, x.dtype)), (placed(backend, x),)))
+    assert (found.verdict, found.place) == ("at a jump", "element (7, 3)")
+
+
+@only_numpy
+def test_a_jump_as_small_as_rounding_hides_no_wrong_rule(backend: Backend) -> None:
+    square = ruled(lambda x: x * x, lambda x: 2 * x, 1.01)
+    for jump in 10.0 ** np.arange(-15, -5):
+        f = lambda x, jump=jump: square(x) + xp.where(x >= 1, jump, 0.0)  # noqa: E731
+        refused(f, (1.0,), modes=("rev",))
+
+
 def test_a_wrong_rule_is_not_called_a_kink() -> None:
     found = comparisons(lambda x: xp.exp(3 * x) * stop_gradient(x), (np.asarray([1.0, 2.0]),))
     assert [c.verdict for c in found] == ["wrong", "wrong"]

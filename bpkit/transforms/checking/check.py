@@ -46,7 +46,8 @@ def check_grads(
     modes : sequence of "fwd", "rev"
         Which modes: :func:`jvp`, :func:`vjp`.
     atol : float, optional
-        The absolute error allowed. Default: what the rounding of `f` itself makes uncertain.
+        The absolute error allowed. Default: what the rounding of `f` itself makes uncertain. A function that
+        looks rounded more coarsely than its dtypes say is granted what one of float32 is, and no more.
     rtol : float, optional
         The error allowed, relative to the size of a gradient (its root mean square) or to the largest element
         of a tangent. Default: four times the square root of the precision of the coarsest dtype among
@@ -59,7 +60,8 @@ def check_grads(
     ------
     GradientCheckError
         If a derivative disagrees or is not finite. It says of which order, mode and argument, in which
-        element most, what was found, what differences say, and whether the function has a kink there.
+        element most, what was found, what differences say, and whether the function has a kink or a jump
+        there.
     ArgumentError
         If there is nothing to check: no floating array among the arguments or in the result.
 
@@ -196,6 +198,7 @@ class GradientCheck:
             found.error / size if relative else found.error,
             found.allowed / size if relative else found.allowed,
             found.slopes,
+            found.jump,
         )
 
     def _check_settings(

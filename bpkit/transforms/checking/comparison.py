@@ -33,6 +33,8 @@ class Comparison:
         How large it may be.
     slopes : pair of float or None
         From the left and from the right, where they differ: the function has a kink.
+    jump : float or None
+        How much the function changes over next to nothing, if it does.
     """
 
     function: str
@@ -46,6 +48,7 @@ class Comparison:
     error: float
     allowed: float
     slopes: tuple[float, float] | None
+    jump: float | None
 
     @property
     def agrees(self) -> bool:
@@ -59,11 +62,13 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """In a word or two: ``right``, ``wrong``, ``not finite``, ``at a kink``."""
+        """In a word or two: ``right``, ``wrong``, ``not finite``, ``at a kink``, ``at a jump``."""
         if self.agrees:
             return "right"
         if not (math.isfinite(self.found) and math.isfinite(self.expected)):
             return "not finite"
+        if self.jump is not None:
+            return "at a jump"
         return "wrong" if self.slopes is None else "at a kink"
 
     @property
@@ -79,6 +84,11 @@ class Comparison:
             who = "The derivative is" if math.isfinite(self.expected) else "Close by, the function is"
             return f"{text}. {who} not finite; choose another point"
         text += f" (relative error {self.error:.2g}, allowed {self.allowed:.2g})"
+        if self.jump is not None:
+            return (
+                f"{text}. The function jumps there, or next to it: it changes by {self.jump:.6g} however "
+                f"small the step. At a jump there is no derivative to compare with; choose another point"
+            )
         if self.slopes is not None:
             left, right = self.slopes
             return (

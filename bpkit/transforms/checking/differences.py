@@ -26,6 +26,8 @@ __all__ = [
 Values = np.ndarray[Any, Any]
 Function = Callable[..., list[Any]]
 """Takes floating arrays, returns floating arrays."""
+NEARER = 2.0**8
+"""How much smaller the step is that shows a jump, over which a function changes no less."""
 
 
 def named(function: Function, name: str) -> Function:
@@ -116,11 +118,23 @@ class Slope(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """Slopes from the left and from the right, of second order, and the largest numbers subtracted."""
+    """What a function does on both sides of the point.
+
+    Attributes
+    ----------
+    step : float
+    left, right : lists of arrays
+        Slopes of second order.
+    leaps : list of pairs of lists of arrays
+        On the left and on the right, how much it changes over a step and over one ``NEARER`` times as small.
+    sizes : list of arrays
+        The largest numbers that were subtracted.
+    """
 
     step: float
     left: list[Values]
     right: list[Values]
+    leaps: list[tuple[list[Values], list[Values]]]
     sizes: list[Values]
 
 
@@ -205,12 +219,20 @@ class Differences:
         return np.asarray(np.round(shift / unit) * unit)
 
     def sides(self, i: int, direction: Values) -> Sides:
-        """The slopes of the results from the left and from the right."""
+        """What the results do on both sides."""
         step = self.step or self.usual / 2**4
-        shift = self._exact(i, step * direction)
+        shift, near = self._exact(i, step * direction), self._exact(i, step / NEARER * direction)
         here = self._here
+        near_down, near_up = ([numbers(y) for y in self.run(i, n * near)] for n in (-1, 1))
         far_down, down, up, far_up = ([numbers(y) for y in self.run(i, n * shift)] for n in (-2, -1, 1, 2))
         with np.errstate(all="ignore"):
             left = [(3 * y - 4 * a + b) / (2 * step) for y, a, b in zip(here, down, far_down, strict=True)]
             right = [(4 * a - b - 3 * y) / (2 * step) for y, a, b in zip(here, up, far_up, strict=True)]
-        return Sides(step, left, right, [np.abs(y) for y in here])
+            leaps = [
+                (
+                    [a - y for a, y in zip(ys, here, strict=True)],
+                    [a - y for a, y in zip(near, here, strict=True)],
+                )
+                for near, ys in ((near_down, down), (near_up, up))
+            ]
+        return Sides(step, left, right, leaps, [np.abs(y) for y in here])

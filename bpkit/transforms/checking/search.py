@@ -18,6 +18,8 @@ DIRECTIONS = 4
 """A larger one is checked along so many random directions."""
 ROUNDINGS = 16
 """How many roundings of its result a function is granted."""
+SINGLE = float(np.finfo(np.float32).eps)
+"""The coarsest numbers that a function may compute with inside without being called wrong."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Found:
         What a relative error refers to.
     rough : float
         How far the function is from being smooth, which may be its rounding.
+    coarse : float
+        What would be allowed to a function that computes in float32.
     found, expected : float
         The derivative and the slope.
     result, k : int
@@ -44,6 +48,8 @@ class Found:
         Where in the variable.
     slopes : pair of float or None
         From the left and from the right, if they differ.
+    jump : float or None
+        How much the function changes over next to nothing.
     """
 
     step: float
@@ -52,12 +58,14 @@ class Found:
     noise: float
     size: float
     rough: float
+    coarse: float
     found: float
     expected: float
     result: int
     k: int
     place: str = ""
     slopes: tuple[float, float] | None = None
+    jump: float | None = None
 
     @property
     def excess(self) -> float:
@@ -96,7 +104,7 @@ def search(level: Level, modes: Sequence[str]) -> Iterator[tuple[str, Variable, 
             elif found.excess > 1:
                 found, direction, where = _locate(level, i, mode, found, direction)
             if found.excess > 1:
-                found = replace(found, slopes=_sides(level, i, mode, found, direction))
+                found = _beside(level, i, mode, found, direction)
             yield mode, x, replace(found, place=where)
 
 
@@ -120,14 +128,16 @@ def _measure(level: Level, i: int, direction: Values, modes: Sequence[str]) -> d
 def _surest(tried: list[list[Found]]) -> list[Found]:
     """What the steps along each direction say together."""
     # What is rough at the smallest step is rounding inside the function, or where a solver in it stopped. It
-    # is as large at the first step, where it counts least. A kink is smaller there by as much as the step.
+    # is as large at the first step, where it counts least. A kink is smaller there by as much as the step. A
+    # jump is as large, too: what is more than numbers of float32 would do is no rounding.
     rough = max([founds[-1].rough for founds in tried if len(founds) > 2], default=0.0)
     surest = []
     for founds in tried:
         best = founds[-1] if founds[-1].settled else min(founds, key=lambda found: found.doubt)
         first = founds[0]
         if best.excess > 1 and first.noise < 0.01 * first.error:
-            first = replace(first, allowed=first.allowed + ROUNDINGS * rough / first.step)
+            more = min(ROUNDINGS * rough / first.step, first.coarse)
+            first = replace(first, allowed=first.allowed + more)
             best = first if first.excess <= 1 else best
         surest.append(best)
     return surest
@@ -159,6 +169,7 @@ def _compare(level: Level, i: int, mode: str, slope: Slope) -> Found:
                     noise=noise,
                     size=size,
                     rough=rough if settings.atol is None else 0.0,
+                    coarse=4 * math.sqrt(SINGLE) * size + _single(max(largest, settings.size)),
                     found=float(exact[k]),
                     expected=float(change[k]),
                     result=result,
@@ -176,6 +187,11 @@ def _noise(level: Level, i: int, direction: Values, step: float, size: float) ->
     # What rounding does to a function's last operations it does to its derivative too, even if that is 0.
     own = settings.own / math.sqrt(direction.size) / np.max(np.abs(settings.variables[i].row), initial=1.0)
     return float(ROUNDINGS * (settings.eps / step + own) * max(size, settings.size))
+
+
+def _single(size: float) -> float:
+    """How far rounding to float32 may bring a slope and a derivative apart, at the step that suits it."""
+    return ROUNDINGS * SINGLE / 2.0 ** round(math.log2(SINGLE) / 5) * size
 
 
 def _locate(level: Level, i: int, mode: str, found: Found, direction: Values) -> tuple[Found, Values, str]:
@@ -198,9 +214,20 @@ def _locate(level: Level, i: int, mode: str, found: Found, direction: Values) ->
     return found, direction, f"random directions, most at {where}"
 
 
-def _sides(level: Level, i: int, mode: str, found: Found, direction: Values) -> tuple[float, float] | None:
-    """The slopes from the left and from the right, if they differ by more than rounding explains."""
+def _beside(level: Level, i: int, mode: str, found: Found, direction: Values) -> Found:
+    """What is found, with the jump or the kink that explains it."""
     sides = level.differences.sides(i, direction)
-    left, right = (float(level.seen(mode, rows)[found.result][found.k]) for rows in (sides.left, sides.right))
+
+    def number(rows: list[Values]) -> float:
+        return float(level.seen(mode, rows)[found.result][found.k])
+
     noise = _noise(level, i, direction, sides.step, level.bounds(mode, sides.sizes)[found.result])
-    return (left, right) if abs(left - right) > 0.01 * max(abs(left), abs(right)) + noise else None
+    for leap in sides.leaps:
+        whole, near = (abs(number(rows)) for rows in leap)
+        # A smooth function, and one with a kink, changes less by as much as the step is smaller.
+        if near > whole / 4 + noise * sides.step and near > 0.1 * found.error * found.step:
+            return replace(found, jump=near)
+    left, right = number(sides.left), number(sides.right)
+    if abs(left - right) > 0.01 * max(abs(left), abs(right)) + noise:
+        return replace(found, slopes=(left, right))
+    return found
