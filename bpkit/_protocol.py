@@ -4,7 +4,7 @@ A backend states facts and never makes policy. Derivative rules, layers, shape c
 backend; they use the array-API namespace :attr:`Backend.xp` through :func:`bpkit.trace.call`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -175,8 +175,8 @@ class Backend(Protocol):
     def same_values(self, x: RawArray, y: RawArray) -> bool:
         """Whether two arrays of the same shape and dtype are equal everywhere; False where both are NaN."""
 
-    def same_layout(self, x: RawArray, y: RawArray) -> bool:
-        """Whether what is a view of `x` would be one of `y` too, an array of the same shape and dtype."""
+    def layout(self, x: RawArray) -> Hashable:
+        """Equal for arrays of one shape and dtype if what is a view of one would be a view of the other."""
 
     def operator_dtype(self, x: RawArray, y: RawArray) -> Any:
         """The dtype to which an operator first converts the one of `x` and `y` that has no axes.

@@ -96,6 +96,9 @@ class Recorder(Trace):
     inputs : list of Slot
     apart : dict of tuple to str
         Pairs of inputs that must not share memory, as numbers, and the write for which they must not.
+    by_layout : bool
+        Whether an array was written to that is a view or has some: on the memory layout of the inputs depends
+        what else changed.
 
     Parameters
     ----------
@@ -107,7 +110,7 @@ class Recorder(Trace):
         What is kept of an operand that depends on no input.
     """
 
-    __slots__ = ("_keep", "_line", "_slots", "apart", "inputs", "steps", "transform")
+    __slots__ = ("_keep", "_line", "_slots", "apart", "by_layout", "inputs", "steps", "transform")
 
     replays = True
 
@@ -124,6 +127,7 @@ class Recorder(Trace):
         self.steps: list[Step] = []
         self.inputs: list[Slot] = []
         self.apart: dict[tuple[int, int], str] = {}
+        self.by_layout = False
         self._line = line
         self._keep = keep
         self._slots = 0
@@ -139,7 +143,8 @@ class Recorder(Trace):
         return Array(value, self, Slot(self._slots - 1, value))
 
     def written(self, root: Traced, what: str) -> None:
-        """Note which other inputs this write would change if they shared the memory of the one written to."""
+        """Note what this write would change in other calls: inputs that share memory, or other views."""
+        self.by_layout = self.by_layout or root._view is not None or bool(root._views)
         changed = [i for i, x in enumerate(self.entered) if share_memory(root, x)]
         for i in changed:
             for j, x in enumerate(self.entered):

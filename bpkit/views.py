@@ -233,10 +233,14 @@ def share_memory(x: Any, y: Any) -> bool:
     return backend_of(x).shares_memory(x, y)
 
 
+def _layout(x: Any) -> Any:
+    return backend_of(x).layout(x)
+
+
 def _become(x: Traced, new: Traced) -> None:
     value = raw(new)
     # Into the memory layout of x, on which it depends what is a view; and NumPy's functions of 0-d arrays
     # return scalars, which cannot be written to again.
-    if is_mutable(x) > is_mutable(new) or not backend_of(value).same_layout(raw(x), value):
+    if is_mutable(x) > is_mutable(new) or _layout(raw(x)) != _layout(value):
         new = call("setitem", x, new, key=(...,))
     x._value, x._trace, x._link = new._value, new._trace, new._link

@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 
 from bpkit import checkpoint, custom_vjp, grad, jit, jvp, value_and_grad, vjp, vmap, xp
 from bpkit._protocol import Backend, Capability
-from bpkit.errors import ArgumentError, GradientCutError, LeakedArrayError, MixedBackendsError, RecordingError
-from bpkit.registry import backend_of
+from bpkit.errors import (
+    ArgumentError,
+    BackendError,
+    GradientCutError,
+    LeakedArrayError,
+    MixedBackendsError,
+    RecordingError,
+)
+from bpkit.registry import backend_of, use_backend
 
 
 def host(x: Any) -> Any:
@@ -458,3 +465,41 @@ def test_arguments_that_share_memory_at_a_later_call(backend: Backend) -> None:
     compiled = jit(inside)
     for x, y in ((a, b), (a, a)):
         np.testing.assert_array_equal(host(compiled(x, y)), host(inside(x, y)))
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_whether_a_view_shares_memory_depends_on_the_layout(name: str) -> None:
+    def to_a_view(x: Any) -> Any:
+        v = xp.reshape(x, (-1,))
+        v *= 2
+        return x
+
+    def to_an_array_that_has_views(x: Any) -> Any:
+        v = xp.reshape(x, (-1,))
+        x[0, :] = 7
+        return v
+
+    def to_a_result(x: Any) -> Any:
+        y = x * 1
+        v = xp.reshape(y, (-1,))
+        v += 1
+        return y
+
+    try:
+        selection = use_backend(name)
+    except BackendError as error:
+        pytest.skip(str(error))
+    with selection:
+        x = xp.reshape(xp.arange(6.0), (2, 3))
+        turned = xp.reshape(xp.arange(6.0), (3, 2)).T
+        for fun in (to_a_view, to_an_array_that_has_views, to_a_result):
+            compiled = jit(fun)
+            for z in (x, turned, x, turned + 0, x + 1):
+                # A product has the memory layout of its operand.
+                np.testing.assert_array_equal(host(compiled(z)), host(fun(z * 1)))
+            lines = compiled.explain().split("\n")
+            assert len(lines) == 2 and "argument [0][0] has the memory layout (" in lines[1]
+        untouched = jit(lambda x: xp.reshape(x, (-1,)) * 2)
+        for z in (x, turned):
+            untouched(z)
+        assert untouched.explain() == "1. the first call"

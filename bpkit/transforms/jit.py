@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import update_wrapper
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 from bpkit import tree
 from bpkit._messages import user_line
@@ -16,6 +16,7 @@ from bpkit.record import Program, Recorder
 from bpkit.registry import common_backend
 from bpkit.trace import tracing
 from bpkit.transforms.arguments import describe, is_array, link_of, title, unwrap
+from bpkit.transforms.call_kinds import CallKind, guard, kind_of_leaf, reason, setting
 from bpkit.views import changes_another_argument
 
 __all__ = ["Jitted", "jit"]
@@ -96,7 +97,7 @@ class _Recorded:
 
     def __init__(
         self,
-        kind: "_Kind",
+        kind: CallKind,
         program: Program,
         backend: Backend,
         arrangement: tree.Structure,
@@ -107,7 +108,7 @@ class _Recorded:
         self.program = program
         self.structure = kind.structure
         self.settings = kind.settings
-        self.fits = _guard(kind.leaves, several_devices=len(backend.devices()) > 1)
+        self.fits = guard(kind, backend)
         self._backend = backend
         self._arrangement = arrangement
         self._places = places
@@ -168,7 +169,9 @@ class Jitted:
         self._static = static_argnums
         self._donate = donate_argnums
         self._latest: _Recorded | None = None
-        self._recorded: dict[_Kind, _Recorded] = {}
+        self._recorded: dict[CallKind, _Recorded] = {}
+        self._by_layout: Backend | None = None
+        """Set if some program depends on the memory layout of the arguments."""
         self._reasons: list[str] = []
         self._lock = Lock()
 
@@ -180,7 +183,7 @@ class Jitted:
         if self._static:
             given = tuple([None if i in self._static else x for i, x in enumerate(args)])
         leaves, structure = tree.flatten((given, kwargs))
-        settings = tuple([_setting(args[i]) for i in self._static])
+        settings = tuple([setting(args[i]) for i in self._static])
         last = self._latest
         # Most calls are of the same kind as the one before.
         if (
@@ -190,9 +193,11 @@ class Jitted:
             and last.fits(*leaves)
         ):
             return last(leaves)
-        kind = _Kind(structure, settings, tuple([_kind(x) for x in leaves]))
+        kind = CallKind(structure, settings, tuple([kind_of_leaf(x) for x in leaves]))
         try:
             recorded = self._recorded.get(kind)
+            if recorded is None and self._by_layout is not None:
+                recorded = self._recorded.get(kind.laid_out(leaves, self._by_layout))
         except TypeError as error:
             raise ArgumentError(
                 f"{self._called}: what is no array is a setting, and settings must be hashable: {error}"
@@ -202,7 +207,9 @@ class Jitted:
             return recorded(leaves)
         return self._record(kind, args, kwargs, leaves)
 
-    def _record(self, kind: "_Kind", args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any]) -> Any:
+    def _record(
+        self, kind: CallKind, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any]
+    ) -> Any:
         """Run the function, and keep what it did."""
         places = [i for i, x in enumerate(leaves) if is_array(x)]
         backend = common_backend([raw(leaves[i]) for i in places], self._called)
@@ -217,10 +224,13 @@ class Jitted:
         values = [unwrap(self._called, recorder, x) for x in found]
         slots = [link_of(recorder, x) for x in found]
         outputs = [value if slot is None else slot for slot, value in zip(slots, values, strict=True)]
+        if recorder.by_layout:
+            self._by_layout = backend
+            kind = kind.laid_out(leaves, backend)
         program = simplify(Program(recorder.inputs, recorder.steps, outputs))
         names = [f"argument {path}" for path in tree.paths((args, kwargs))]
         with self._lock:
-            self._reasons.append(_reason(kind, next(reversed(self._recorded), None), names))
+            self._reasons.append(reason(kind, next(reversed(self._recorded), None), names))
             while len(self._recorded) >= KEPT:
                 del self._recorded[next(iter(self._recorded))]
             self._recorded[kind] = self._latest = _Recorded(
@@ -256,7 +266,7 @@ class Jitted:
         """Forget what was recorded, and its memory."""
         with self._lock:
             self._recorded.clear()
-            self._latest = None
+            self._latest = self._by_layout = None
             self._reasons.clear()
 
     def _last(self) -> _Recorded:
@@ -281,76 +291,3 @@ def _check_results(called: str, out: Any, leaves: list[Any]) -> None:
             raise ArgumentError(
                 f"{called}: the result{path} must be an array or a number; it is {describe(x)}"
             )
-
-
-class _Kind(NamedTuple):
-    """What must be equal for the same program to serve."""
-
-    structure: tree.Structure
-    settings: tuple[Any, ...]
-    leaves: tuple[Any, ...]
-
-
-def _kind(x: Any) -> Any:
-    """Equal for leaves for which the same program serves."""
-    return (type(x), tuple(x.shape), x.dtype, getattr(x, "device", None)) if is_array(x) else _setting(x)
-
-
-class _Setting(NamedTuple):
-    """Equal for settings that are the same: not for 1, 1.0 and True, nor for 0.0 and -0.0; NaN is itself."""
-
-    cls: type
-    value: Any
-
-    def __repr__(self) -> str:
-        return self.value if issubclass(self.cls, float | complex) else repr(self.value)
-
-
-def _setting(x: Any) -> _Setting:
-    if isinstance(x, float | complex):
-        return _Setting(type(x), repr(x))
-    return _Setting(type(x), tuple(map(_setting, x)) if isinstance(x, tuple) else x)
-
-
-def _guard(leaves: tuple[Any, ...], several_devices: bool) -> Callable[..., bool]:
-    """A function that says whether other leaves are of the same kinds, as fast as Python can."""
-    scope: dict[str, Any] = {"setting": _setting}
-    conditions = ["True"]
-    for i, leaf in enumerate(leaves):
-        scope[f"type{i}"] = leaf[0]
-        conditions.append(f"x{i}.__class__ is type{i}")
-        if isinstance(leaf, _Setting):
-            scope[f"value{i}"] = leaf.value
-            plain = leaf.cls in (int, bool, str, type(None))
-            conditions.append(f"x{i} == value{i}" if plain else f"setting(x{i}).value == value{i}")
-            continue
-        _, scope[f"shape{i}"], scope[f"dtype{i}"], scope[f"device{i}"] = leaf
-        conditions += [f"x{i}.shape == shape{i}", f"x{i}.dtype == dtype{i}"]
-        if several_devices:
-            conditions.append(f"x{i}.device == device{i}")
-    parameters = ", ".join(f"x{i}" for i in range(len(leaves)))
-    guard: Callable[..., bool] = eval(f"lambda {parameters}: {' and '.join(conditions)}", scope)
-    return guard
-
-
-def _reason(kind: _Kind, before: _Kind | None, names: list[str]) -> str:
-    """What is new in a kind of arguments."""
-    if before is None:
-        return "the first call"
-    if kind.settings != before.settings:
-        return f"static arguments {kind.settings!r}, before {before.settings!r}"
-    if kind.structure != before.structure:
-        return f"arguments of the structure {kind.structure}, before {before.structure}"
-    changed = [
-        f"{name} is {_spelled(x)}, before {_spelled(y)}"
-        for name, x, y in zip(names, kind.leaves, before.leaves, strict=False)
-        if x != y
-    ]
-    return "; ".join(changed)
-
-
-def _spelled(leaf: Any) -> str:
-    if isinstance(leaf, _Setting):
-        return f"the setting {leaf!r}"
-    cls, shape, dtype, device = leaf
-    return f"{cls.__name__} of shape {shape} and dtype {dtype} on {device}"
