@@ -10,7 +10,7 @@ from cases.programs import PROGRAMS, build, draw
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bpkit import checkpoint, custom_vjp, grad, jit, jvp, value_and_grad, vjp, vmap, xp
+from bpkit import checkpoint, custom_vjp, debug_nans, grad, jit, jvp, value_and_grad, vjp, vmap, xp
 from bpkit._protocol import Backend, Capability
 from bpkit.errors import (
     ArgumentError,
@@ -18,6 +18,7 @@ from bpkit.errors import (
     GradientCutError,
     LeakedArrayError,
     MixedBackendsError,
+    NonFiniteError,
     RecordingError,
 )
 from bpkit.registry import backend_of, use_backend
@@ -503,3 +504,20 @@ def test_whether_a_view_shares_memory_depends_on_the_layout(name: str) -> None:
         for z in (x, turned):
             untouched(z)
         assert untouched.explain() == "1. the first call"
+
+
+def test_debug_nans_looks_into_a_function_that_was_compiled(backend: Backend) -> None:
+    def f(x: Any) -> Any:
+        return xp.sum(xp.log(x) * 2)
+
+    (x,) = arrays((3,))
+    x = xp.abs(x) + 1
+    compiled = jit(f)
+    compiled(x)
+    compiled(x)
+    for call in (compiled, f):
+        with debug_nans(), pytest.raises(NonFiniteError, match=r"(?s)log made nan.*test_jit\.py:\d+") as caught:
+            call(x - 100)
+        assert caught.value.function == "log"
+    assert np.isnan(host(compiled(x - 100)))
+    assert compiled.explain() == "1. the first call"

@@ -14,7 +14,7 @@ from bpkit.errors import ArgumentError
 from bpkit.kinds import raw
 from bpkit.record import Program, Recorder
 from bpkit.registry import common_backend
-from bpkit.trace import tracing
+from bpkit.trace import tracing, watcher, watches
 from bpkit.transforms.arguments import describe, is_array, link_of, title, unwrap
 from bpkit.transforms.call_kinds import CallKind, guard, kind_of_leaf, reason, setting
 from bpkit.views import changes_another_argument
@@ -63,7 +63,8 @@ def jit(
 
     Notes
     -----
-    Inside another transform (``grad(jit(f))``) the function itself runs: put ``jit`` outermost. Warnings of
+    Inside another transform (``grad(jit(f))``) the function itself runs: put ``jit`` outermost. So it does
+    while :func:`bpkit.debug_nans` is on, which looks at every function that it calls. Warnings of
     floating-point arithmetic are given in the first call only.
 
     Examples
@@ -177,7 +178,7 @@ class Jitted:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the function returns for these arguments."""
-        if tracing():
+        if tracing() or (watches and watcher.get() is not None):
             return self.__wrapped__(*args, **kwargs)
         given = args
         if self._static:
