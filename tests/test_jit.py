@@ -2,6 +2,7 @@
 
 import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -516,8 +517,32 @@ def test_debug_nans_looks_into_a_function_that_was_compiled(backend: Backend) ->
     compiled(x)
     compiled(x)
     for call in (compiled, f):
-        with debug_nans(), pytest.raises(NonFiniteError, match=r"(?s)log made nan.*test_jit\.py:\d+") as caught:
+        with (
+            debug_nans(),
+            pytest.raises(NonFiniteError, match=r"(?s)log made nan.*test_jit\.py") as caught,
+        ):
             call(x - 100)
         assert caught.value.function == "log"
     assert np.isnan(host(compiled(x - 100)))
+    assert compiled.explain() == "1. the first call"
+
+
+def test_traced_arguments_in_another_thread(backend: Backend) -> None:
+    def f(x: Any, n: Any) -> Any:
+        return xp.sum(x**2) * n
+
+    x, n = arrays((3,), ())
+    compiled = jit(f, static_argnums=1)
+    compiled(x, 2)
+
+    def loss(x: Any, n: Any, f: Any) -> Any:
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(f, (x, 2 * x, 3 * x), (2, 3, n)))
+        return found[0] + found[1] * found[2]
+
+    for _ in range(2):
+        for position in (0, 1):
+            expected = grad(loss, position)(x, n, f)
+            np.testing.assert_allclose(host(grad(loss, position)(x, n, compiled)), host(expected), rtol=1e-14)
+    np.testing.assert_allclose(host(compiled(x, 2)), host(f(x, 2)), rtol=1e-14)
     assert compiled.explain() == "1. the first call"

@@ -14,7 +14,7 @@ from bpkit.errors import ArgumentError
 from bpkit.kinds import raw
 from bpkit.record import Program, Recorder
 from bpkit.registry import common_backend
-from bpkit.trace import tracing, watcher, watches
+from bpkit.trace import Traced, tracing, watcher, watches
 from bpkit.transforms.arguments import describe, is_array, link_of, title, unwrap
 from bpkit.transforms.call_kinds import CallKind, guard, kind_of_leaf, reason, setting
 from bpkit.views import changes_another_argument
@@ -194,6 +194,9 @@ class Jitted:
             and last.fits(*leaves)
         ):
             return last(leaves)
+        # In another thread than the transform's, tracing() does not see it.
+        if any(isinstance(x, Traced) for x in tree.leaves((args, kwargs))):
+            return self.__wrapped__(*args, **kwargs)
         kind = CallKind(structure, settings, tuple([kind_of_leaf(x) for x in leaves]))
         try:
             recorded = self._recorded.get(kind)
