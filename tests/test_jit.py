@@ -23,6 +23,7 @@ from bpkit.errors import (
     RecordingError,
 )
 from bpkit.registry import backend_of, use_backend
+from bpkit.transforms.jit import Jitted
 
 
 def host(x: Any) -> Any:
@@ -546,3 +547,21 @@ def test_traced_arguments_in_another_thread(backend: Backend) -> None:
             np.testing.assert_allclose(host(grad(loss, position)(x, n, compiled)), host(expected), rtol=1e-14)
     np.testing.assert_allclose(host(compiled(x, 2)), host(f(x, 2)), rtol=1e-14)
     assert compiled.explain() == "1. the first call"
+
+
+def test_methods(backend: Backend) -> None:
+    class Line:
+        def __init__(self, slope: Any) -> None:
+            self.slope = slope
+
+        @jit
+        def at(self, x: Any) -> Any:
+            return xp.multiply(self.slope, x)
+
+    a, b, x = arrays((3,), (3,), (3,))
+    lines = [Line(a), Line(b + 1)]
+    for _ in range(2):
+        for line in lines:
+            np.testing.assert_array_equal(host(line.at(x)), host(line.slope) * host(x))
+    assert isinstance(Line.at, Jitted)
+    assert len(Line.at.explain().split("\n")) == 2

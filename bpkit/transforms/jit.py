@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import update_wrapper
 from threading import Lock
+from types import MethodType
 from typing import Any
 
 from bpkit import tree
@@ -210,6 +211,9 @@ class Jitted:
             self._latest = recorded
             return recorded(leaves)
         return self._record(kind, args, kwargs, leaves)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
 
     def _record(
         self, kind: CallKind, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any]
