@@ -565,3 +565,38 @@ def test_methods(backend: Backend) -> None:
             np.testing.assert_array_equal(host(line.at(x)), host(line.slope) * host(x))
     assert isinstance(Line.at, Jitted)
     assert len(Line.at.explain().split("\n")) == 2
+
+
+def test_arguments_named_by_their_positions(backend: Backend) -> None:
+    def f(x: Any, y: Any = 1.0, n: int = 2) -> Any:
+        return x * y * n
+
+    (x,) = arrays((3,))
+    compiled = jit(f, static_argnums=-1, donate_argnums=(-3,))
+    for _ in range(2):
+        given = copied(x)
+        found = compiled(given, 2.0, 3)
+        np.testing.assert_array_equal(host(found), host(f(x, 2.0, 3)))
+    assert backend.name != "numpy" or found is given
+    again = r"\(.*\) must name different positional arguments, and the call has"
+    wrong: list[tuple[Any, str]] = [
+        (lambda: jit(f, static_argnums=2)(x, 2.0), rf"static_argnums {again} 2; pass n by position, not by"),
+        (lambda: jit(f, static_argnums=2)(x, n=2), rf"static_argnums {again} 1; pass n by position"),
+        (lambda: jit(f, static_argnums=(1, -2))(x, 2.0, 3), rf"static_argnums {again} 3; pass y, y by"),
+        (lambda: jit(f, static_argnums=7)(x), rf"static_argnums {again} 1; pass number 7 by position"),
+        (lambda: jit(f, static_argnums=-4)(x), rf"static_argnums {again} 1; pass number -4 by position"),
+        (lambda: jit(f, donate_argnums=0)(x=x), rf"donate_argnums {again} 0; pass x by position"),
+        (lambda: jit(f, donate_argnums=5)(x), rf"donate_argnums {again} 1; pass number 5 by position"),
+        (
+            lambda: jit(f, static_argnums="n"),  # type: ignore[arg-type]
+            "static_argnums must be an int or a tuple of ints; it is the str",
+        ),
+    ]
+    for call, text in wrong:
+        with pytest.raises(ArgumentError, match=f"^jit of .*f: {text}"):
+            call()
+    # What a static argument has in it is not counted among the others.
+    first = jit(lambda n, x: x * n[0], static_argnums=0)
+    first((1, 2), x)
+    first((1, 2), x[:2])
+    assert first.explain().split("\n")[1].startswith("2. argument [0][1] is")

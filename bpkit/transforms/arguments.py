@@ -96,25 +96,31 @@ def is_real_scalar(x: Any) -> bool:
     return is_array(x) and x.shape == () and is_real(x)
 
 
-def as_argnums(called: str, argnums: Any) -> tuple[tuple[int, ...], bool]:
-    """Which arguments to differentiate by, and whether they were given as a tuple or list of ints."""
+def as_argnums(called: str, argnums: Any, what: str = "argnums") -> tuple[tuple[int, ...], bool]:
+    """Which arguments `what` names, and whether they were given as a tuple or list of ints."""
     several = isinstance(argnums, tuple | list)
     try:
         return tuple(map(index, argnums if several else (argnums,))), several
     except TypeError:
         raise ArgumentError(
-            f"{called}: argnums must be an int or a tuple of ints; it is {describe(argnums)}"
+            f"{called}: {what} must be an int or a tuple of ints; it is {describe(argnums)}"
         ) from None
 
 
 @lru_cache(maxsize=256)
-def positions_of(called: str, argnums: tuple[int, ...], count: int) -> tuple[int, ...]:
-    """Where the arguments to differentiate by stand in a call with `count` positional ones."""
+def positions_of(
+    called: str,
+    argnums: tuple[int, ...],
+    count: int,
+    what: str = "argnums",
+    advice: str = "arguments passed by keyword cannot be differentiated, pass them by position",
+) -> tuple[int, ...]:
+    """Where the arguments that `what` names stand in a call with `count` positional ones."""
     positions = tuple([i + count if i < 0 else i for i in argnums])
     if len({i for i in positions if 0 <= i < count}) != len(positions):
         raise ArgumentError(
-            f"{called}: argnums {argnums} must name different positional arguments, and the call has "
-            f"{count}; arguments passed by keyword cannot be differentiated, pass them by position"
+            f"{called}: {what} {argnums} must name different positional arguments, and the call has "
+            f"{count}; {advice}"
         )
     return positions
 

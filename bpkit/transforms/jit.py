@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import update_wrapper
+from inspect import signature
 from threading import Lock
 from types import MethodType
 from typing import Any
@@ -16,7 +17,7 @@ from bpkit.kinds import raw
 from bpkit.record import Program, Recorder
 from bpkit.registry import common_backend
 from bpkit.trace import Traced, tracing, watcher, watches
-from bpkit.transforms.arguments import describe, is_array, link_of, title, unwrap
+from bpkit.transforms.arguments import as_argnums, describe, is_array, link_of, positions_of, title, unwrap
 from bpkit.transforms.call_kinds import CallKind, guard, kind_of_leaf, reason, setting
 from bpkit.views import changes_another_argument
 
@@ -44,9 +45,9 @@ def jit(
         appending to a list) happens in the first call only; arrays that it takes from elsewhere keep the
         values they had then.
     static_argnums : int or tuple of int
-        Positional arguments that are settings whatever they are. Everything in the other arguments that is
-        no array (numbers, strings, None) is a setting too. Settings must be hashable; a new value of one is a
-        new kind of call, so pass numbers that change often as arrays.
+        Positional arguments that are settings whatever they are; -1 is the last one. Everything in the
+        other arguments that is no array (numbers, strings, None) is a setting too. Settings must be hashable;
+        a new value of one is a new kind of call, so pass numbers that change often as arrays.
     donate_argnums : int or tuple of int
         Positional arguments that the caller does not use again: results may be written into their memory.
 
@@ -60,7 +61,8 @@ def jit(
     RecordingError
         If `fun` branches on the value of an array, or a shape in it depends on values.
     ArgumentError
-        If a setting is not hashable.
+        If a setting is not hashable, or an argument named in `static_argnums` or `donate_argnums` is not
+        passed by position.
 
     Notes
     -----
@@ -77,11 +79,29 @@ def jit(
     >>> step(w, x), step(w, x)
     (array([0. , 1.5]), array([0. , 1.5]))
     """
-    return Jitted(fun, _positions(static_argnums), _positions(donate_argnums))
+    return Jitted(fun, static_argnums, donate_argnums)
 
 
-def _positions(argnums: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (argnums,) if isinstance(argnums, int) else tuple(argnums)
+class _Named:
+    """The arguments that the user named by their positions, under the name of an option of jit."""
+
+    def __init__(self, called: str, option: str, argnums: Any, fun: Callable[..., Any]) -> None:
+        self._called = called
+        self._option = option
+        self._argnums, _ = as_argnums(called, argnums, option)
+        try:
+            names = list(signature(fun).parameters)
+        except (TypeError, ValueError):  # some builtins have none
+            names = []
+        shown = [names[i] if -len(names) <= i < len(names) else f"number {i}" for i in self._argnums]
+        self._advice = f"pass {', '.join(shown)} by position, not by keyword, and do not leave it out"
+
+    def __bool__(self) -> bool:
+        return bool(self._argnums)
+
+    def of(self, args: tuple[Any, ...]) -> tuple[int, ...]:
+        """Where they stand in a call."""
+        return positions_of(self._called, self._argnums, len(args), self._option, self._advice)
 
 
 class _Recorded:
@@ -163,13 +183,11 @@ class Jitted:
 
     __wrapped__: Callable[..., Any]
 
-    def __init__(
-        self, fun: Callable[..., Any], static_argnums: tuple[int, ...], donate_argnums: tuple[int, ...]
-    ) -> None:
+    def __init__(self, fun: Callable[..., Any], static_argnums: Any, donate_argnums: Any) -> None:
         self._called = title("jit", fun)
         update_wrapper(self, fun, updated=())
-        self._static = static_argnums
-        self._donate = donate_argnums
+        self._static = _Named(self._called, "static_argnums", static_argnums, fun)
+        self._donate = _Named(self._called, "donate_argnums", donate_argnums, fun)
         self._latest: _Recorded | None = None
         self._recorded: dict[CallKind, _Recorded] = {}
         self._by_layout: Backend | None = None
@@ -182,10 +200,12 @@ class Jitted:
         if tracing() or (watches and watcher.get() is not None):
             return self.__wrapped__(*args, **kwargs)
         given = args
+        settings: tuple[Any, ...] = ()
         if self._static:
-            given = tuple([None if i in self._static else x for i, x in enumerate(args)])
+            static = self._static.of(args)
+            given = tuple([None if i in static else x for i, x in enumerate(args)])
+            settings = tuple([setting(args[i]) for i in static])
         leaves, structure = tree.flatten((given, kwargs))
-        settings = tuple([setting(args[i]) for i in self._static])
         last = self._latest
         # Most calls are of the same kind as the one before.
         if (
@@ -225,7 +245,8 @@ class Jitted:
             recorder.entered += [leaves[i] for i in places]
             watched = [recorder.input(x) if is_array(x) else x for x in leaves]
             given, keywords = tree.unflatten(kind.structure, watched)
-            mixed = [args[i] if i in self._static else x for i, x in enumerate(given)]
+            static = self._static.of(args)
+            mixed = [args[i] if i in static else x for i, x in enumerate(given)]
             out = self.__wrapped__(*mixed, **keywords)
         found, arrangement = tree.flatten(out)
         _check_results(self._called, out, found)
@@ -236,7 +257,7 @@ class Jitted:
             self._by_layout = backend
             kind = kind.laid_out(leaves, backend)
         program = simplify(Program(recorder.inputs, recorder.steps, outputs))
-        names = [f"argument {path}" for path in tree.paths((args, kwargs))]
+        names = [f"argument {path}" for path in tree.paths(tree.unflatten(kind.structure, leaves))]
         with self._lock:
             self._reasons.append(reason(kind, next(reversed(self._recorded), None), names))
             while len(self._recorded) >= KEPT:
@@ -284,13 +305,14 @@ class Jitted:
 
     def _donated(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
         """Which of the arrays among the leaves the caller gives away."""
+        static, donated = self._static.of(args), self._donate.of(args)
         flags = [
-            i in self._donate
+            i in donated
             for i, x in enumerate(args)
-            for leaf in tree.leaves(None if i in self._static else x)
+            for leaf in tree.leaves(None if i in static else x)
             if is_array(leaf)
         ]
-        return [i for i, donated in enumerate(flags) if donated]
+        return [i for i, given_away in enumerate(flags) if given_away]
 
 
 def _check_results(called: str, out: Any, leaves: list[Any]) -> None:
