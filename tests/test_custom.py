@@ -639,6 +639,67 @@ def test_wrong_tangents(returned: Fun, message: str) -> None:
             run(double)
 
 
+@pytest.mark.parametrize(
+    ("tangent", "numbers"),
+    [
+        (lambda p, t: t**2, "for tangents of 1 it returned 1, and for tangents of 2 it returned 4, not 2"),
+        (
+            lambda p, t: xp.cos(p) * t + 1,
+            "returned 1.5403, and for tangents of 2 it returned 2.0806, not 3.0806",
+        ),
+        (lambda p, t: xp.sin(t) * p, "it returned 0.841471, and for .* it returned 0.909297, not 1.68294"),
+    ],
+)
+def test_rules_that_are_not_linear(backend: Backend, tangent: Fun, numbers: str) -> None:
+    f = custom_jvp(xp.sin)
+    f.defjvp(lambda primals, tangents: (xp.sin(primals[0]), tangent(primals[0], tangents[0])))
+    for dtype in ("float32", "float64"):
+        x = backend.from_host(np.asarray([1.0, 1.0], dtype=dtype))
+        for run in (grad(total(f)), grad(total(vmap(f)))):
+            with pytest.raises(
+                ArgumentError,
+                match=r"custom_jvp of .*: the rule must be linear in the tangents, .*" + numbers,
+            ):
+                run(x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_linear_rules_are_not_taken_for_others(backend: Backend, dtype: str) -> None:
+    rng = np.random.default_rng(5)
+
+    def made(tangent: Fun) -> Fun:
+        f = custom_jvp(lambda x: x)
+        f.defjvp(lambda primals, tangents: (primals[0], tangent(tangents[0])))
+        return f
+
+    for n in (1, 3, 30, 300):
+        a, g = (backend.from_host(rng.normal(size=s).astype(dtype)) for s in ((n, n), (n,)))
+        large = backend.from_host(10.0 ** rng.uniform(-3, 8, n).astype(dtype))
+        rules: list[Fun] = [
+            lambda t, a=a: xp.matmul(a, t),
+            lambda t: t - xp.mean(t),
+            lambda t, c=large: t * c - t * (c - 1.0),
+            lambda t, a=a: xp.matmul(a, t) - xp.matmul(a, t + 0.0),
+            lambda t, a=a, c=large: xp.linalg.solve(a * c, t),
+            lambda t: 0.0 * t,
+        ]
+        for rule in rules:
+            for weights in (g, xp.ones_like(g), xp.zeros_like(g)):
+                grad(lambda x, rule=rule, w=weights: xp.sum(made(rule)(x) * w))(g)
+
+
+def test_linear_rules_of_complex_numbers_and_infinite_ones() -> None:
+    f = custom_jvp(lambda z: z)
+    f.defjvp(lambda primals, tangents: (primals[0], xp.conj(tangents[0]) * (2 + 1j) + 3j * tangents[0]))
+    z = np.asarray([1 + 2j, 3 - 1j])
+    pullback = bpkit.vjp(f, z)[1]
+    np.testing.assert_allclose(pullback(z)[0], np.conj(z * (2 + 1j)) + 3j * z, rtol=1e-15)
+    f = custom_jvp(xp.sqrt)
+    f.defjvp(lambda primals, tangents: (xp.sqrt(primals[0]), tangents[0] / (2 * xp.sqrt(primals[0]))))
+    with np.errstate(divide="ignore"):
+        assert grad(total(f))(np.asarray([0.0, 4.0])).tolist() == [np.inf, 0.25]
+
+
 def test_wrong_results() -> None:
     f = custom_vjp(lambda x: {"a": x, "n": 3})
     # Without a derivative it may return anything.

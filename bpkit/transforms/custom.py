@@ -163,13 +163,18 @@ class custom_jvp(_Custom):  # noqa: N801 - used as a decorator, under JAX's name
     ------
     ArgumentError
         On a call without a rule, if an argument can be passed by keyword only, if `fun` returns what is no
-        array, or if the tangent does not fit the result.
+        array, if the tangent does not fit the result, or in reverse mode if the rule is found to be no linear
+        function of the tangents.
     GradientCutError
         If the result depends on a traced value that is no argument: its derivative would be lost.
 
     Notes
     -----
     Reverse mode runs the rule once, and carries cotangents back through what is linear in the tangents.
+    Linear means that tangents twice as large make the result twice as large: ``cos(x) * t`` is linear,
+    ``t**2`` and ``cos(x) * t + 1`` are not. It is looked at where cotangents are plain numbers (not inside
+    another transform), by two sums that are the same for a linear rule; where they differ, the rule runs
+    again. Forward mode looks at nothing, and ``abs(t)``, which doubling does not show, is not found.
     Higher derivatives differentiate the code of the rule. Arguments passed by keyword, and defaults, reach
     the rule by position.
 

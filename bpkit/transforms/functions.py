@@ -23,6 +23,7 @@ from bpkit.record import Recorder
 from bpkit.registry import backend_of
 from bpkit.trace import BATCHED, Trace, Traced, call, snapshot, tracing
 from bpkit.transforms.arguments import is_array, zeros_like
+from bpkit.transforms.linearity import check_linear, has_values
 from bpkit.transforms.products import vjp
 
 __all__ = ["BatchedBothWays", "Function", "apply", "check_closure", "traces", "zeros"]
@@ -82,11 +83,18 @@ class Function(ABC):
         ones = [call("ones_like", leaves[i], dtype=None, device=None) for i in places]
         moved, pullback, (outs, found) = vjp(linear, *ones, has_aux=True)
 
+        def twice() -> Leaves:
+            return linear(*[2.0 * t for t in ones])[0]
+
         def pull(saved: Leaves, gs: Leaves) -> Leaves:
             cotangents = [
                 zeros_like(t) if gs[i] is None else gs[i] for i, t in zip(found, moved, strict=True)
             ]
             known = dict(zip(places, pullback(cotangents), strict=True))
+            back = [known[i] for i in places]
+            if found and has_values([*leaves, *cotangents, *back]):
+                there = list(zip(cotangents, moved, strict=True))
+                check_linear(self.name, there, list(zip(back, ones, strict=True)), moved, twice)
             return [known.get(i) for i in range(len(leaves))]
 
         return outs, [], pull
