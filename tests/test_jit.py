@@ -11,7 +11,7 @@ from cases.programs import PROGRAMS, build, draw
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bpkit import checkpoint, custom_vjp, debug_nans, grad, jit, jvp, value_and_grad, vjp, vmap, xp
+from bpkit import checkpoint, custom_vjp, debug_nans, grad, jit, jvp, tree, value_and_grad, vjp, vmap, xp
 from bpkit._protocol import Backend, Capability
 from bpkit.errors import (
     ArgumentError,
@@ -600,3 +600,47 @@ def test_arguments_named_by_their_positions(backend: Backend) -> None:
     first((1, 2), x)
     first((1, 2), x[:2])
     assert first.explain().split("\n")[1].startswith("2. argument [0][1] is")
+
+
+def test_results_that_depend_on_no_input(backend: Backend) -> None:
+    fixed, scalar = xp.ones(2), np.float64(1.5)
+
+    def f(x: Any) -> Any:
+        return {
+            "a": x * 2,
+            "n": 3,
+            "r": 2.5,
+            "c": 1j,
+            "b": True,
+            "s": "text",
+            "f": fixed,
+            "z": scalar,
+        }, xp.zeros(2)
+
+    (x,) = arrays((3,))
+    for fun in (f, lambda x: (3, "text"), lambda x: {"f": fixed, "x": x}):
+        compiled = jit(fun)
+        for _ in range(3):
+            found, expected = tree.flatten(compiled(x)), tree.flatten(fun(x))
+            assert found[1] == expected[1]
+            for y, z in zip(found[0], expected[0], strict=True):
+                assert type(y) is type(z) and getattr(y, "dtype", None) == getattr(z, "dtype", None)
+                np.testing.assert_array_equal(*[host(w) if hasattr(w, "shape") else w for w in (y, z)])
+                assert y is not fixed or Capability.IN_PLACE not in backend.capabilities
+
+
+def test_a_function_has_one_name_in_the_source() -> None:
+    (x,) = arrays((3,))
+    compiled = jit(lambda x: (x, x[:2], x[1:], xp.sin(xp.sin(x))))
+    for found, expected in zip(compiled(x), compiled(x), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert compiled.source.count("copy(") == 3 and "copy_" not in compiled.source
+
+
+def test_an_infinite_derivative_of_what_does_not_count() -> None:
+    f = grad(lambda x: xp.sum(xp.where(x > 1, xp.sqrt(x), 0.0) ** 2))
+    compiled = jit(f)
+    for x in (np.ones(4) * 2, np.asarray([0.0, 4.0, 0.0, 9.0]), np.asarray([2.0, 3.0, np.inf, 0.0])):
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(compiled(x), f(x))
+    assert "annihilating_product(" in compiled.source

@@ -8,6 +8,7 @@ before the program runs. Every value that is returned is new.
 import math
 import re
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Any, NamedTuple
 
 from bpkit._protocol import Backend
@@ -53,11 +54,33 @@ def compile_program(program: Program, backend: Backend, donated: Sequence[int] =
     donated : sequence of int
         Inputs into whose memory results may be written.
     """
-    writer = _Writer(program, backend, donated)
+    depends = [isinstance(x, Slot) for x in program.outputs]
+    rest = Program(program.inputs, program.steps, list(compress(program.outputs, depends)))
+    writer = _Writer(rest, backend, donated)
     scope = dict(writer.names)
     exec(compile(writer.source, "<bpkit.jit>", "exec"), scope)
     run = backend.compiled(scope["program"], tuple(donated))
+    if not all(depends):
+        run = _with_constants(run, program.outputs, _copy(backend))
     return Compiled(writer.source, run, writer.arena.size_bytes, tuple(writer.overwritten))
+
+
+def _with_constants(
+    run: Callable[..., tuple[Any, ...]], outputs: Sequence[Any], copy: Callable[[Any], Any]
+) -> Callable[..., tuple[Any, ...]]:
+    """A function that returns what depends on no input too, as it is; a compiler would make arrays of it."""
+    changes = [hasattr(x, "shape") and not isinstance(x, Slot) and is_mutable(x) for x in outputs]
+
+    def whole(*given: Any) -> tuple[Any, ...]:
+        found = iter(run(*given))
+        return tuple(
+            [
+                next(found) if isinstance(x, Slot) else copy(x) if may_change else x
+                for x, may_change in zip(outputs, changes, strict=True)
+            ]
+        )
+
+    return whole
 
 
 class _Arena:
@@ -91,11 +114,14 @@ class _Writer:
 
     def __init__(self, program: Program, backend: Backend, donated: Sequence[int]) -> None:
         self.backend = backend
+        self.copy = _copy(backend)
         self.arena = _Arena(backend)
         self.names: dict[str, Any] = {}
+        self.known: dict[int, str] = {}
+        """The names by what they stand for."""
         self.words: dict[Slot, str] = {slot: f"a{i}" for i, slot in enumerate(program.inputs)}
         self.roots = _roots(program)
-        self.returned = {self.roots[x] for x in program.outputs if isinstance(x, Slot)}
+        self.returned = {self.roots[x] for x in program.outputs}
         self.buffers: dict[Slot, Any] = {}
         self.donated = [x for x in map(program.inputs.__getitem__, donated) if x not in self.returned]
         self.own: set[Slot] = set()
@@ -116,11 +142,13 @@ class _Writer:
 
     def name(self, prefix: str, value: Any) -> str:
         """A name for what the program uses and does not make."""
-        prefix = re.sub(r"\W+", "_", prefix)
-        found = next((name for name, there in self.names.items() if there is value), None)
+        found = self.known.get(id(value))
         if found is None:
-            found = prefix if prefix not in self.names else f"{prefix}_{len(self.names)}"
+            found = re.sub(r"\W+", "_", prefix)
+            if found in self.names:
+                found += f"_{len(self.names)}"
             self.names[found] = value
+            self.known[id(value)] = found
         return found
 
     def word(self, x: Any) -> str:
@@ -133,15 +161,12 @@ class _Writer:
             return repr(x)
         return self.name("k0", x)
 
-    def result(self, x: Any, seen: set[Slot]) -> str:
+    def result(self, x: Slot, seen: set[Slot]) -> str:
         """How a result is written: an array that shares memory with nothing else."""
-        if not isinstance(x, Slot):
-            changes = hasattr(x, "shape") and is_mutable(x)
-            return f"{self.name('copy', _copy(self.backend))}({self.word(x)})" if changes else self.word(x)
         root = self.roots[x]
         alone = root is x and x not in seen and (x in self.own or not self.words[x].startswith("a"))
         seen.add(root)
-        return self.words[x] if alone else f"{self.name('copy', _copy(self.backend))}({self.words[x]})"
+        return self.words[x] if alone else f"{self.name('copy', self.copy)}({self.words[x]})"
 
     def step(self, step: Step, i: int, last: dict[Slot, int]) -> str:
         """One line."""
@@ -245,5 +270,5 @@ def _last_uses(program: Program, roots: dict[Slot, Slot]) -> dict[Slot, int]:
     last: dict[Slot, int] = {}
     for i, step in enumerate(program.steps):
         last.update({roots[x]: i for x in (*step.operands, *step.outs) if isinstance(x, Slot)})
-    last.update({roots[x]: len(program.steps) for x in program.outputs if isinstance(x, Slot)})
+    last.update({roots[x]: len(program.steps) for x in program.outputs})
     return last
