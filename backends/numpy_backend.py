@@ -136,10 +136,12 @@ def _cast(x: Any, out: Any) -> None:
     np.copyto(out, x if out.dtype.kind in "bc" else x.real, casting="unsafe")
 
 
-def _scaled(factor: Any, derivative: Any, out: Any) -> None:
-    if hasattr(derivative, "shape") and not isfinite(np.vdot(derivative, derivative)):
-        derivative = np.where((factor == 0) & ~np.isfinite(derivative), np.zeros_like(derivative), derivative)
-    np.multiply(factor, derivative, out)
+def _annihilating_product(factor: Any, derivative: Any, out: Any = None) -> Any:
+    # vdot is one pass without a temporary array, and its result is finite only if all elements are.
+    if not isfinite(np.vdot(derivative, derivative) if getattr(derivative, "ndim", 0) else derivative):
+        idle = (factor == 0) & ~np.isfinite(derivative)
+        derivative = np.where(idle, np.zeros_like(derivative), derivative)
+    return factor * derivative if out is None else np.multiply(factor, derivative, out)
 
 
 _REDUCTIONS = {
@@ -154,7 +156,7 @@ _INTO = {
     # These two take no `out` by position.
     "maximum": Into(lambda x, y, out: np.maximum(x, y, out=out), elementwise=True),
     "minimum": Into(lambda x, y, out: np.minimum(x, y, out=out), elementwise=True),
-    "annihilating_product": Into(_scaled, elementwise=True),
+    "annihilating_product": Into(_annihilating_product, elementwise=True),
     "astype": Into(_cast),
     "cotangent_as": Into(_cast),
     "matmul": Into(np.matmul),
@@ -171,11 +173,3 @@ def _ones_like(x: Any, *, dtype: Any = None, device: Any = None) -> Any:
     if dtype is None and device is None and getattr(x, "shape", None) == ():
         return np.array(1, dtype=x.dtype)
     return np.ones_like(x, dtype=dtype, device=device)
-
-
-def _annihilating_product(factor: Any, derivative: Any) -> Any:
-    # vdot is one pass without a temporary array, and its result is finite only if all elements are.
-    if isfinite(np.vdot(derivative, derivative) if getattr(derivative, "ndim", 0) else derivative):
-        return factor * derivative
-    idle = (factor == 0) & ~np.isfinite(derivative)
-    return factor * np.where(idle, np.zeros_like(derivative), derivative)
