@@ -10,7 +10,7 @@ is no view.
 
 import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from bpkit.errors import GradientCutError
 from bpkit.indexing import on_diagonal
@@ -31,13 +31,30 @@ __all__ = [
 ]
 
 
-class View(NamedTuple):
+class View:
     """How an array was taken from another: ``call(name, base, *indices, **static)``."""
 
-    base: Any  # Traced, which has its shape in the class above
+    __slots__ = ("_base", "indices", "name", "static")
+
     name: str
     indices: tuple[Any, ...]
     static: dict[str, Any]
+
+    def __init__(self, base: Traced, name: str, indices: tuple[Any, ...], static: dict[str, Any]) -> None:
+        # A write that cannot be followed to the base is refused; but not where nobody has it any more, nor
+        # anything else that shares its memory.
+        alone = name in _APART and base._view is None and not base._views
+        self._base: Any = weakref.ref(base) if alone else base
+        self.name, self.indices, self.static = name, indices, static
+
+    @property
+    def base(self) -> Any:
+        """The other array, a Traced; None if it is gone, and nobody sees what is written to its memory."""
+        return self._base() if type(self._base) is weakref.ref else self._base
+
+    def hold(self) -> None:
+        """Keep the other array, of which there is another view now."""
+        self._base = self.base
 
 
 Inverse = Callable[[Any, View], Any]
@@ -96,6 +113,8 @@ VIEWS: dict[str, Inverse | None] = {
 
 Each with what the operand becomes when the result becomes `value`; None where that cannot be followed.
 """
+_APART = frozenset({"fft.fftn", "fft.ifftn", "imag", "real", "stop_gradient"})
+"""Those that cannot be followed, but for `broadcast_to`, whose result shares memory with itself."""
 _SELDOM = frozenset({"astype", "conj", "fft.fftn", "fft.ifftn", "positive"})
 """Those whose result mostly is a copy, so that it is asked at once and the operand need not be kept."""
 
@@ -118,6 +137,9 @@ def remember(view: Any, operands: tuple[Any, ...], name: str, static: dict[str, 
         base._views = [weakref.ref(view)]
         return
     count = len(views)
+    first = views[0]() if count == 1 else None
+    if first is not None:
+        first._view.hold()
     # Whenever the list has doubled, what is gone is let go: a constant cost for each view.
     if count >= 16 and not count & (count - 1):
         views[:] = [reference for reference in views if reference() is not None]
@@ -177,9 +199,12 @@ def changes_another_argument(what: str) -> GradientCutError:
 def _root(x: Traced) -> tuple[Traced, list[View]]:
     """The array in whose memory `x` is, and the steps from `x` to there."""
     root, path = x, []
-    while root._view is not None and share_memory(root, root._view.base):
+    while root._view is not None:
+        base = root._view.base
+        if base is None or not share_memory(root, base):
+            break
         path.append(root._view)
-        root = root._view.base
+        root = base
     return root, path
 
 

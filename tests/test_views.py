@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from cases import CASES
 from cases.check import problem
 
 import bpkit
-from bpkit import evaluate
+from bpkit import evaluate, xp
 from bpkit._protocol import Backend
+from bpkit.errors import GradientCutError
 from bpkit.views import VIEWS
 
 NAMES = list(dict.fromkeys(case.name for case in CASES))
@@ -35,3 +37,64 @@ def test_every_function_whose_result_shares_memory_is_a_view(
             fun, primals = problem(case, backend)
             bpkit.jvp(fun, tuple(primals), tuple(primals))
     assert sharing <= set(VIEWS)
+
+
+def _real_of_a_temporary(x: Any) -> Any:
+    h = xp.real(xp.fft.fft(xp.astype(x, "complex128")))
+    h += 1.0
+    return h
+
+
+def _real_beside_a_view_of_it(x: Any) -> Any:
+    h = xp.real(xp.fft.fft(xp.astype(x, "complex128")))
+    part = h[1:]
+    h[1:2] += 2.0
+    return h * xp.sum(part * part)
+
+
+def _real_of_an_array_in_use(x: Any) -> Any:
+    z = xp.fft.fft(xp.astype(x, "complex128"))
+    h = xp.real(z)
+    h += 1.0
+    return h + xp.abs(z)
+
+
+def _two_real_parts(x: Any) -> Any:
+    z = xp.fft.fft(xp.astype(x, "complex128"))
+    h, other = xp.real(z), xp.real(z)
+    del z
+    h += 1.0
+    return h * other
+
+
+def _real_of_a_part_of_an_array_in_use(x: Any) -> Any:
+    z = xp.fft.fft(xp.astype(x, "complex128"))
+    h = xp.real(z[1:])
+    h += 1.0
+    return h + xp.abs(z[1:])
+
+
+@pytest.mark.parametrize("backend", ["numpy", "array_api_strict", "torch"], indirect=True)
+@pytest.mark.parametrize("function", [_real_of_a_temporary, _real_beside_a_view_of_it])
+def test_a_real_part_of_what_nobody_has_can_be_written(function: Any, backend: Backend) -> None:
+    x = backend.from_host(np.asarray([1.0, 2.0, 4.0]))
+    with bpkit.use_backend(backend.name):
+        value, slope = bpkit.value_and_grad(lambda x: xp.sum(function(x)))(x)
+    np.testing.assert_allclose(float(value), float(backend.xp.sum(function(x))))
+    for i in range(3):
+        step = np.zeros(3)
+        step[i] = 1e-5
+        ends = [
+            float(backend.xp.sum(function(backend.from_host(np.asarray([1.0, 2.0, 4.0]) + s))))
+            for s in (step, -step)
+        ]
+        assert float(slope[i]) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-7)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "array_api_strict", "torch"], indirect=True)
+@pytest.mark.parametrize(
+    "function", [_real_of_an_array_in_use, _two_real_parts, _real_of_a_part_of_an_array_in_use]
+)
+def test_a_real_part_of_what_somebody_has_cannot(function: Any, backend: Backend) -> None:
+    with bpkit.use_backend(backend.name), pytest.raises(GradientCutError, match="x was made by real"):
+        bpkit.grad(lambda x: xp.sum(function(x)))(backend.from_host(np.asarray([1.0, 2.0, 4.0])))

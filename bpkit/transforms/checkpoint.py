@@ -164,7 +164,7 @@ def _results(ends: list[Any], trace: Trace, start: int) -> list[Traced]:
                 found.append(x)
         else:
             waiting += [part for part in (x._link, x._value) if isinstance(part, Traced)]
-        if x._view is not None:
+        if x._view is not None and x._view.base is not None:
             waiting.append(x._view.base)
     return found
 
