@@ -324,7 +324,7 @@ def test_arguments_made_by_a_function(capsys: pytest.CaptureFixture[str]) -> Non
         ("model:los --shape 3", "model has no function los; did you mean loss"),
         ("model:qqqq --shape 3", "model has no function qqqq; it has loss, power, wrong"),
         ("model:Net.cal --shape 3", "has no function cal; did you mean call"),
-        ("model:number --shape 3", "model:number is a int, which cannot be called"),
+        ("model:number --shape 3", "model:number is an int, which cannot be called"),
         ("model:loss", "what are the arguments of loss(w, b)? Give a shape for each, bpkit gradcheck"),
         ("model:loss --shape 3", "--shape gives 1 argument, and the function is loss(w, b): missing"),
         ("model:loss --shape 3 --shape 3 --shape 3", "gives 3 arguments, and the function is loss(w, b): to"),
@@ -386,7 +386,12 @@ def test_a_point_where_the_function_is_not_finite(capsys: pytest.CaptureFixture[
     code, out, err = ran("model.py:hollow --args point.npz", capsys)
     assert (code, out) == (1, "")
     assert "the result, element (1,) is -inf (1 of 2 elements are not finite)" in err
+    assert "--low" not in err
     assert result("model.py:hollow --args point.npz", capsys)["comparisons"] == []
+    code, _, err = ran("model.py:hollow --shape 8", capsys)
+    assert code == 1
+    assert "choose another point: --low and --high say between what numbers it is drawn" in err
+    assert ran("model.py:hollow --shape 8 --low 0.5 --high 2", capsys)[0] == 0
     Path("root.py").write_text("from bpkit import xp\ndef f(x):\n    return xp.sqrt(x)\n")
     row = result("root.py:f --args point.npz", capsys)["comparisons"][0]
     assert (row["verdict"], row["found"], row["expected"]) == ("not finite", "inf", "nan")

@@ -26,6 +26,7 @@ from bpkit.transforms.checking import Comparison, GradientCheck, worst
 
 __all__ = ["gradcheck"]
 
+ELSEWHERE = "choose another point"
 MODES = {"fwd": ("fwd",), "rev": ("rev",), "both": ("fwd", "rev")}
 
 
@@ -65,6 +66,8 @@ def gradcheck(options: argparse.Namespace) -> int:
     failed = worst(done)
     if failed is not None:
         error = GradientCheckError(failed.sentence)
+    if error is not None and options.shape is not None and str(error).lower().endswith(ELSEWHERE):
+        error = GradientCheckError(f"{error}: --low and --high say between what numbers it is drawn")
     if options.json:
         sys.stdout.write(json.dumps(_result(options, done, error)) + "\n")
     else:

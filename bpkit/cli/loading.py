@@ -35,7 +35,9 @@ def load_function(target: str, option: str) -> Callable[..., Any]:
             _refuse_name(found, part, where, option)
         found = getattr(found, part)
     if not callable(found):
-        raise UsageError(f"{option}: {target} is a {type(found).__name__}, which cannot be called")
+        kind = type(found).__name__
+        article = "an" if kind[0] in "aeiouAEIOU" else "a"
+        raise UsageError(f"{option}: {target} is {article} {kind}, which cannot be called")
     function: Callable[..., Any] = found
     return function
 
