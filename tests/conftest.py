@@ -16,6 +16,14 @@ from bpkit.registry import BUILTIN, ENVIRONMENT_VARIABLE, use_backend
 collect_ignore_glob = ["thirdparty/*"]
 
 
+# JAX compiles every function for every shape, and these tests have many of both.
+COMPILING = {
+    *("test_batching", "test_checkpoint", "test_composition", "test_custom", "test_higher_order"),
+    *("test_implicit", "test_jacobians", "test_linearize", "test_published_derivatives", "test_vmap"),
+}
+ONE_IN = 5
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backend",
@@ -23,6 +31,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=list(BUILTIN),
         metavar="NAME",
         help=f"run tests of backends on this one only; repeatable; one of {', '.join(BUILTIN)}",
+    )
+
+    parser.addoption(
+        "--all-on-jax",
+        action="store_true",
+        help=f"run all tests on JAX; without it one in {ONE_IN} of those that compile for minutes",
     )
 
 
@@ -43,10 +57,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     kept: list[pytest.Item] = []
     left: list[pytest.Item] = []
+    compiling = 0
     for item in items:
         callspec = getattr(item, "callspec", None)
         name = None if callspec is None else callspec.params.get("backend")
-        (kept if name is None or name in selected else left).append(item)
+        keep = name is None or name in selected
+        if name == "jax" and Path(item.path).stem in COMPILING and not config.getoption("--all-on-jax"):
+            compiling += 1
+            keep = keep and compiling % ONE_IN == 0
+        (kept if keep else left).append(item)
     config.hook.pytest_deselected(items=left)
     items[:] = kept
 
