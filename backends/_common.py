@@ -4,7 +4,7 @@ import functools
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
@@ -155,7 +155,9 @@ class LibraryBackend:
     def into(self, name: str, static: Mapping[str, Any], dtype: Any) -> Into | None:
         return None
 
-    def compiled(self, program: Callable[..., Any], donated: tuple[int, ...]) -> Callable[..., Any]:
+    def compiled(
+        self, program: Callable[..., Any], donated: tuple[int, ...], inputs: Sequence[Any]
+    ) -> Callable[..., Any]:
         return program
 
     def synchronize(self) -> None:

@@ -1,7 +1,7 @@
 """JAX: CPU, CUDA and TPU, with 64-bit types only where its x64 mode is on."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,8 +33,13 @@ class JaxBackend(LibraryBackend):
         "poch": None,  # NaN between two poles of the gamma function (JAX 0.10)
     }
 
-    def compiled(self, program: Callable[..., Any], donated: tuple[int, ...]) -> Callable[..., Any]:
-        return self.module.jit(program, donate_argnums=donated)  # type: ignore[no-any-return]
+    def compiled(
+        self, program: Callable[..., Any], donated: tuple[int, ...], inputs: Sequence[Any]
+    ) -> Callable[..., Any]:
+        function = self.module.jit(program, donate_argnums=donated)
+        # What this finds out is kept for the first call.
+        function.lower(*[self.module.ShapeDtypeStruct(x.shape, x.dtype) for x in inputs])
+        return function  # type: ignore[no-any-return]
 
     @property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:

@@ -4,7 +4,7 @@ A backend states facts and never makes policy. Derivative rules, layers, shape c
 backend; they use the array-API namespace :attr:`Backend.xp` through :func:`bpkit.trace.call`.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -200,10 +200,13 @@ class Backend(Protocol):
         `static` are its settings, `dtype` is that of the result.
         """
 
-    def compiled(self, program: Callable[..., Any], donated: tuple[int, ...]) -> Callable[..., Any]:
+    def compiled(
+        self, program: Callable[..., Any], donated: tuple[int, ...], inputs: Sequence[Any]
+    ) -> Callable[..., Any]:
         """A straight-line function of arrays as the library's own compiler makes it, if it has one.
 
-        `donated` are positions of parameters into whose memory results may be written.
+        `donated` are positions of parameters into whose memory results may be written; `inputs` have the
+        shape and dtype of each. Raises what is wrong with the function now, and not when it is called.
         """
 
     def synchronize(self) -> None:

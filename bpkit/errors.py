@@ -45,6 +45,7 @@ __all__ = [
     "BackendNotInstalledError",
     "BatchingError",
     "BpkitError",
+    "CompileWarning",
     "CorruptDataError",
     "CorruptRunError",
     "DataError",
@@ -222,6 +223,10 @@ class CorruptRunError(RunError, ValueError):
 
 class SaveError(RunError, OSError):
     """Writing a run failed; what was saved before is intact."""
+
+
+class CompileWarning(UserWarning):
+    """A function could not be compiled, and runs as it is."""
 
 
 class GradientCutWarning(UserWarning):

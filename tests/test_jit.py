@@ -2,6 +2,7 @@
 
 import threading
 import tracemalloc
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,6 +17,7 @@ from bpkit._protocol import Backend, Capability
 from bpkit.errors import (
     ArgumentError,
     BackendError,
+    CompileWarning,
     GradientCutError,
     LeakedArrayError,
     MixedBackendsError,
@@ -644,3 +646,49 @@ def test_an_infinite_derivative_of_what_does_not_count() -> None:
         with np.errstate(all="ignore"):
             np.testing.assert_array_equal(compiled(x), f(x))
     assert "annihilating_product(" in compiled.source
+
+
+def test_a_function_that_cannot_be_compiled(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> Any:
+        raise ValueError("no room for the program")
+
+    calls: list[int] = []
+
+    def f(x: Any) -> Any:
+        calls.append(1)
+        return xp.sin(x) * 2
+
+    x, y = arrays((3,), (3,))
+    with monkeypatch.context() as patch:
+        patch.setattr(backend, "compiled", fails)
+        compiled = jit(f)
+        text = r"jit of .*f: compiling failed with ValueError: no room for the program\. From now on"
+        with pytest.warns(CompileWarning, match=text) as caught:
+            np.testing.assert_array_equal(host(compiled(x)), host(f(x)))
+    assert len(caught) == 1 and caught[0].filename == __file__
+    calls.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for z in (y, x, y[:2]):
+            np.testing.assert_array_equal(host(compiled(z)), host(f(z)))
+    assert len(calls) == 6
+    assert compiled.explain().startswith("1. compiling failed with ValueError: no room for the program; the")
+    compiled.clear()
+    for z in (x, y):
+        np.testing.assert_allclose(host(compiled(z)), host(f(z)), rtol=1e-14)
+    assert compiled.explain() == "1. the first call"
+
+
+def test_compiled_in_the_first_call(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    original = backend.compiled
+
+    def counted(*given: Any) -> Any:
+        made.append(given)
+        return original(*given)
+
+    monkeypatch.setattr(backend, "compiled", counted)
+    compiled = jit(lambda x: x + 1)
+    for x in arrays((3,), (3,), (3,)):
+        np.testing.assert_array_equal(host(compiled(x)), host(x) + 1)
+        assert len(made) == 1

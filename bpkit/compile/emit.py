@@ -59,7 +59,7 @@ def compile_program(program: Program, backend: Backend, donated: Sequence[int] =
     writer = _Writer(rest, backend, donated)
     scope = dict(writer.names)
     exec(compile(writer.source, "<bpkit.jit>", "exec"), scope)
-    run = backend.compiled(scope["program"], tuple(donated))
+    run = backend.compiled(scope["program"], tuple(donated), program.inputs)
     if not all(depends):
         run = _with_constants(run, program.outputs, _copy(backend))
     return Compiled(writer.source, run, writer.arena.size_bytes, tuple(writer.overwritten))

@@ -1,5 +1,6 @@
 """Functions that are recorded once and run as straight-line code of their library from then on."""
 
+import warnings
 from collections.abc import Callable
 from functools import update_wrapper
 from inspect import signature
@@ -8,11 +9,11 @@ from types import MethodType
 from typing import Any
 
 from bpkit import tree
-from bpkit._messages import user_line
+from bpkit._messages import user_level, user_line
 from bpkit._protocol import Backend
 from bpkit.compile import Compiled, compile_program, simplify
 from bpkit.derivative import Copies, owned, private
-from bpkit.errors import ArgumentError
+from bpkit.errors import ArgumentError, CompileWarning
 from bpkit.kinds import raw
 from bpkit.record import Program, Recorder
 from bpkit.registry import common_backend
@@ -137,6 +138,7 @@ class _Recorded:
         self._donated = donated
         self._apart = [(i, j, what) for (i, j), what in apart.items()]
         self._idle: list[Compiled] = []
+        self._idle.append(self.take())
 
     def take(self) -> Compiled:
         """Code that no other thread is running."""
@@ -192,12 +194,14 @@ class Jitted:
         self._recorded: dict[CallKind, _Recorded] = {}
         self._by_layout: Backend | None = None
         """Set if some program depends on the memory layout of the arguments."""
+        self._eager = False
+        """Set if a program could not be compiled: then the function itself runs."""
         self._reasons: list[str] = []
         self._lock = Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the function returns for these arguments."""
-        if tracing() or (watches and watcher.get() is not None):
+        if tracing() or self._eager or (watches and watcher.get() is not None):
             return self.__wrapped__(*args, **kwargs)
         given = args
         settings: tuple[Any, ...] = ()
@@ -239,6 +243,7 @@ class Jitted:
         self, kind: CallKind, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any]
     ) -> Any:
         """Run the function, and keep what it did."""
+        donated = self._donated(args, kwargs)
         places = [i for i, x in enumerate(leaves) if is_array(x)]
         backend = common_backend([raw(leaves[i]) for i in places], self._called)
         with Recorder("jit", user_line, Copies().of) as recorder:
@@ -256,20 +261,39 @@ class Jitted:
         if recorder.by_layout:
             self._by_layout = backend
             kind = kind.laid_out(leaves, backend)
-        program = simplify(Program(recorder.inputs, recorder.steps, outputs))
-        names = [f"argument {path}" for path in tree.paths(tree.unflatten(kind.structure, leaves))]
-        with self._lock:
-            self._reasons.append(reason(kind, next(reversed(self._recorded), None), names))
-            while len(self._recorded) >= KEPT:
-                del self._recorded[next(iter(self._recorded))]
-            self._recorded[kind] = self._latest = _Recorded(
-                kind, program, backend, arrangement, places, self._donated(args, kwargs), recorder.apart
-            )
+        try:
+            program = simplify(Program(recorder.inputs, recorder.steps, outputs))
+            recorded = _Recorded(kind, program, backend, arrangement, places, donated, recorder.apart)
+        except Exception as error:  # noqa: BLE001 - whatever a library's compiler raises
+            self._fall_back(error)
+        else:
+            self._keep(kind, recorded, leaves)
         # What the function took from elsewhere is not handed out.
         values = [private(x) if slot is None else x for slot, x in zip(slots, values, strict=True)]
         arrays = [x for x in values if is_array(x)]
         own = iter(owned(arrays, arrays, leaves))
         return tree.unflatten(arrangement, [next(own) if is_array(x) else x for x in values])
+
+    def _keep(self, kind: CallKind, recorded: _Recorded, leaves: list[Any]) -> None:
+        names = [f"argument {path}" for path in tree.paths(tree.unflatten(kind.structure, leaves))]
+        with self._lock:
+            self._reasons.append(reason(kind, next(reversed(self._recorded), None), names))
+            while len(self._recorded) >= KEPT:
+                del self._recorded[next(iter(self._recorded))]
+            self._recorded[kind] = self._latest = recorded
+
+    def _fall_back(self, error: Exception) -> None:
+        """Run the function itself from now on, and say so once."""
+        text = f"compiling failed with {type(error).__name__}: {error}"
+        with self._lock:
+            first, self._eager = not self._eager, True
+            self._reasons.append(f"{text}; the function itself runs from then on")
+        if first:
+            warnings.warn(
+                f"{self._called}: {text}. From now on the function itself runs, as without jit",
+                CompileWarning,
+                stacklevel=user_level(),
+            )
 
     @property
     def program(self) -> Program:
@@ -296,6 +320,7 @@ class Jitted:
         with self._lock:
             self._recorded.clear()
             self._latest = self._by_layout = None
+            self._eager = False
             self._reasons.clear()
 
     def _last(self) -> _Recorded:
