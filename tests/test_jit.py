@@ -692,3 +692,20 @@ def test_compiled_in_the_first_call(backend: Backend, monkeypatch: pytest.Monkey
     for x in arrays((3,), (3,), (3,)):
         np.testing.assert_array_equal(host(compiled(x)), host(x) + 1)
         assert len(made) == 1
+
+
+def test_keys_that_are_equal_and_not_the_same() -> None:
+    def f(d: Any) -> Any:
+        ((key, x),) = d["all"][0].items()
+        return (x * 2 if key is True else x), {key: x}
+
+    (x,) = arrays((3,))
+    compiled = jit(f)
+    one = [{"all": [{key: x}]} for key in (1, True, 1.0, (1,), (True,), 0.0, -0.0)]
+    for d in (*one, *one[::-1]):
+        (found, found_keys), (expected, expected_keys) = compiled(d), f(d)
+        np.testing.assert_array_equal(found, expected)
+        assert repr(list(found_keys)) == repr(list(expected_keys))
+    lines = compiled.explain().split("\n")
+    assert len(lines) == len(one)
+    assert "{True: *}" in lines[1] and "before PyTreeSpec" in lines[1] and "{1: *}" in lines[1]

@@ -1,5 +1,6 @@
 """Kinds of calls: what must be equal in two calls of a function for one recorded program to serve both."""
 
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ from bpkit import tree
 from bpkit._protocol import Backend
 from bpkit.transforms.arguments import is_array
 
-__all__ = ["CallKind", "guard", "kind_of_leaf", "reason", "setting"]
+__all__ = ["CallKind", "guard", "keys_of", "kind_of_leaf", "reason", "setting"]
 
 
 class CallKind(NamedTuple):
@@ -19,6 +20,8 @@ class CallKind(NamedTuple):
         Of the arguments.
     settings : tuple
         The static arguments.
+    keys : tuple of str
+        What :func:`keys_of` says of the structure.
     leaves : tuple
         What :func:`kind_of_leaf` says of each leaf.
     layouts : tuple or None
@@ -27,12 +30,23 @@ class CallKind(NamedTuple):
 
     structure: tree.Structure
     settings: tuple[Any, ...]
+    keys: tuple[str, ...]
     leaves: tuple[Any, ...]
     layouts: tuple[Any, ...] | None = None
 
     def laid_out(self, leaves: list[Any], backend: Backend) -> "CallKind":
         """The same for the memory layouts of these leaves only."""
         return self._replace(layouts=tuple([backend.layout(x) if is_array(x) else None for x in leaves]))
+
+
+def keys_of(structure: tree.Structure) -> tuple[str, ...]:
+    """The keys of its dictionaries, as they are written, that are no strings: 1 is equal to True."""
+    keys = structure.entries() if structure.type in _DICTIONARIES else []
+    own = [repr(key) for key in keys if type(key) is not str]
+    return (*own, *[key for child in structure.children() for key in keys_of(child)])
+
+
+_DICTIONARIES = (dict, OrderedDict, defaultdict)
 
 
 def kind_of_leaf(x: Any) -> Any:
@@ -88,7 +102,7 @@ def reason(kind: CallKind, before: CallKind | None, names: list[str]) -> str:
         return "the first call"
     if kind.settings != before.settings:
         return f"static arguments {kind.settings!r}, before {before.settings!r}"
-    if kind.structure != before.structure:
+    if (kind.structure, kind.keys) != (before.structure, before.keys):
         return f"arguments of the structure {kind.structure}, before {before.structure}"
     changed = [
         f"{name} is {_spelled(x)}, before {_spelled(y)}"

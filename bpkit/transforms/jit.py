@@ -19,7 +19,7 @@ from bpkit.record import Program, Recorder
 from bpkit.registry import common_backend
 from bpkit.trace import Traced, tracing, watcher, watches
 from bpkit.transforms.arguments import as_argnums, describe, is_array, link_of, positions_of, title, unwrap
-from bpkit.transforms.call_kinds import CallKind, guard, kind_of_leaf, reason, setting
+from bpkit.transforms.call_kinds import CallKind, guard, keys_of, kind_of_leaf, reason, setting
 from bpkit.views import changes_another_argument
 
 __all__ = ["Jitted", "jit"]
@@ -114,6 +114,7 @@ class _Recorded:
     structure : Structure
         Of the arguments.
     settings : tuple
+    keys : tuple of str
     fits : callable
         Whether leaves are of this kind.
     """
@@ -131,6 +132,7 @@ class _Recorded:
         self.program = program
         self.structure = kind.structure
         self.settings = kind.settings
+        self.keys = kind.keys
         self.fits = guard(kind, backend)
         self._backend = backend
         self._arrangement = arrangement
@@ -216,13 +218,14 @@ class Jitted:
             last is not None
             and structure == last.structure
             and settings == last.settings
+            and (not last.keys or keys_of(structure) == last.keys)
             and last.fits(*leaves)
         ):
             return last(leaves)
         # In another thread than the transform's, tracing() does not see it.
         if any(isinstance(x, Traced) for x in tree.leaves((args, kwargs))):
             return self.__wrapped__(*args, **kwargs)
-        kind = CallKind(structure, settings, tuple([kind_of_leaf(x) for x in leaves]))
+        kind = CallKind(structure, settings, keys_of(structure), tuple([kind_of_leaf(x) for x in leaves]))
         try:
             recorded = self._recorded.get(kind)
             if recorded is None and self._by_layout is not None:
