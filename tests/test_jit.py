@@ -709,3 +709,22 @@ def test_keys_that_are_equal_and_not_the_same() -> None:
     lines = compiled.explain().split("\n")
     assert len(lines) == len(one)
     assert "{True: *}" in lines[1] and "before PyTreeSpec" in lines[1] and "{1: *}" in lines[1]
+
+
+def test_what_is_no_argument_keeps_its_value() -> None:
+    class Layer:
+        scale = 2.0
+
+    layer, rng = Layer(), np.random.default_rng(0)
+    offset = 1.0
+
+    def f(x: Any) -> Any:
+        return x * layer.scale + offset + rng.normal()
+
+    (x,) = arrays((3,))
+    compiled = jit(f)
+    first = compiled(x)
+    layer.scale, offset = 5.0, 7.0
+    np.testing.assert_array_equal(compiled(x), first)
+    compiled.clear()
+    assert not np.allclose(compiled(x), first)

@@ -43,8 +43,9 @@ def jit(
     ----------
     fun : callable
         Takes and returns trees of arrays. What it does besides calling functions of arrays (printing,
-        appending to a list) happens in the first call only; arrays that it takes from elsewhere keep the
-        values they had then.
+        appending to a list) happens in the first call only. Whatever else it reads keeps the value that it
+        had then: attributes of objects, variables of the functions and of the module around it, files, the
+        time, draws from ``numpy.random``. Pass as arguments what changes between the calls.
     static_argnums : int or tuple of int
         Positional arguments that are settings whatever they are; -1 is the last one. Everything in the
         other arguments that is no array (numbers, strings, None) is a setting too. Settings must be hashable;
