@@ -728,3 +728,12 @@ def test_what_is_no_argument_keeps_its_value() -> None:
     np.testing.assert_array_equal(compiled(x), first)
     compiled.clear()
     assert not np.allclose(compiled(x), first)
+
+
+def test_results_without_axes_are_scalars_where_the_library_returns_scalars() -> None:
+    x = np.asarray(1.5)
+    for f in (xp.positive, lambda x: x, lambda x: (xp.sum(x), xp.sum(x)), lambda x: xp.reshape(x, ())):
+        compiled = jit(f)
+        for _ in range(2):
+            found, expected = tree.leaves(compiled(x)), tree.leaves(f(x))
+            assert list(map(type, found)) == list(map(type, expected)) and found == expected

@@ -239,7 +239,8 @@ class _Writer:
 
 
 def _copy(backend: Backend) -> Callable[[Any], Any]:
-    return lambda x: backend.xp.asarray(x, copy=True)
+    # NumPy's scalars cannot change, and a copy of one would be an array.
+    return lambda x: backend.xp.asarray(x, copy=True) if hasattr(x, "__setitem__") else x
 
 
 def _copied(do: Callable[..., Any], backend: Backend) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from bpkit._protocol import Backend
 from bpkit.compile import Compiled, compile_program, simplify
 from bpkit.derivative import Copies, owned, private
 from bpkit.errors import ArgumentError, CompileWarning
-from bpkit.kinds import raw
+from bpkit.kinds import raw, returns_scalars
 from bpkit.record import Program, Recorder
 from bpkit.registry import common_backend
 from bpkit.trace import Traced, tracing, watcher, watches
@@ -129,6 +129,7 @@ class _Recorded:
         places: list[int],
         donated: list[int],
         apart: dict[tuple[int, int], str],
+        values: list[Any],
     ) -> None:
         self.program = program
         self.structure = kind.structure
@@ -140,6 +141,12 @@ class _Recorded:
         self._places = places
         self._donated = donated
         self._apart = [(i, j, what) for (i, j), what in apart.items()]
+        # What is done at once may give a scalar where the recorded run gave an array, and the reverse.
+        self._without_axes = [
+            (i, hasattr(x, "__setitem__"))
+            for i, x in enumerate(values)
+            if is_array(x) and x.shape == () and returns_scalars(backend)
+        ]
         self._idle: list[Compiled] = []
         self._idle.append(self.take())
 
@@ -165,8 +172,11 @@ class _Recorded:
         for i in code.overwritten:
             given[i] = self._unshared(i, given)
         with self._backend.quiet():
-            found = code.run(*given)
+            found = list(code.run(*given))
         self._idle.append(code)
+        for i, changes in self._without_axes:
+            if hasattr(found[i], "__setitem__") is not changes:
+                found[i] = self._backend.xp.asarray(found[i]) if changes else found[i][()]
         return tree.unflatten(self._arrangement, found)
 
     def _unshared(self, i: int, given: list[Any]) -> Any:
@@ -267,7 +277,7 @@ class Jitted:
             kind = kind.laid_out(leaves, backend)
         try:
             program = simplify(Program(recorder.inputs, recorder.steps, outputs))
-            recorded = _Recorded(kind, program, backend, arrangement, places, donated, recorder.apart)
+            recorded = _Recorded(kind, program, backend, arrangement, places, donated, recorder.apart, values)
         except Exception as error:  # noqa: BLE001 - whatever a library's compiler raises
             self._fall_back(error)
         else:
