@@ -318,7 +318,8 @@ class Array(Traced):
                 f"numpy.asarray(x, copy=False): x with dtype {self.dtype} has to be copied"
                 f"{'' if dtype is None else f' to have dtype {dtype}'}"
             )
-        host = backend_of(value).to_host(value)
+        # By the library's own conversion, which may refuse (arrays on a GPU).
+        host = np.array(np.asarray(value), copy=True)
         if dtype is not None and host.dtype != dtype:
             return host.astype(dtype)
         # What is written to a copy that was not asked for would be lost.

@@ -217,3 +217,17 @@ def test_threads_fill_slices_of_one_buffer(backend: Backend) -> None:
         return xp.sum(x * buffer[:, 0])
 
     np.testing.assert_array_equal(backend.to_host(grad(f)(ones(backend, 16))), np.arange(16.0))
+
+
+@pytest.mark.parametrize("backend", ["array_api_strict"], indirect=True)
+def test_where_the_library_refuses_so_does_a_traced_array(backend: Backend) -> None:
+    elsewhere = backend.device("device1")
+    with pytest.raises(RuntimeError, match="Can't convert array on the"):
+        np.asarray(backend.xp.zeros(3, device=elsewhere))
+
+    def f(x: Any) -> Any:
+        with pytest.raises(RuntimeError, match="Can't convert array on the"):
+            np.asarray(x.__array_namespace__().zeros(3, device=elsewhere))
+        return xp.sum(x)
+
+    grad(f)(ones(backend))
