@@ -29,12 +29,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from tqdm import tqdm
 
 import bpkit
 from bpkit import xp
+from bpkit.terminal import write_table
 
 STEP = 8
 """Operations in a step of the chain."""
@@ -205,7 +204,7 @@ def main() -> None:
     empty = {"grad": lambda: gradient(number), "value_and_grad": lambda: both(number)}
 
     taken: dict[str, list[float]] = {name: [] for name in [*ways, *empty]}
-    for _ in track(range(options.turns), description="Turns", transient=True, disable=options.json):
+    for _ in tqdm(range(options.turns), "turns", leave=False, disable=options.json or None):
         for name, program in ways.items():
             taken[name] += [seconds(program, 1) / (steps * STEP) for _ in range(options.runs)]
         for name, program in empty.items():
@@ -228,19 +227,16 @@ def main() -> None:
         return
     values = f"vectors of {options.size}" if options.size else "one number"
     title = f"Forward and backward, {steps * STEP} operations on {values}, float64"
-    table = Table("", "µs an operation", "median", "bpkit takes … × of it", title=title)
-    for name, row in rows.items():
-        table.add_row(
-            name,
-            f"{row['microseconds_per_operation']:.2f}",
-            f"{row['median']:.2f}",
-            f"{row['bpkit_takes_times']:.2f}",
-        )
-    Console().print(table)
-    table = Table("of a function that returns its argument", "µs a call", "median")
-    for name, call in calls.items():
-        table.add_row(name, f"{call['microseconds_per_call']:.1f}", f"{call['median']:.1f}")
-    Console().print(table)
+    headings = ("", "µs an operation", "median", "bpkit takes … × of it")
+    shown = ("microseconds_per_operation", "median", "bpkit_takes_times")
+    table = [("", [name, *[f"{row[key]:.2f}" for key in shown]]) for name, row in rows.items()]
+    write_table(sys.stdout, title, headings, table, headings[1:])
+    headings = ("of a function that returns its argument", "µs a call", "median")
+    table = [
+        ("", [name, *[f"{call[key]:.1f}" for key in ("microseconds_per_call", "median")]])
+        for name, call in calls.items()
+    ]
+    write_table(sys.stdout, "An empty function", headings, table, headings[1:])
 
 
 if __name__ == "__main__":
