@@ -1,0 +1,123 @@
+"""A plan as Python source: one line for each step, with the user's own line beside it.
+
+Values are named after their slots: ``t7`` is v7 of the program, ``a0`` the first input. Other names stand for
+what the program uses and does not make: functions, constants, and memory that is there before it runs.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from bpkit._protocol import Backend
+from bpkit.compile.plan import INFIX, How, Plan, Planned
+from bpkit.evaluate import function_of
+from bpkit.kinds import is_mutable
+from bpkit.record import Slot, Step
+
+__all__ = ["copy_of", "write"]
+
+
+def write(plan: Plan, backend: Backend) -> tuple[str, dict[str, Any]]:
+    """The source of a function ``program``, and what its names stand for."""
+    words = {slot: f"a{i}" for i, slot in enumerate(plan.inputs)}
+    names = _Names(words)
+    lines = []
+    for planned in plan.steps:
+        for out in planned.step.outs:
+            words[out] = words[plan.donated[out]] if out in plan.donated else f"t{out.index}"
+            if out in plan.memory:
+                names.stand_for[words[out]] = plan.memory[out]
+        where = planned.step.line and f"  # {planned.step.line}"
+        lines += [f"{line}{where}" for line in _lines(planned, names, backend)]
+    found = [
+        f"{names.name('copy', copy_of(backend))}({words[x]})" if copied else words[x]
+        for x, copied in plan.results
+    ]
+    lines.append(f"return ({''.join(f'{x}, ' for x in found)})")
+    parameters = ", ".join(words[x] for x in plan.inputs)
+    body = "".join(f"    {line}\n" for line in lines)
+    return f"def program({parameters}):\n{body}", names.stand_for
+
+
+class _Names:
+    """The words of the source."""
+
+    def __init__(self, words: dict[Slot, str]) -> None:
+        self.stand_for: dict[str, Any] = {}
+        self._words = words
+        self._known: dict[int, str] = {}
+
+    def name(self, prefix: str, value: Any) -> str:
+        """A name for what the program uses and does not make."""
+        found = self._known.get(id(value))
+        if found is None:
+            found = re.sub(r"\W+", "_", prefix)
+            if found in self.stand_for:
+                found += f"_{len(self.stand_for)}"
+            self.stand_for[found] = value
+            self._known[id(value)] = found
+        return found
+
+    def word(self, x: Any) -> str:
+        """How an operand or a setting is written."""
+        if isinstance(x, Slot):
+            return self._words[x]
+        # By type, since NumPy's scalars are floats too.
+        plain = x is None or type(x) in (bool, int, str) or (type(x) is float and math.isfinite(x))
+        if plain or (type(x) is tuple and all(type(part) in (int, bool) for part in x)):
+            return repr(x)
+        return self.name("k0", x)
+
+
+def _lines(planned: Planned, names: _Names, backend: Backend) -> list[str]:
+    """The code of one step."""
+    step, into = planned.step, planned.into
+    operands = [names.word(x) for x in step.operands]
+    outs = [names.word(x) for x in step.outs]
+    if planned.how is How.VIEW:
+        return [f"# {outs[0]} is {step.name} of {operands[0]}"]
+    if planned.how is How.OPERATOR:
+        return [f"{outs[0]} = {operands[0]} {INFIX[step.name]} {operands[1]}"]
+    if planned.how is How.INTO:
+        assert into is not None
+        new = [_empty(x, names, backend) for x in planned.fresh]
+        given = [*operands, *map(names.word, into.before), *outs, *map(names.word, into.after)]
+        return [*new, f"{names.name(step.name, into.function)}({', '.join(given)})"]
+    settings = [f"{key}={names.word(value)}" for key, value in step.static.items()]
+    function = names.name(f"{step.name}_", _function(step, backend))
+    comma = "," * (len(outs) > 1)
+    return [f"{', '.join(outs)}{comma} = {function}({', '.join([*operands, *settings])})"]
+
+
+def _empty(x: Slot, names: _Names, backend: Backend) -> str:
+    empty = names.name("empty", backend.xp.empty)
+    device = f", device={names.word(x.device)}" if x.device is not None else ""
+    return f"{names.word(x)} = {empty}({x.shape}, dtype={names.name(str(x.dtype), x.dtype)}{device})"
+
+
+def _function(step: Step, backend: Backend) -> Callable[..., Any]:
+    if step.do is None:
+        return function_of(backend, step.name)
+    return _copied(step.do, copy_of(backend))
+
+
+@cache
+def copy_of(backend: Backend) -> Callable[[Any], Any]:
+    """A function that copies the library's arrays."""
+    # NumPy's scalars cannot change, and a copy of one would be an array.
+    return lambda x: backend.xp.asarray(x, copy=True) if hasattr(x, "__setitem__") else x
+
+
+def _copied(do: Callable[..., Any], copy: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A function of the user's, which may return what it was given, with results in memory of their own."""
+
+    def run(*operands: Any) -> Any:
+        out = do(*operands)
+        return tuple(map(own, out)) if isinstance(out, tuple) else own(out)
+
+    def own(x: Any) -> Any:
+        return copy(x) if is_mutable(x) else x
+
+    return run
