@@ -13,6 +13,7 @@ from bpkit.errors import TraceError
 from bpkit.graph import Node, now
 from bpkit.trace import Trace, Traced, revived, running
 from bpkit.transforms.arguments import title
+from bpkit.transforms.fingerprint import Fingerprint
 from bpkit.transforms.origin import Origin
 
 __all__ = ["checkpoint"]
@@ -43,8 +44,8 @@ def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:
     Raises
     ------
     TraceError
-        In the backward pass, if the second run returns another structure, other shapes or dtypes, or
-        depends on other values; and in the forward pass, if `fun` writes to an argument that is a view.
+        In the backward pass, if the second run returns another structure, other shapes, dtypes or values,
+        or depends on other values; and in the forward pass, if `fun` writes to an argument that is a view.
 
     Notes
     -----
@@ -53,6 +54,10 @@ def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:
     they were assigned to or written to since; the elements of lists and dicts and the attributes of objects
     that it captures have those of the second run, and must not be changed in between. In the second run
     `fun` sees the context variables of the first, among them :func:`bpkit.use_backend`.
+
+    Of each result up to 64 elements, the sum and the extremes are kept, and compared with those of the
+    second run. So a function with hidden state (a generator of random numbers, a counter) is refused where
+    what that does to the results is more than rounding.
 
     References
     ----------
@@ -112,8 +117,9 @@ def _run(called: str, fun: Callable[..., Any], args: tuple[Any, ...], kwargs: di
         if results:
             inside = [other for other in traces if other.level >= trace.level]
             shapes = [(tuple(x._value.shape), x._value.dtype) for x in results]
+            marks = [Fingerprint.of(x) for x in results]
             parents = _parents([x._link for x in results], start)
-            second = _SecondRun(called, origin, context, trace, inside, arrangement, shapes, parents)
+            second = _SecondRun(called, origin, context, trace, inside, arrangement, shapes, marks, parents)
             values = [x._value for x in results]
             nodes = trace.joint("checkpoint", values, parents, _carry_back, (second,))
             for x, node in zip(results, nodes, strict=True):
@@ -203,6 +209,8 @@ class _SecondRun:
         Of what the function returned.
     shapes : list of (shape, dtype)
         Of the results that this reverse mode has recorded.
+    marks : list of Fingerprint
+        Of their values.
     parents : list of Node
         What they depend on.
     """
@@ -214,21 +222,26 @@ class _SecondRun:
     inside: list[Trace]
     arrangement: tree.Structure
     shapes: list[tuple[tuple[int, ...], Any]]
+    marks: list[Fingerprint]
     parents: list[Node]
 
     def pull(self, *g: Any) -> tuple[Any, ...]:
         """The cotangents of the parents, from those of the results."""
         start = now()
-        results = self._results(start)
+        out, results = self._run_again(start)
         seeds = [(x._link, part) for x, part in zip(results, g, strict=True) if part is not None]
+        marks = [Fingerprint.of(x) for x in results]
         found = walk(seeds, once=True, start=start)
         cotangents = tuple([found.pop(node, None) for node in self.parents])
         if found:
             raise self._impure(f"depends on {next(iter(found))}, on which the first did not depend")
+        for x, first, second in zip(results, self.marks, marks, strict=True):
+            if difference := first.difference(second):
+                raise self._impure(f"has other values in {self._name(x, out, start)}: {difference}")
         return cotangents
 
-    def _results(self, start: int) -> list[Traced]:
-        """What the second run has recorded."""
+    def _run_again(self, start: int) -> tuple[Any, list[Traced]]:
+        """What the second run returned, and what of it has been recorded."""
         origin = self.origin.again()
         with revived(self.inside), _temporary_copies(self.inside):
             out = self.context.copy().run(origin.call)
@@ -239,12 +252,20 @@ class _SecondRun:
         shapes = [(tuple(x._value.shape), x._value.dtype) for x in results]
         if shapes != self.shapes:
             raise self._impure(f"returned arrays of {_listed(shapes)}, the first of {_listed(self.shapes)}")
-        return results
+        return out, results
+
+    def _name(self, x: Traced, out: Any, start: int) -> str:
+        """What an error calls an array that was recorded."""
+        for path, leaf in zip(tree.paths(out), tree.leaves(out), strict=True):
+            if any(part is x for part in _results([leaf], self.trace, start)):
+                return f"its result{path}"
+        return "an argument that it writes to"
 
     def _impure(self, what: str) -> TraceError:
         return TraceError(
             f"{self.called}: the second run, for the gradient, {what}. The function must do the same each "
-            f"time: pass in what it depends on, change nothing outside it, and draw random numbers with a key"
+            f"time: pass in what it depends on, change nothing outside it, and draw random numbers with a "
+            f"key that is an argument (bpkit.random)"
         )
 
 
