@@ -140,6 +140,18 @@ class LibraryBackend:
     def shares_memory(self, x: Any, y: Any) -> bool:
         return False
 
+    def exposed(self, arrays: Sequence[Any], positions: Sequence[int]) -> Sequence[int]:
+        return [
+            i
+            for i in positions
+            if self.is_view(arrays[i])
+            or any(
+                x is arrays[i] or (self.is_view(x) and self.shares_memory(x, arrays[i]))
+                for j, x in enumerate(arrays)
+                if j != i
+            )
+        ]
+
     def same_values(self, x: Any, y: Any) -> bool:
         return bool(self.xp.all(x == y))
 

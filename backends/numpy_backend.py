@@ -1,8 +1,9 @@
 """NumPy, the backend that is always there."""
 
 from cmath import isfinite
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from contextvars import Context, ContextVar
 from operator import add, mul, sub, truediv
 from typing import Any
 
@@ -82,11 +83,25 @@ class NumpyBackend(LibraryBackend):
     def shares_memory(self, x: Any, y: Any) -> bool:
         return share_memory(x, y)
 
+    def exposed(self, arrays: Sequence[Any], positions: Sequence[int]) -> Sequence[int]:
+        # This is asked at every call of a compiled function. An array that owns its memory shares it with
+        # itself and its views only, so that pairs need comparing only where a view is of something unknown.
+        views = [x for x in arrays if x.base is not None]
+        known = set(map(id, arrays))
+        owners = map(_owner, views)
+        if (
+            len(known) == len(arrays)
+            and all(type(x) is np.ndarray and id(x) not in known for x in owners)
+            and (not views or {id(x) for x in views}.isdisjoint([id(arrays[i]) for i in positions]))
+        ):
+            return ()
+        return super().exposed(arrays, positions)
+
     def layout(self, x: Any) -> Hashable:
         return x.strides  # type: ignore[no-any-return]
 
     def quiet(self) -> AbstractContextManager[Any]:
-        return np.errstate(all="ignore")
+        return _Quiet()
 
     def into(self, name: str, static: Mapping[str, Any], dtype: Any) -> Into | None:
         function = getattr(self.xp, name, None)
@@ -109,6 +124,35 @@ class NumpyBackend(LibraryBackend):
         else:
             np.add.at(out, key, updates)
         return out
+
+
+class _Quiet:
+    """``np.errstate(all="ignore")`` in a third of the time: sets the context variable that it sets."""
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> None:
+        self._token = _ERROR_STATE.set(_IGNORING)
+
+    def __exit__(self, *_: object) -> None:
+        _ERROR_STATE.reset(self._token)
+
+
+def _what_errstate_sets() -> tuple[ContextVar[Any], Any]:
+    context = Context()
+    context.run(np.errstate(all="ignore").__enter__)
+    ((variable, value),) = context.items()
+    return variable, value
+
+
+_ERROR_STATE, _IGNORING = _what_errstate_sets()
+
+
+def _owner(x: Any) -> Any:
+    """What a view is a view of."""
+    while isinstance(x, np.ndarray) and x.base is not None:
+        x = x.base
+    return x
 
 
 _REALS = frozenset({np.float32, np.float64})

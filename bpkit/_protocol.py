@@ -172,6 +172,12 @@ class Backend(Protocol):
     def shares_memory(self, x: RawArray, y: RawArray) -> bool:
         """Whether writing to `x` can change `y`; both of this library. Sure of views."""
 
+    def exposed(self, arrays: Sequence[RawArray], positions: Sequence[int]) -> Sequence[int]:
+        """Those of the positions at which a write would change more than that array.
+
+        That is a view, or lies in memory in which another of the arrays lies too.
+        """
+
     def same_values(self, x: RawArray, y: RawArray) -> bool:
         """Whether two arrays of the same shape and dtype are equal everywhere; False where both are NaN."""
 

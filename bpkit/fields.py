@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from functools import cache
 from types import MemberDescriptorType
-from typing import Any
+from typing import Any, NamedTuple
 
 from bpkit.errors import ArgumentError
 
-__all__ = ["is_plain", "splitter", "static"]
+__all__ = ["Parts", "complete", "is_plain", "parts_of", "splitter", "static"]
 
 _BUILTIN = (dict, frozenset, list, set, tuple)
 
@@ -52,21 +53,41 @@ def is_plain(cls: type) -> bool:
     )
 
 
-def splitter(cls: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The functions ``flatten`` and ``unflatten`` of a dataclass, as :func:`bpkit.tree.register` takes them.
+class Parts(NamedTuple):
+    """The fields of a dataclass.
 
-    Fields made by :func:`static` are settings, and every other field is a child.
+    Attributes
+    ----------
+    children, settings : tuple of str
+        Fields made by :func:`static` are settings, and every other field is a child.
+    slots : bool
+        Whether some field is not in ``__dict__``.
     """
+
+    children: tuple[str, ...]
+    settings: tuple[str, ...]
+    slots: bool
+
+
+@cache
+def parts_of(cls: Any) -> Parts:
+    """The fields of a dataclass."""
     fields = dataclasses.fields(cls)
-    declared = frozenset(field.name for field in fields)
     settings = tuple(field.name for field in fields if field.metadata.get("static"))
     children = tuple(field.name for field in fields if not field.metadata.get("static"))
-    slots = any(isinstance(getattr(cls, name, None), MemberDescriptorType) for name in declared)
+    slots = any(isinstance(getattr(cls, field.name, None), MemberDescriptorType) for field in fields)
+    return Parts(children, settings, slots)
+
+
+def splitter(cls: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """``flatten`` and ``unflatten`` of a dataclass, as :func:`bpkit.tree.register` takes them."""
+    children, settings, slots = parts_of(cls)
+    declared = frozenset(children + settings)
 
     def flatten(x: Any) -> tuple[list[Any], tuple[Any, ...], tuple[str, ...]]:
         values = {} if slots else x.__dict__
         if values.keys() != declared:
-            values = _complete(x, declared)
+            values = complete(x)
         static = tuple([values[name] for name in settings])
         try:
             hash(static)
@@ -88,10 +109,12 @@ def splitter(cls: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return flatten, unflatten
 
 
-def _complete(x: Any, declared: frozenset[str]) -> dict[str, Any]:
+def complete(x: Any) -> dict[str, Any]:
     """The fields where ``__dict__`` holds fewer or more: slots, class-level defaults, cached properties."""
-    cls = type(x)
+    cls: Any = type(x)
     name = cls.__name__
+    children, settings, _ = parts_of(cls)
+    declared = frozenset(children + settings)
     # typing puts __orig_class__ on an instance of a generic class.
     undeclared = [
         key

@@ -23,6 +23,7 @@ __all__ = [
     "Structure",
     "broadcast_prefix",
     "flatten",
+    "is_dataclass",
     "leaves",
     "map",
     "match",
@@ -246,3 +247,8 @@ def register_dataclass(cls: type) -> type:
             register(cls, *splitter(cls))
             _dataclasses.add(cls)
     return cls
+
+
+def is_dataclass(cls: type | None) -> bool:
+    """Whether the instances of a class are dataclasses that are containers."""
+    return cls in _dataclasses

@@ -231,6 +231,40 @@ def test_views_are_told_from_arrays_of_their_own(backend: Backend) -> None:
     assert backend.is_view(x[0, ...]) == (Capability.IN_PLACE in backend.capabilities)
 
 
+def test_which_arrays_a_write_would_not_change_alone(backend: Backend) -> None:
+    if Capability.IN_PLACE not in backend.capabilities:
+        pytest.skip("the library's arrays cannot change")
+    memory, other, third = (backend.xp.zeros(6) for _ in range(3))
+    view, part = memory[1:5], memory[4:]
+    for arrays, exposed in [
+        ([memory, other, third], []),
+        ([memory, view, other], [0, 1]),
+        ([memory, other, other], [1, 2]),
+        ([other, view, part], [1, 2]),
+        ([other, third, view, view[1:]], [2, 3]),
+        ([memory, other[1:], third[2:]], [1, 2]),
+    ]:
+        every = range(len(arrays))
+        assert list(backend.exposed(arrays, every)) == exposed
+        for i in every:
+            assert list(backend.exposed(arrays, (i,))) == [i] * (i in exposed)
+    if backend.name == "numpy":
+        lent = np.frombuffer(memoryview(memory), dtype=memory.dtype)
+        assert list(backend.exposed([memory, other, lent], (0, 1))) == [0]
+
+
+def test_quiet_ends(backend: Backend) -> None:
+    with np.errstate(divide="raise", over="warn", call=print):
+        before = np.geterr(), np.geterrcall()
+        for _ in range(2):
+            with backend.quiet(), backend.quiet():
+                backend.xp.log(backend.xp.zeros(2))
+            assert (np.geterr(), np.geterrcall()) == before
+        with pytest.raises(KeyError), backend.quiet():
+            raise KeyError
+        assert (np.geterr(), np.geterrcall()) == before
+
+
 def test_quiet_silences_floating_point_warnings(backend: Backend) -> None:
     x = backend.from_host(np.zeros(2, np.float32))
     with backend.quiet():

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 from bpkit import tree
 from bpkit._protocol import Backend
+from bpkit.fields import parts_of
 from bpkit.transforms.arguments import is_array
+from bpkit.tree_code import Scope, Unpacker, one_level
 
-__all__ = ["CallKind", "guard", "keys_of", "kind_of_leaf", "reason", "setting"]
+__all__ = ["CallKind", "Setting", "exact", "guard", "kind_of_leaf", "reason", "setting"]
 
 
 class CallKind(NamedTuple):
@@ -17,11 +19,11 @@ class CallKind(NamedTuple):
     Attributes
     ----------
     structure : Structure
-        Of the arguments.
+        Of the arguments, with None in the place of static ones.
     settings : tuple
         The static arguments.
-    keys : tuple of str
-        What :func:`keys_of` says of the structure.
+    exact : tuple
+        What :func:`exact` says of the structure.
     leaves : tuple
         What :func:`kind_of_leaf` says of each leaf.
     layouts : tuple or None
@@ -29,8 +31,8 @@ class CallKind(NamedTuple):
     """
 
     structure: tree.Structure
-    settings: tuple[Any, ...]
-    keys: tuple[str, ...]
+    settings: tuple["Setting", ...]
+    exact: tuple[Any, ...]
     leaves: tuple[Any, ...]
     layouts: tuple[Any, ...] | None = None
 
@@ -39,22 +41,21 @@ class CallKind(NamedTuple):
         return self._replace(layouts=tuple([backend.layout(x) if is_array(x) else None for x in leaves]))
 
 
-def keys_of(structure: tree.Structure) -> tuple[str, ...]:
-    """The keys of its dictionaries, as they are written, that are no strings: 1 is equal to True."""
-    keys = structure.entries() if structure.type in _DICTIONARIES else []
-    own = [repr(key) for key in keys if type(key) is not str]
-    return (*own, *[key for child in structure.children() for key in keys_of(child)])
+def exact(structure: tree.Structure) -> tuple[Any, ...]:
+    """Its static fields, and keys that are no strings, as settings are compared: 1 is equal to True."""
+    own: list[Any] = []
+    if structure.type in _DICTIONARIES:
+        own = [setting(key) for key in structure.entries() if type(key) is not str]
+    elif tree.is_dataclass(structure.type):
+        fields = one_level(structure)
+        own = [setting(getattr(fields, name)) for name in parts_of(structure.type).settings]
+    return (*own, *[x for child in structure.children() for x in exact(child)])
 
 
 _DICTIONARIES = (dict, OrderedDict, defaultdict)
 
 
-def kind_of_leaf(x: Any) -> Any:
-    """Equal for leaves for which the same program serves."""
-    return (type(x), tuple(x.shape), x.dtype, getattr(x, "device", None)) if is_array(x) else setting(x)
-
-
-class _Setting(NamedTuple):
+class Setting(NamedTuple):
     """Equal for settings that are the same: not for 1, 1.0 and True, nor for 0.0 and -0.0; NaN is itself."""
 
     cls: type
@@ -64,36 +65,68 @@ class _Setting(NamedTuple):
         return self.value if issubclass(self.cls, float | complex) else repr(self.value)
 
 
-def setting(x: Any) -> _Setting:
+def setting(x: Any) -> Setting:
     """A setting as it is compared."""
     if isinstance(x, float | complex):
-        return _Setting(type(x), repr(x))
-    return _Setting(type(x), tuple(map(setting, x)) if isinstance(x, tuple) else x)
+        return Setting(type(x), repr(x))
+    return Setting(type(x), tuple(map(setting, x)) if isinstance(x, tuple) else x)
 
 
-def guard(kind: CallKind, backend: Backend) -> Callable[..., bool]:
-    """A function that says whether other leaves are of the same kinds, as fast as Python can."""
+def kind_of_leaf(x: Any) -> Any:
+    """Equal for leaves for which the same program serves."""
+    return (type(x), tuple(x.shape), x.dtype, getattr(x, "device", None)) if is_array(x) else setting(x)
+
+
+def guard(
+    kind: CallKind, backend: Backend, static: tuple[int, ...]
+) -> Callable[[tuple[Any, ...], dict[str, Any]], list[Any] | None]:
+    """A function of ``args, kwargs`` that returns their arrays if they are of this kind, and else None.
+
+    It runs in front of every call, so it is code written for this kind.
+    """
+    scope = Scope()
     several_devices = len(backend.devices()) > 1
-    scope: dict[str, Any] = {"setting": setting, "layout": backend.layout}
-    conditions = ["True"]
-    for i, leaf in enumerate(kind.leaves):
-        scope[f"type{i}"] = leaf[0]
-        conditions.append(f"x{i}.__class__ is type{i}")
-        if isinstance(leaf, _Setting):
-            scope[f"value{i}"] = leaf.value
-            plain = leaf.cls in (int, bool, str, type(None))
-            conditions.append(f"x{i} == value{i}" if plain else f"setting(x{i}).value == value{i}")
-            continue
-        _, scope[f"shape{i}"], scope[f"dtype{i}"], scope[f"device{i}"] = leaf
-        conditions += [f"x{i}.shape == shape{i}", f"x{i}.dtype == dtype{i}"]
+
+    def differs(word: str, value: Setting) -> str:
+        if value.cls in (int, bool, str, type(None)):
+            return f"type({word}) is not {scope.name(value.cls)} or {word} != {scope.name(value.value)}"
+        if value.cls is float and float(value.value) and value.value != "nan":
+            return f"type({word}) is not float or {word} != {value.value}"
+        return f"{scope.name(setting)}({word}) != {scope.name(value)}"
+
+    def leaf_differs(i: int, x: str) -> str:
+        leaf = kind.leaves[i]
+        if isinstance(leaf, Setting):
+            return differs(x, leaf)
+        cls, shape, dtype, device = map(scope.name, leaf)
+        wrong = f"type({x}) is not {cls} or {x}.shape != {shape} or {x}.dtype != {dtype}"
         if several_devices:
-            conditions.append(f"x{i}.device == device{i}")
+            wrong += f" or {x}.device != {device}"
         if kind.layouts is not None:
-            scope[f"layout{i}"] = kind.layouts[i]
-            conditions.append(f"layout(x{i}) == layout{i}")
-    parameters = ", ".join(f"x{i}" for i in range(len(kind.leaves)))
-    fits: Callable[..., bool] = eval(f"lambda {parameters}: {' and '.join(conditions)}", scope)
-    return fits
+            wrong += f" or {scope.name(backend.layout)}({x}) != {scope.name(kind.layouts[i])}"
+        return wrong
+
+    def other(structure: tree.Structure) -> Callable[[Any], list[Any] | None]:
+        settings = exact(structure)
+
+        def leaves_of(x: Any) -> list[Any] | None:
+            leaves, found = tree.flatten(x)
+            return leaves if found == structure and exact(found) == settings else None
+
+        return leaves_of
+
+    positional, keywords = kind.structure.children()
+    code = Unpacker(scope, leaf_differs, lambda word, value: differs(word, setting(value)), other)
+    code.unless(f"len(args) != {positional.num_children}")
+    for i, value in zip(static, kind.settings, strict=True):
+        code.unless(differs(f"args[{i}]", value))
+    for i, child in enumerate(positional.children()):
+        if i not in static:
+            code.take(child, f"args[{i}]")
+    code.take(keywords, "kwargs")
+    arrays = [x for x, leaf in zip(code.leaves, kind.leaves, strict=True) if not isinstance(leaf, Setting)]
+    lines = ["try:", *[f"    {line}" for line in code.lines], "except KeyError: return None"]
+    return scope.function(["args", "kwargs"], [*lines, f"return [{', '.join(arrays)}]"])
 
 
 def reason(kind: CallKind, before: CallKind | None, names: list[str]) -> str:
@@ -102,7 +135,7 @@ def reason(kind: CallKind, before: CallKind | None, names: list[str]) -> str:
         return "the first call"
     if kind.settings != before.settings:
         return f"static arguments {kind.settings!r}, before {before.settings!r}"
-    if (kind.structure, kind.keys) != (before.structure, before.keys):
+    if (kind.structure, kind.exact) != (before.structure, before.exact):
         return f"arguments of the structure {kind.structure}, before {before.structure}"
     changed = [
         f"{name} is {_spelled(x)}, before {_spelled(y)}"
@@ -119,7 +152,7 @@ def reason(kind: CallKind, before: CallKind | None, names: list[str]) -> str:
 
 
 def _spelled(leaf: Any) -> str:
-    if isinstance(leaf, _Setting):
+    if isinstance(leaf, Setting):
         return f"the setting {leaf!r}"
     cls, shape, dtype, device = leaf
     return f"{cls.__name__} of shape {shape} and dtype {dtype} on {device}"

@@ -11,21 +11,23 @@ from typing import Any
 from bpkit import tree
 from bpkit._messages import user_level, user_line
 from bpkit._protocol import Backend
-from bpkit.compile import Compiled, compile_program, simplify
+from bpkit.compile import simplify
 from bpkit.derivative import Copies, owned, private
 from bpkit.errors import ArgumentError, CompileWarning
-from bpkit.kinds import raw, returns_scalars
+from bpkit.kinds import raw
 from bpkit.record import Program, Recorder
 from bpkit.registry import common_backend
 from bpkit.trace import Traced, tracing, watcher, watches
 from bpkit.transforms.arguments import as_argnums, describe, is_array, link_of, positions_of, title, unwrap
-from bpkit.transforms.call_kinds import CallKind, guard, keys_of, kind_of_leaf, reason, setting
-from bpkit.views import changes_another_argument
+from bpkit.transforms.call_kinds import CallKind, exact, guard, kind_of_leaf, reason, setting
+from bpkit.transforms.recorded import Recorded
 
 __all__ = ["Jitted", "jit"]
 
 KEPT = 128
 """How many programs one function keeps; the oldest goes first."""
+RECENT = 4
+"""How many of them are asked one after the other whether they serve."""
 
 
 def jit(
@@ -106,90 +108,6 @@ class _Named:
         return positions_of(self._called, self._argnums, len(args), self._option, self._advice)
 
 
-class _Recorded:
-    """What was recorded for one kind of arguments.
-
-    Attributes
-    ----------
-    program : Program
-    structure : Structure
-        Of the arguments.
-    settings : tuple
-    keys : tuple of str
-    fits : callable
-        Whether leaves are of this kind.
-    """
-
-    def __init__(
-        self,
-        kind: CallKind,
-        program: Program,
-        backend: Backend,
-        arrangement: tree.Structure,
-        places: list[int],
-        donated: list[int],
-        apart: dict[tuple[int, int], str],
-        values: list[Any],
-    ) -> None:
-        self.program = program
-        self.structure = kind.structure
-        self.settings = kind.settings
-        self.keys = kind.keys
-        self.fits = guard(kind, backend)
-        self._backend = backend
-        self._arrangement = arrangement
-        self._places = places
-        self._donated = donated
-        self._apart = [(i, j, what) for (i, j), what in apart.items()]
-        # What is done at once may give a scalar where the recorded run gave an array, and the reverse.
-        self._without_axes = [
-            (i, hasattr(x, "__setitem__"))
-            for i, x in enumerate(values)
-            if is_array(x) and x.shape == () and returns_scalars(backend)
-        ]
-        self._idle: list[Compiled] = []
-        self._idle.append(self.take())
-
-    def take(self) -> Compiled:
-        """Code that no other thread is running."""
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return compile_program(self.program, self._backend, self._donated)
-
-    def source(self) -> str:
-        """The code."""
-        code = self.take()
-        self._idle.append(code)
-        return code.source
-
-    def __call__(self, leaves: list[Any]) -> Any:
-        given = [leaves[i] for i in self._places]
-        for i, j, what in self._apart:
-            if self._backend.shares_memory(given[i], given[j]):
-                raise changes_another_argument(what)
-        code = self.take()
-        for i in code.overwritten:
-            given[i] = self._unshared(i, given)
-        with self._backend.quiet():
-            found = list(code.run(*given))
-        self._idle.append(code)
-        for i, changes in self._without_axes:
-            if hasattr(found[i], "__setitem__") is not changes:
-                found[i] = self._backend.xp.asarray(found[i]) if changes else found[i][()]
-        return tree.unflatten(self._arrangement, found)
-
-    def _unshared(self, i: int, given: list[Any]) -> Any:
-        """A donated array, or a copy if others see its memory: what it is a view of, or an argument."""
-        x, is_view = given[i], self._backend.is_view
-        shared = is_view(x) or any(
-            y is x or (is_view(y) and self._backend.shares_memory(x, y))
-            for j, y in enumerate(given)
-            if j != i
-        )
-        return private(x) if shared else x
-
-
 class Jitted:
     """A function and the programs that were recorded of it; made by :func:`jit`.
 
@@ -203,8 +121,9 @@ class Jitted:
         update_wrapper(self, fun, updated=())
         self._static = _Named(self._called, "static_argnums", static_argnums, fun)
         self._donate = _Named(self._called, "donate_argnums", donate_argnums, fun)
-        self._latest: _Recorded | None = None
-        self._recorded: dict[CallKind, _Recorded] = {}
+        self._recent: tuple[Recorded, ...] = ()
+        """What was called last, the latest first."""
+        self._recorded: dict[CallKind, Recorded] = {}
         self._by_layout: Backend | None = None
         """Set if some program depends on the memory layout of the arguments."""
         self._eager = False
@@ -216,27 +135,22 @@ class Jitted:
         """What the function returns for these arguments."""
         if tracing() or self._eager or (watches and watcher.get() is not None):
             return self.__wrapped__(*args, **kwargs)
-        given = args
-        settings: tuple[Any, ...] = ()
-        if self._static:
-            static = self._static.of(args)
-            given = tuple([None if i in static else x for i, x in enumerate(args)])
-            settings = tuple([setting(args[i]) for i in static])
-        leaves, structure = tree.flatten((given, kwargs))
-        last = self._latest
-        # Most calls are of the same kind as the one before.
-        if (
-            last is not None
-            and structure == last.structure
-            and settings == last.settings
-            and (not last.keys or keys_of(structure) == last.keys)
-            and last.fits(*leaves)
-        ):
-            return last(leaves)
+        for recorded in self._recent:
+            arrays = recorded.given(args, kwargs)
+            if arrays is not None:
+                return recorded(arrays)
+        return self._of_another_kind(args, kwargs)
+
+    def _of_another_kind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call that none of the latest programs serves."""
         # In another thread than the transform's, tracing() does not see it.
         if any(isinstance(x, Traced) for x in tree.leaves((args, kwargs))):
             return self.__wrapped__(*args, **kwargs)
-        kind = CallKind(structure, settings, keys_of(structure), tuple([kind_of_leaf(x) for x in leaves]))
+        static = self._static.of(args)
+        given = tuple([None if i in static else x for i, x in enumerate(args)])
+        settings = tuple([setting(args[i]) for i in static])
+        leaves, structure = tree.flatten((given, kwargs))
+        kind = CallKind(structure, settings, exact(structure), tuple(map(kind_of_leaf, leaves)))
         try:
             recorded = self._recorded.get(kind)
             if recorded is None and self._by_layout is not None:
@@ -245,10 +159,10 @@ class Jitted:
             raise ArgumentError(
                 f"{self._called}: what is no array is a setting, and settings must be hashable: {error}"
             ) from None
-        if recorded is not None:
-            self._latest = recorded
-            return recorded(leaves)
-        return self._record(kind, args, kwargs, leaves)
+        if recorded is None:
+            return self._record(kind, args, kwargs, leaves)
+        self._call_first(recorded)
+        return recorded([leaves[i] for i in recorded.places])
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -277,24 +191,40 @@ class Jitted:
             kind = kind.laid_out(leaves, backend)
         try:
             program = simplify(Program(recorder.inputs, recorder.steps, outputs))
-            recorded = _Recorded(kind, program, backend, arrangement, places, donated, recorder.apart, values)
+            recorded = Recorded(
+                guard(kind, backend, self._static.of(args)),
+                program,
+                backend,
+                arrangement,
+                places,
+                donated,
+                recorder.apart,
+                values,
+            )
         except Exception as error:  # noqa: BLE001 - whatever a library's compiler raises
             self._fall_back(error)
         else:
             self._keep(kind, recorded, leaves)
+            self._call_first(recorded)
         # What the function took from elsewhere is not handed out.
         values = [private(x) if slot is None else x for slot, x in zip(slots, values, strict=True)]
         arrays = [x for x in values if is_array(x)]
         own = iter(owned(arrays, arrays, leaves))
         return tree.unflatten(arrangement, [next(own) if is_array(x) else x for x in values])
 
-    def _keep(self, kind: CallKind, recorded: _Recorded, leaves: list[Any]) -> None:
+    def _call_first(self, recorded: Recorded) -> None:
+        """Try this program first from now on."""
+        with self._lock:
+            others = [x for x in self._recent if x is not recorded]
+            self._recent = (recorded, *others)[:RECENT]
+
+    def _keep(self, kind: CallKind, recorded: Recorded, leaves: list[Any]) -> None:
         names = [f"argument {path}" for path in tree.paths(tree.unflatten(kind.structure, leaves))]
         with self._lock:
             self._reasons.append(reason(kind, next(reversed(self._recorded), None), names))
             while len(self._recorded) >= KEPT:
                 del self._recorded[next(iter(self._recorded))]
-            self._recorded[kind] = self._latest = recorded
+            self._recorded[kind] = recorded
 
     def _fall_back(self, error: Exception) -> None:
         """Run the function itself from now on, and say so once."""
@@ -333,14 +263,15 @@ class Jitted:
         """Forget what was recorded, and its memory."""
         with self._lock:
             self._recorded.clear()
-            self._latest = self._by_layout = None
+            self._recent = ()
+            self._by_layout = None
             self._eager = False
             self._reasons.clear()
 
-    def _last(self) -> _Recorded:
-        if self._latest is None:
+    def _last(self) -> Recorded:
+        if not self._recent:
             raise ArgumentError(f"{self._called}: call it first, nothing is recorded yet")
-        return self._latest
+        return self._recent[0]
 
     def _donated(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
         """Which of the arrays among the leaves the caller gives away."""
