@@ -25,6 +25,7 @@
     │   └── MissingDataError           (FileNotFoundError) it is not here and cannot be fetched
     ├── SettingsError                  (ValueError)   a training setting has a value that cannot be used
     ├── DivergedError                  (ArithmeticError) the loss or a weight is no longer finite
+    ├── InterruptedStepError           (RuntimeError) weights of a training step that was stopped half-way
     └── RunError
         ├── CorruptRunError            (ValueError)   a run folder is incomplete or damaged
         └── SaveError                  (OSError)      writing failed; what was there before is intact
@@ -54,6 +55,7 @@ __all__ = [
     "GradientCheckError",
     "GradientCutError",
     "GradientCutWarning",
+    "InterruptedStepError",
     "LeakedArrayError",
     "MissingDataError",
     "MixedBackendsError",
@@ -211,6 +213,10 @@ class SettingsError(BpkitError, ValueError):
 
 class DivergedError(BpkitError, ArithmeticError):
     """The loss or a weight is no longer a finite number."""
+
+
+class InterruptedStepError(BpkitError, RuntimeError):
+    """A compiled training step was stopped while it wrote over the weights, so that none are whole."""
 
 
 class RunError(BpkitError):

@@ -51,7 +51,10 @@ def trained(*words: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     for words, taught in (
         (["--help"], ["train", "eval", "backends", "examples:", "bpkit train mnist --preset nielsen"]),
-        (["train", "--help"], ["--resume", "presets:", "sigmoid", "3.0", "examples:", "JSON"]),
+        (
+            ["train", "--help"],
+            ["--resume", "--no-jit", "compiled", "presets:", "sigmoid", "3.0", "examples:", "JSON"],
+        ),
         (["eval", "--help"], ["RUN", "examples:"]),
         (["backends", "--help"], ["BPKIT_BACKEND"]),
     ):
@@ -135,6 +138,8 @@ def test_help_is_quick_because_nothing_big_is_imported() -> None:
         ("train --resume taken", "taken is not a run folder"),
         ("train --resume taken/file", "is a file"),
         ("train --resume run --lr 1", "--lr cannot be given with --resume"),
+        ("train --resume run --no-jit", "--no-jit cannot be given with --resume"),
+        ("train --no-jit=1", "--no-jit: ignored explicit argument"),
         ("train mnist --resume run", "dataset cannot be given with --resume"),
         ("train --resume run --out other", "--out cannot be given with --resume"),
         ("train --resume run --epochs 0", "--epochs is 0; expected at least 1"),
@@ -265,6 +270,22 @@ def test_options_override_the_preset(capsys: pytest.CaptureFixture[str]) -> None
     run = Run.open(result["run"])
     assert run.settings == expected
     assert {x.dtype for x in run.saved.arrays.values()} == {np.dtype("float64")}
+
+
+def test_without_jit(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--epochs", "2", "--seed", "5", "--out"]
+    assert main(["train", *words, "plain", "--no-jit"]) == 0
+    assert "seed 5, not compiled\n" in capsys.readouterr().out
+    assert main(["train", *words, "compiled"]) == 0
+    assert "seed 5, compiled\n" in capsys.readouterr().out
+    plain, compiled = Run.open("plain"), Run.open("compiled")
+    assert (plain.settings.jit, compiled.settings.jit) == (False, True)
+    for name, x in plain.saved.arrays.items():
+        np.testing.assert_allclose(compiled.saved.arrays[name], x, rtol=1e-3, atol=1e-4)
+    for run in ("plain", "compiled"):
+        assert main(["train", "--resume", run, "--epochs", "3"]) == 0
+        said = capsys.readouterr().out
+        assert f"seed 5, {'not ' * (run == 'plain')}compiled\n" in said, "a run keeps its settings"
 
 
 def test_no_hidden_layer(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,10 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bpkit import losses, nn, optim, random, registry, tree
+from bpkit import debug_nans, losses, nn, optim, random, registry, transforms, tree
+from bpkit import namespace as xp
 from bpkit._protocol import Backend
 from bpkit.data import Dataset, Split, digits
-from bpkit.errors import BackendError, CorruptRunError, DataError, DivergedError, SettingsError
+from bpkit.errors import (
+    BackendError,
+    CorruptRunError,
+    DataError,
+    DivergedError,
+    InterruptedStepError,
+    NonFiniteError,
+    RecordingError,
+    SettingsError,
+)
 from bpkit.training import (
     PRESETS,
     Epoch,
@@ -80,7 +90,8 @@ def test_an_empty_split_is_an_error() -> None:
         place(dataclasses.replace(data, validation=empty))
 
 
-def test_one_epoch_is_the_book_s_loop(backend: Backend) -> None:
+@pytest.mark.parametrize("jit", [True, False])
+def test_one_epoch_is_the_book_s_loop(backend: Backend, jit: bool) -> None:
     """Batches of the announced order, one step of gradient descent for each, the last batch smaller."""
     data, rate, size = tiny(n=10), 0.5, 4
     placed = place(data, "float64")
@@ -99,6 +110,7 @@ def test_one_epoch_is_the_book_s_loop(backend: Backend) -> None:
             key=random.key(4),
             batch_size=size,
             epochs=2,
+            jit=jit,
         )
     )
 
@@ -171,6 +183,226 @@ def test_a_weight_that_is_not_finite_is_noticed_though_no_loss_shows_it() -> Non
         state.check_weights()
 
 
+# The compiled step.
+
+
+def small(backend: Backend, momentum: float = 0.0) -> tuple[State, Any, dict[str, Any]]:
+    """A state, the data, and everything else that train needs: three batches of 4, 4 and 2 images."""
+    with registry.use_backend("numpy"):
+        first = nn.Dense(3, 4, key=random.key(3), dtype="float64")
+    model, optimizer = tree.map(backend.from_host, first), optim.sgd(0.5, momentum)
+    options = {
+        "cost": losses.softmax_cross_entropy,
+        "optimizer": optimizer,
+        "key": random.key(4),
+        "batch_size": 4,
+        "epochs": 4,
+    }
+    return State(model, optimizer.init(model)), place(tiny(n=10), "float64"), options
+
+
+def weights_of(state: State) -> list[Any]:
+    return [host(leaf).copy() for leaf in tree.leaves((state.model, state.optimizer_state))]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_every_compiled_step_is_the_plain_one(backend: Backend, momentum: float) -> None:
+    one, data, options = small(backend, momentum)
+    other, _, _ = small(backend, momentum)
+    pairs = zip(train(one, data, **options), train(other, data, **options, jit=False), strict=True)
+    for compiled, plain in pairs:
+        if isinstance(compiled, Step):
+            assert compiled == plain
+            for x, y in zip(weights_of(one), weights_of(other), strict=True):
+                np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-14)
+    assert [epoch.loss for epoch in one.metrics] == pytest.approx([epoch.loss for epoch in other.metrics])
+
+
+def made_by(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The functions that jit makes from now on."""
+    made: list[Any] = []
+    original = transforms.jit
+
+    def kept(*args: Any, **options: Any) -> Any:
+        made.append(original(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(transforms, "jit", kept)
+    return made
+
+
+@pytest.mark.parametrize("scale", [False, True], ids=["", "with a weight without axes"])
+def test_two_programs_serve_all_epochs(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, scale: bool
+) -> None:
+    class Scaled(nn.Module):
+        layer: Any
+        scale: Any
+
+        def __call__(self, x: Any) -> Any:
+            return self.layer(x) * self.scale
+
+    made = made_by(monkeypatch)
+    state, data, options = small(backend)
+    if scale:
+        model = Scaled(state.model, backend.from_host(np.asarray(2.0)))
+        state = State(model, options["optimizer"].init(model))
+    list(train(state, data, **options))
+    (step,) = made
+    assert len(step.explain().split("\n")) == 2, step.explain()
+    assert state.epoch == 4
+    # The data divides evenly: there is no smaller batch.
+    list(train(small(backend)[0], data, **{**options, "batch_size": 5}))
+    assert made[1].explain() == "1. the first call"
+    # One batch holds everything.
+    list(train(small(backend)[0], data, **{**options, "batch_size": 99}))
+    assert made[2].explain() == "1. the first call"
+    list(train(small(backend)[0], data, **options, jit=False))
+    assert len(made) == 3
+
+
+def test_the_model_runs_twice_and_no_more(backend: Backend) -> None:
+    state, data, options = small(backend)
+    calls: list[int] = []
+
+    def cost(logits: Any, targets: Any) -> Any:
+        calls.append(logits.shape[0])
+        return losses.softmax_cross_entropy(logits, targets)
+
+    list(train(state, data, **{**options, "cost": cost}))
+    assert calls == [4, 2]
+    list(train(small(backend)[0], data, **{**options, "cost": cost}, jit=False))
+    assert calls[2:] == [4, 4, 2] * 4
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_what_was_read_of_a_state_does_not_change(backend: Backend, jit: bool) -> None:
+    state, data, options = small(backend, momentum=0.9)
+    given = state.model, state.optimizer_state
+    begun = weights_of(state)
+    read, seen = [], []
+    for number, event in enumerate(train(state, data, **options, jit=jit)):
+        if number % 3 == 1 or isinstance(event, Epoch):
+            read.append((state.model, state.optimizer_state))
+            seen.append(weights_of(state))
+    assert len(read) > 6
+    for (model, optimizer_state), values in zip([given, *read], [begun, *seen], strict=True):
+        for leaf, value in zip(tree.leaves((model, optimizer_state)), values, strict=True):
+            np.testing.assert_array_equal(host(leaf), value)
+    plain, _, _ = small(backend, momentum=0.9)
+    list(train(plain, data, **options, jit=jit))
+    for x, y in zip(weights_of(state), weights_of(plain), strict=True):
+        np.testing.assert_array_equal(x, y, err_msg="reading a state changes nothing")
+
+
+def test_nothing_is_copied_that_nobody_reads() -> None:
+    with registry.use_backend("numpy") as selected:
+        state, data, options = small(selected.backend, momentum=0.9)
+        places = {
+            tuple(id(x) for x in tree.leaves((state._model, state._optimizer_state)))
+            for event in train(state, data, **options)
+            if isinstance(event, Step)
+        }
+        assert len(places) == 4, "only the check at the end of an epoch reads the weights"
+
+
+def test_what_a_user_changes_between_two_steps_counts() -> None:
+    with registry.use_backend("numpy") as selected:
+        for jit in (True, False):
+            state, data, options = small(selected.backend)
+            events = train(state, data, **options, jit=jit)
+            next(events)
+            state.model.bias[0] = 1000.0
+            next(events)
+            assert state.model.bias[0] > 900
+
+
+def test_a_state_that_two_trainings_take_turns_with(backend: Backend) -> None:
+    state, data, options = small(backend)
+    whole, _, _ = small(backend)
+    turns = [train(state, data, **options) for _ in range(2)]
+    for number in range(6):
+        next(turns[number % 2])
+        if state.step == 3:
+            break
+    for _ in zip(range(3), train(whole, data, **options), strict=False):
+        pass
+    assert state.step == whole.step == 3
+    for x, y in zip(weights_of(state), weights_of(whole), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_a_step_that_was_stopped_half_way_leaves_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = transforms.jit
+    calls: list[int] = []
+
+    def stopping(*args: Any, **options: Any) -> Any:
+        run = original(*args, **options)
+
+        def stopped(*given: Any) -> Any:
+            out = run(*given)
+            calls.append(1)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return out
+
+        return stopped
+
+    monkeypatch.setattr(transforms, "jit", stopping)
+    with registry.use_backend("numpy") as selected:
+        state, data, options = small(selected.backend)
+        events = train(state, data, **options)
+        next(events)
+        with pytest.raises(KeyboardInterrupt):
+            next(events)
+        for read in (
+            lambda: state.model,
+            lambda: state.optimizer_state,
+            lambda: next(train(state, data, **options)),
+        ):
+            with pytest.raises(InterruptedStepError, match=r"^step 2 of epoch 1 was stopped .*jit=False"):
+                read()
+        assert (state.step, len(state.losses)) == (1, 1)
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_a_cost_that_fails_leaves_the_model_as_it_was(backend: Backend, jit: bool) -> None:
+    state, data, options = small(backend)
+    before = weights_of(state)
+
+    def fails(logits: Any, targets: Any) -> Any:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        next(train(state, data, **{**options, "cost": fails}, jit=jit))
+    for x, y in zip(weights_of(state), before, strict=True):
+        np.testing.assert_array_equal(x, y)
+    next(train(state, data, **options, jit=jit))
+    assert state.step == 1
+
+
+def test_a_cost_that_cannot_be_recorded(backend: Backend) -> None:
+    state, data, options = small(backend)
+
+    def branches(logits: Any, targets: Any) -> Any:
+        loss = losses.softmax_cross_entropy(logits, targets)
+        return loss if loss > 0 else -loss
+
+    with pytest.raises(RecordingError, match=r"bool\(\) of a value") as caught:
+        next(train(state, data, **{**options, "cost": branches}))
+    assert any("train(..., jit=False)" in note for note in caught.value.__notes__)
+    next(train(state, data, **{**options, "cost": branches}, jit=False))
+    assert state.step == 1
+
+
+def test_a_state_outlives_what_debug_nans_finds(backend: Backend) -> None:
+    state, data, options = small(backend)
+    events = train(state, data, **{**options, "cost": lambda z, y: xp.mean(xp.log(z - 1e6))})
+    with debug_nans(), pytest.raises(NonFiniteError, match="log made nan"):
+        next(events)
+    assert all(np.isfinite(x).all() for x in weights_of(state))
+
+
 # Settings.
 
 
@@ -198,6 +430,8 @@ def test_a_weight_that_is_not_finite_is_noticed_though_no_loss_shows_it() -> Non
         ("seed", -1),
         ("seed", 2**63),
         ("dtype", "float16"),
+        ("jit", 1),
+        ("jit", None),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(field: str, value: Any) -> None:
@@ -217,6 +451,12 @@ def test_unknown_names_are_refused() -> None:
         Settings.from_json({name: value for name, value in values.items() if name != "seed"})
     with pytest.raises(SettingsError, match="no such setting"):
         Settings.from_json({**values, "warmup": 3})
+
+
+def test_runs_from_before_there_was_jit_go_on_without() -> None:
+    values = preset("digits").to_json()
+    assert values.pop("jit") is True
+    assert Settings.from_json(values) == preset("digits", jit=False)
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
@@ -291,8 +531,11 @@ def untimed(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def test_interrupted_anywhere_it_goes_on_to_the_same_bits(backend: Backend, tmp_path: Path) -> None:
-    settings = preset("digits", epochs=3, batch_size=300, hidden=(8,))
+@pytest.mark.parametrize("jit", [True, False])
+def test_interrupted_anywhere_it_goes_on_to_the_same_bits(
+    backend: Backend, tmp_path: Path, jit: bool
+) -> None:
+    settings = preset("digits", epochs=3, batch_size=300, hidden=(8,), jit=jit)
     list(Session.start(settings, tmp_path / "whole").events())
     whole = Run.open(tmp_path / "whole")
 

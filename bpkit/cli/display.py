@@ -132,7 +132,8 @@ def _describe(session: Session) -> list[str]:
         f"Training {sizes} ({parameters:,} parameters{hidden}, {settings.cost} cost) on {settings.dataset}",
         f"Images: {len(data.train):,} to train, {len(data.validation):,} to validate, "
         f"{len(data.test):,} to test",
-        f"Backend: {saved.backend} ({saved.device}), {settings.dtype}, seed {settings.seed}",
+        f"Backend: {saved.backend} ({saved.device}), {settings.dtype}, seed {settings.seed}, "
+        f"{'compiled' if settings.jit else 'not compiled'}",
         f"Saved after every epoch in {session.run.path}",
     ]
 

@@ -25,6 +25,7 @@ OPTIONS: Mapping[str, str] = {
     "epochs": "--epochs",
     "seed": "--seed",
     "dtype": "--dtype",
+    "jit": "--no-jit",
 }
 """What a field of :class:`bpkit.training.Settings` is called on the command line."""
 
@@ -82,6 +83,7 @@ def _add_train(commands: Any) -> None:
         help="train a network and save it in a run folder",
         description=(
             "Train a network by stochastic gradient descent and save it in a run folder after every epoch.\n"
+            "A whole step is compiled (bpkit.jit) in the first one, unless --no-jit is given.\n"
             "Ctrl-C saves and stops; --resume goes on to the same bits."
         ),
         epilog=f"""\
@@ -91,6 +93,7 @@ presets:
 examples:
   bpkit train
   bpkit train --hidden 100,30 --lr 0.05 --epochs 20 --seed 7
+  bpkit train --epochs 3 --no-jit
   bpkit train mnist --preset nielsen --data ~/mnist
   bpkit train mnist --backend torch:cuda --out runs/gpu
   bpkit train --resume runs/gpu --epochs 60
@@ -124,6 +127,13 @@ examples:
         "--seed", metavar="N", type=_whole, help="decides first weights and order of the images (default: 0)"
     )
     network.add_argument("--dtype", metavar="NAME", help=f"{' or '.join(CHOICES['dtype'])}, of the weights")
+    network.add_argument(
+        "--no-jit",
+        action="store_const",
+        const=False,
+        dest="jit",
+        help="run each step function by function, not as one compiled program: slower, to find mistakes",
+    )
 
     where = parser.add_argument_group("where")
     _add_where(where)
@@ -261,7 +271,8 @@ def _preset_table() -> str:
         columns |= {name: sets["digits"]} if alike else {f"{name}, {data}": sets[data] for data in sets}
     rows = [["", *columns]]
     for field, option in OPTIONS.items():
-        if field in PRESETS["default"]["digits"]:
+        # A flag has no value to show.
+        if field in PRESETS["default"]["digits"] and field != "jit":
             rows.append([option, *(_shown(values[field]) for values in columns.values())])
     return "\n".join("  " + "".join(f"{cell:17}" for cell in row).rstrip() for row in rows)
 

@@ -5,20 +5,13 @@
 """
 
 from bpkit.training.build import build_cost, build_model, build_optimizer, order_key, start
-from bpkit.training.loop import (
-    Epoch,
-    PlacedDataset,
-    PlacedSplit,
-    State,
-    Step,
-    evaluate,
-    place,
-    train,
-)
+from bpkit.training.loop import evaluate, train
+from bpkit.training.placed import PlacedDataset, PlacedSplit, place
 from bpkit.training.presets import PRESETS, preset
 from bpkit.training.run import Run, Saved, locked
 from bpkit.training.session import Session, load_dataset, restore
 from bpkit.training.settings import Settings
+from bpkit.training.state import Epoch, State, Step
 
 __all__ = [
     "PRESETS",

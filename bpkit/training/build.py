@@ -9,8 +9,9 @@ import numpy as np
 from bpkit import losses, nn, optim, random, registry, tree
 from bpkit._protocol import RawArray
 from bpkit.nn.init import Initializer
-from bpkit.training.loop import Cost, State
+from bpkit.training.loop import Cost
 from bpkit.training.settings import Settings
+from bpkit.training.state import State
 
 __all__ = ["build_cost", "build_model", "build_optimizer", "order_key", "start"]
 

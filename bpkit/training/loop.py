@@ -3,228 +3,29 @@
 :func:`train` is a generator. It changes a :class:`State` step by step and yields what happened; whoever
 iterates decides what to show, what to save and when to stop. Nothing is lost by stopping between two events:
 a state that is saved and loaded again goes on to the same bits.
+
+The whole step is one program of :func:`bpkit.jit`, which takes its batch out of the data on the device.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from bpkit import namespace as xp
-from bpkit import random, registry, tree
+from bpkit import random, registry, transforms
 from bpkit._protocol import RawArray
-from bpkit.data import Dataset, Split
-from bpkit.errors import BackendError, DataError, DivergedError
+from bpkit.errors import RecordingError
 from bpkit.optim import Optimizer
-from bpkit.transforms import value_and_grad
+from bpkit.training.placed import PlacedDataset, PlacedSplit
+from bpkit.training.state import Epoch, State, Step
 
-__all__ = [
-    "Epoch",
-    "PlacedDataset",
-    "PlacedSplit",
-    "State",
-    "Step",
-    "draw_order",
-    "evaluate",
-    "place",
-    "train",
-]
-
-_FIND = "Training inside `with bpkit.debug_nans():` names the function and the layer that did it"
+__all__ = ["draw_order", "evaluate", "train"]
 
 Cost = Callable[[RawArray, RawArray], RawArray]
 """``(logits, one-hot targets) -> scalar``: the mean over a batch."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedSplit:
-    """A split of a data set on the device that trains.
-
-    Attributes
-    ----------
-    images : array, shape (n, features), floating
-    targets : array, shape (n, classes), the same dtype
-        1 at the label, 0 elsewhere.
-    labels : array of int32, shape (n,)
-    """
-
-    images: RawArray
-    targets: RawArray
-    labels: RawArray
-
-    def __len__(self) -> int:
-        return int(self.labels.shape[0])
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedDataset:
-    """A :class:`bpkit.data.Dataset` on the device that trains."""
-
-    train: PlacedSplit
-    validation: PlacedSplit
-    test: PlacedSplit
-
-
-def place(data: Dataset, dtype: str = "float32") -> PlacedDataset:
-    """Copy a data set to the current backend and device.
-
-    Parameters
-    ----------
-    data : Dataset
-    dtype : {"float32", "float64"}
-        Of images and targets.
-
-    Returns
-    -------
-    PlacedDataset
-
-    Raises
-    ------
-    BackendError
-        If the current backend does not have the dtype.
-    DataError
-        If a split is empty.
-
-    Examples
-    --------
-    >>> from bpkit.data import digits
-    >>> place(digits()).train.targets.shape
-    (1257, 10)
-    """
-    backend, device = registry.current()
-    try:
-        backend.from_host(np.zeros(1, dtype), device)
-    except (TypeError, ValueError) as error:
-        raise BackendError(f"training in {dtype} is not possible: {error}") from error
-
-    def move(name: str, split: Split) -> PlacedSplit:
-        if not len(split):
-            raise DataError(
-                f"data set {data.name!r}: {name} is empty; training needs images in all three splits"
-            )
-        one_hot = split.labels[:, np.newaxis] == np.arange(data.classes)
-        return PlacedSplit(
-            images=backend.from_host(split.images.astype(dtype), device),
-            targets=backend.from_host(one_hot.astype(dtype), device),
-            labels=backend.from_host(split.labels.astype(np.int32), device),
-        )
-
-    return PlacedDataset(
-        move("train", data.train), move("validation", data.validation), move("test", data.test)
-    )
-
-
-@dataclass(slots=True)
-class State:
-    """Where a training stands; :func:`train` changes it in place.
-
-    Attributes
-    ----------
-    model : Module
-    optimizer_state : tree of arrays
-    metrics : list of Epoch
-        One for each finished epoch.
-    step : int
-        Gradient steps done in the epoch after those.
-    losses : list
-        The loss of each of these steps: a float once it was read, before that a scalar on the device, so that
-        the device need not be waited for in every step.
-    seconds : float
-        Time these steps took.
-    """
-
-    model: Any
-    optimizer_state: Any
-    metrics: "list[Epoch]" = field(default_factory=list)
-    step: int = 0
-    losses: list[Any] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def epoch(self) -> int:
-        """Finished epochs."""
-        return len(self.metrics)
-
-    def read_losses(self) -> list[float]:
-        """The losses of the begun epoch; waits for the device.
-
-        Raises
-        ------
-        DivergedError
-            If one is not finite; the message names epoch and step and says what to try.
-        """
-        start = len(self.losses)
-        while start and not isinstance(self.losses[start - 1], float):
-            start -= 1
-        for step in range(start, len(self.losses)):
-            loss = float(self.losses[step])
-            if not math.isfinite(loss):
-                raise DivergedError(
-                    f"the loss of epoch {self.epoch + 1}, step {step + 1} is {loss}: the steps were too "
-                    f"long; try a smaller learning rate (a third of this one), or smaller initial weights. "
-                    f"{_FIND}"
-                )
-            self.losses[step] = loss
-        return self.losses
-
-    def check_weights(self) -> None:
-        """Raise :class:`DivergedError` if a weight is not finite."""
-        for name, leaf in zip(tree.paths(self.model), tree.leaves(self.model), strict=True):
-            if not bool(xp.all(xp.isfinite(leaf))):
-                raise DivergedError(
-                    f"after step {self.step} of epoch {self.epoch + 1} model{name} is no longer finite: the "
-                    f"steps were too long; try a smaller learning rate (a third of this one). {_FIND}"
-                )
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One gradient step is done.
-
-    Attributes
-    ----------
-    epoch : int
-        Counted from 1.
-    step, steps : int
-        Which step of how many of the epoch, counted from 1.
-    images : int
-        How many images of this epoch have been used.
-    """
-
-    epoch: int
-    step: int
-    steps: int
-    images: int
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One pass through the training images is done.
-
-    Attributes
-    ----------
-    epoch : int
-        Counted from 1.
-    loss : float
-        Mean over the images, each taken before the step that it contributed to.
-    train_accuracy, validation_accuracy, test_accuracy : float
-        The share of images whose largest output is the right one, in [0, 1], after the epoch.
-    seconds : float
-        Time of the gradient steps.
-    evaluation_seconds : float
-        Time of measuring the accuracies.
-    """
-
-    epoch: int
-    loss: float
-    train_accuracy: float
-    validation_accuracy: float
-    test_accuracy: float
-    seconds: float
-    evaluation_seconds: float
 
 
 def train(
@@ -236,6 +37,7 @@ def train(
     key: RawArray,
     batch_size: int,
     epochs: int,
+    jit: bool = True,
 ) -> Iterator[Step | Epoch]:
     """Train a model by stochastic gradient descent, event by event.
 
@@ -256,6 +58,11 @@ def train(
     batch_size : int
     epochs : int
         How many epochs `state` shall have in the end, those it has already included.
+    jit : bool
+        Whether a step runs as one compiled program; see :func:`bpkit.jit`. It is recorded twice, for the
+        batches and for the last one. The model and `cost` are then run in these recordings only, so that what
+        they read besides arrays and their arguments keeps its value. Without jit they are run in every step;
+        the results are the same up to rounding.
 
     Yields
     ------
@@ -266,11 +73,14 @@ def train(
     DivergedError
         If the loss or a weight is no longer finite. It is noticed when the losses are read: at the end of an
         epoch, and whenever the caller calls ``state.read_losses()``.
+    RecordingError
+        With `jit`, if the model or `cost` branches on the value of an array.
 
     Examples
     --------
     >>> from bpkit import nn, losses, optim
     >>> from bpkit.data import digits
+    >>> from bpkit.training import place
     >>> model = nn.Dense(64, 10, key=random.key(0))
     >>> optimizer = optim.sgd(0.5)
     >>> state = State(model, optimizer.init(model))
@@ -288,26 +98,64 @@ def train(
     >>> state.metrics[-1].test_accuracy > 0.8
     True
     """
-    gradient = value_and_grad(lambda model, images, targets: cost(model(images), targets))
+    step = _training_step(cost, optimizer)
+    run = transforms.jit(step, donate_argnums=(0, 1)) if jit else step
+    recorded: set[int] = set()
     images, targets, count = data.train.images, data.train.targets, len(data.train)
-    steps = -(-count // batch_size)
+    backend, device = registry.current()
+    whole, rest = divmod(count, batch_size)
+    steps = whole + (rest > 0)
     while state.epoch < epochs:
         order = draw_order(key, state.epoch, count)
+        batches = xp.reshape(order[: whole * batch_size], (whole, batch_size))
+        last = xp.reshape(order[whole * batch_size :], (steps - whole, rest))
+        number, counted = None, -1
         started = time.perf_counter() - state.seconds
         while state.step < steps:
-            used = min((state.step + 1) * batch_size, count)
-            batch = order[state.step * batch_size : used]
-            loss, gradients = gradient(
-                state.model, xp.take(images, batch, axis=0), xp.take(targets, batch, axis=0)
-            )
-            state.model, state.optimizer_state = optimizer.update(
-                gradients, state.optimizer_state, state.model
-            )
-            state.losses.append(loss)
-            state.step += 1
+            rows, row = (batches, state.step) if state.step < whole else (last, 0)
+            if row != counted:
+                number = backend.from_host(np.asarray([row], dtype=np.int32), device)
+            size = rows.shape[1]
+            if jit and size not in recorded:
+                # The run that is recorded rounds as without jit: its results are not those of the program.
+                _record(run, *state.own(), images, targets, rows, number)
+                recorded.add(size)
+            number = state.advance(run, images, targets, rows, number, writes_over=jit)
+            counted = row + 1
             state.seconds = time.perf_counter() - started
-            yield Step(state.epoch + 1, state.step, steps, used)
+            yield Step(state.epoch + 1, state.step, steps, min(state.step * batch_size, count))
         yield _finish(state, data, batch_size, started)
+
+
+def _training_step(cost: Cost, optimizer: Optimizer) -> Callable[..., Any]:
+    """A function that takes one step, with the batch of the number that it is given, and counts on."""
+
+    def loss_of(model: Any, images: RawArray, targets: RawArray) -> RawArray:
+        return cost(model(images), targets)
+
+    def step(
+        model: Any,
+        optimizer_state: Any,
+        images: RawArray,
+        targets: RawArray,
+        batches: RawArray,
+        number: RawArray,
+    ) -> tuple[Any, Any, RawArray, RawArray]:
+        batch = xp.reshape(xp.take(batches, number, axis=0), (-1,))
+        loss, gradients = transforms.value_and_grad(loss_of)(
+            model, xp.take(images, batch, axis=0), xp.take(targets, batch, axis=0)
+        )
+        return *optimizer.update(gradients, optimizer_state, model), loss, number + 1
+
+    return step
+
+
+def _record(step: Callable[..., Any], *args: Any) -> None:
+    try:
+        step(*args)
+    except RecordingError as error:
+        error.add_note("Without recording, every step runs the function itself: train(..., jit=False)")
+        raise
 
 
 def draw_order(key: RawArray, epoch: int, count: int) -> RawArray:
@@ -382,6 +230,7 @@ def evaluate(model: Callable[[RawArray], RawArray], split: PlacedSplit, batch_si
     Examples
     --------
     >>> from bpkit.data import digits
+    >>> from bpkit.training import place
     >>> split = place(digits()).test
     >>> evaluate(lambda images: 0 * images[:, :10], split)  # always answers 0; the test has 36 zeros
     0.1

@@ -24,6 +24,7 @@ _DEFAULT = {
     "epochs": 30,
     "seed": 0,
     "dtype": "float32",
+    "jit": True,
 }
 
 # M. Nielsen, Neural Networks and Deep Learning (2015), chapter 1: net.SGD(training_data, 30, 10, 3.0)

@@ -11,9 +11,11 @@ from bpkit import registry, tree
 from bpkit.data import Dataset, digits, mnist
 from bpkit.errors import CorruptRunError, DataError, SettingsError
 from bpkit.training.build import build_cost, build_optimizer, order_key, start
-from bpkit.training.loop import Epoch, PlacedDataset, State, Step, place, train
+from bpkit.training.loop import train
+from bpkit.training.placed import PlacedDataset, place
 from bpkit.training.run import Run, Saved
 from bpkit.training.settings import Settings
+from bpkit.training.state import Epoch, State, Step
 
 __all__ = ["Session", "load_dataset", "restore"]
 
@@ -196,6 +198,7 @@ class Session:
             key=order_key(settings),
             batch_size=settings.batch_size,
             epochs=self.epochs,
+            jit=settings.jit,
         ):
             if isinstance(event, Epoch):
                 self.save()

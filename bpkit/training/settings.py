@@ -47,6 +47,7 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "weight_decay": (lambda x: _real(x) and x >= 0, "a number not below 0"),
     "batch_size": (lambda x: _whole(x) and x > 0, "a whole number above 0"),
     "epochs": (lambda x: _whole(x) and x > 0, "a whole number above 0"),
+    "jit": (lambda x: isinstance(x, bool), "True or False"),
     "seed": (lambda x: _whole(x) and 0 <= x < 2**63, "a whole number from 0 to 2**63 - 1"),
 }
 
@@ -79,6 +80,8 @@ class Settings:
         Decides the initial weights and the order of the images, with the same bits on every backend.
     dtype : {"float32", "float64"}
         Of weights and images.
+    jit : bool
+        Whether steps are compiled; see :func:`bpkit.training.train`. It decides how they round.
 
     Raises
     ------
@@ -100,6 +103,7 @@ class Settings:
     epochs: int
     seed: int
     dtype: str
+    jit: bool
 
     def __post_init__(self) -> None:
         for field, choices in CHOICES.items():
@@ -134,6 +138,7 @@ class Settings:
         SettingsError
             If a setting is missing, unknown or has a value that cannot be used.
         """
+        values = {"jit": False, **values}  # runs from before there was this setting
         names = {field.name for field in dataclasses.fields(cls)}
         for name in sorted(names.symmetric_difference(values)):
             raise SettingsError(name, values.get(name), "a value" if name in names else "no such setting")
