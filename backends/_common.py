@@ -164,7 +164,7 @@ class LibraryBackend:
     def quiet(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def into(self, name: str, static: Mapping[str, Any], dtype: Any) -> Into | None:
+    def into(self, name: str, operands: tuple[Any, ...], static: Mapping[str, Any], out: Any) -> Into | None:
         return None
 
     def compiled(

@@ -4,6 +4,7 @@ from cmath import isfinite
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context, ContextVar
+from functools import lru_cache
 from operator import add, mul, sub, truediv
 from typing import Any
 
@@ -103,10 +104,17 @@ class NumpyBackend(LibraryBackend):
     def quiet(self) -> AbstractContextManager[Any]:
         return _Quiet()
 
-    def into(self, name: str, static: Mapping[str, Any], dtype: Any) -> Into | None:
+    def into(self, name: str, operands: tuple[Any, ...], static: Mapping[str, Any], out: Any) -> Into | None:
         function = getattr(self.xp, name, None)
         if isinstance(function, np.ufunc) and name not in _INTO:
             return Into(function, elementwise=True)
+        if name == "matmul" and _by_blas(operands, out):
+            return Into(np.dot, packed=True)
+        if name == "sum" and static["axis"] in (0, (0,)) and _by_blas(operands, out):
+            rows = operands[0].shape[0]
+            return Into(
+                np.dot, first=(_ones((1, rows) if static["keepdims"] else (rows,), out.dtype),), packed=True
+            )
         if name in _REDUCTIONS:
             settings = (static["axis"], static.get("dtype"))
             return Into(_REDUCTIONS[name], before=settings, after=(static["keepdims"],))
@@ -198,14 +206,25 @@ _REDUCTIONS = {
 }
 _INTO = {
     # These two take no `out` by position.
-    "maximum": Into(lambda x, y, out: np.maximum(x, y, out=out), elementwise=True),
-    "minimum": Into(lambda x, y, out: np.minimum(x, y, out=out), elementwise=True),
+    "maximum": Into(np.maximum, keyword="out", elementwise=True),
+    "minimum": Into(np.minimum, keyword="out", elementwise=True),
     "annihilating_product": Into(_annihilating_product, elementwise=True),
     "astype": Into(_cast),
     "cotangent_as": Into(_cast),
     "matmul": Into(np.matmul),
     "where": Into(_where),
 }
+
+
+def _by_blas(operands: tuple[Any, ...], out: Any) -> bool:
+    """Whether `dot` does the same as `matmul`, and with less ado."""
+    return out.dtype.char in "fdFD" and all(len(x.shape) == 2 and x.dtype == out.dtype for x in operands)
+
+
+@lru_cache(maxsize=64)
+def _ones(shape: tuple[int, ...], dtype: Any) -> Any:
+    """What sums columns as a factor, in half the time of `add.reduce`. Nobody may write to it."""
+    return np.ones(shape, dtype)
 
 
 def _matrix_transpose(x: Any) -> Any:

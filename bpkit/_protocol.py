@@ -41,15 +41,31 @@ class Capability(Enum):
 
 
 class Into(NamedTuple):
-    """``function(*operands, *before, out, *after)`` writes a result into `out`.
+    """``function(*first, *operands, *before, out, *after)`` writes a result into `out`.
 
-    `elementwise` says that `out` may be an operand of its shape.
+    Attributes
+    ----------
+    function : callable
+    first, before, after : tuple
+        What it takes besides.
+    keyword : str
+        The name by which it takes `out`, if not by position.
+    elementwise : bool
+        `out` may be an operand of its shape, and numbers among the operands may be arrays without axes.
+    over : int or None
+        The one operand that `out` may be where it is not elementwise.
+    packed : bool
+        `out` must lie in memory without gaps, row by row.
     """
 
     function: Callable[..., Any]
+    first: tuple[Any, ...] = ()
     before: tuple[Any, ...] = ()
     after: tuple[Any, ...] = ()
+    keyword: str = ""
     elementwise: bool = False
+    over: int | None = None
+    packed: bool = False
 
 
 @runtime_checkable
@@ -200,10 +216,11 @@ class Backend(Protocol):
     def index_set(self, x: RawArray, key: Any, value: Any) -> RawArray:
         """A copy of `x`, laid out in memory as `x` is, with ``x[key] = value`` done to it."""
 
-    def into(self, name: str, static: Mapping[str, Any], dtype: Any) -> Into | None:
+    def into(self, name: str, operands: tuple[Any, ...], static: Mapping[str, Any], out: Any) -> Into | None:
         """How a function is written into memory that is there already; None if the library does not do that.
 
-        `static` are its settings, `dtype` is that of the result.
+        `static` are its settings. What is no number among the operands has a shape and a dtype, and so has
+        `out`, the result.
         """
 
     def compiled(

@@ -15,7 +15,7 @@ from bpkit._protocol import Backend
 from bpkit.errors import NoSuchFunctionError
 from bpkit.registry import backend_of, by_type, common_backend, current
 
-__all__ = ["definition", "evaluate", "function_of", "on_scalars", "without_numpy_scalars"]
+__all__ = ["definition", "definition_of", "evaluate", "function_of", "on_scalars", "without_numpy_scalars"]
 
 Definition = Callable[..., Any]
 
@@ -37,6 +37,13 @@ def definition(name: str) -> Callable[[Definition], Definition]:
         return function
 
     return register
+
+
+def definition_of(backend: Backend, name: str) -> Definition | None:
+    """The definition of a name in standard functions, if that is what it means on this library."""
+    function = function_of(backend, name)
+    made = isinstance(function, partial) and function.func is _definitions.get(name)
+    return _definitions[name] if made else None
 
 
 def evaluate(name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:

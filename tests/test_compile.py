@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from bpkit import jit, xp
 from bpkit._protocol import Into
 from bpkit.compile import compile_program
 from bpkit.record import Program, Recorder, Slot, Step
 from bpkit.registry import get_backend
+from bpkit.tree import leaves
 
 NUMPY = get_backend("numpy")
 
@@ -51,3 +53,46 @@ def test_a_step_that_writes_several_results() -> None:
     assert "    t3 = empty((3,), dtype=float64, device='cpu')\n" in compiled.source
     assert compiled.overwritten == () and not np.shares_memory(kept[0][0], kept[1][0])
     np.testing.assert_array_equal(kept[0][0], wanted)
+
+
+def code_of(fun: Any, *args: Any, donated: tuple[int, ...] = ()) -> str:
+    """The lines that jit writes for a function of NumPy arrays, without the user's; checks the values."""
+    compiled = jit(fun, donate_argnums=donated)
+    for _ in range(2):
+        given = [x.copy() for x in args]
+        for found, expected in zip(leaves(compiled(*given)), leaves(fun(*args)), strict=True):
+            assert found.dtype == expected.dtype and found.shape == expected.shape
+            close = 1e-6 if found.dtype in (np.float32, np.complex64) else 1e-14
+            np.testing.assert_allclose(found, expected, rtol=close, atol=close)
+    lines = compiled.source.split("\n")
+    return "\n".join(line.partition("  #")[0].strip() for line in lines)
+
+
+def normal(*shape: int, dtype: Any = np.float32) -> Any:
+    return np.random.default_rng(0).normal(size=shape).astype(dtype)
+
+
+def test_products_and_sums_of_columns_are_dot() -> None:
+    x, w = normal(5, 4), normal(4, 3)
+    code = code_of(lambda x, w: xp.exp(xp.matrix_transpose(x) @ xp.sin(x @ w)), x, w)
+    assert "t2 = a0.mT\ndot(a0, a1, t3)\nsin(t3, t4)\ndot(t2, t4, t5)" in code
+    for keepdims in (False, True):
+        code = code_of(lambda x: xp.exp(xp.sum(xp.sin(x), axis=0, keepdims=keepdims)), x)
+        assert "dot(k0, t1, t2)" in code
+    # Integers have no BLAS, and an input that is written over may have any layout.
+    assert "matmul(" in code_of(lambda x: -(x @ x), np.arange(9).reshape(3, 3))
+    square = np.asfortranarray(normal(4, 4))
+    assert "dot(a" not in code_of(lambda x, y: y @ y, square, square.copy(), donated=(0,))
+
+
+def test_numbers_are_arrays_without_axes() -> None:
+    x = normal(5)
+    code = code_of(lambda x: xp.exp(2 * (0.1 + x)) + 1e-3, x)
+    assert "add(n0_1, a0, t1)" in code and "0.1" not in code
+    assert code_of(lambda x: xp.exp(x + 1), np.arange(3)).count("add(a0, 1, ") == 1
+
+
+def test_the_logistic_function_is_written_into_memory() -> None:
+    for function in (xp.expit, xp.log_expit, xp.softmax, xp.log_softmax, xp.relu):
+        code = code_of(lambda x: xp.sin(function(x * 2)), normal(4, 3))
+        assert [line for line in code.split("\n") if " = " in line] == [code.split("\n")[-3]]

@@ -55,8 +55,10 @@ def test_a_training_step(backend: Backend, dtype: str) -> None:
     for _ in range(4):
         value, p = step(p, x, y)
         found, q = compiled(q, x, y)
-        # XLA fuses, and rounds less often.
-        tolerance = 0.0 if backend.name != "jax" else {"float32": 1e-5, "float64": 1e-13}[dtype]
+        # XLA fuses, and NumPy's columns are summed by products: both round otherwise.
+        tolerance = (
+            0.0 if backend.name not in ("jax", "numpy") else {"float32": 1e-5, "float64": 1e-13}[dtype]
+        )
         np.testing.assert_allclose(host(found), host(value), rtol=tolerance)
         assert type(found) is type(value)
         for name in p:

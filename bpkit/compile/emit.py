@@ -5,7 +5,9 @@ from itertools import compress
 from typing import Any, NamedTuple
 
 from bpkit._protocol import Backend
+from bpkit.compile.inline import inline
 from bpkit.compile.plan import plan
+from bpkit.compile.simplify import simplify
 from bpkit.compile.write import copy_of, write
 from bpkit.kinds import is_mutable
 from bpkit.record import Program, Slot
@@ -47,7 +49,7 @@ def compile_program(program: Program, backend: Backend, donated: Sequence[int] =
     """
     depends = [isinstance(x, Slot) for x in program.outputs]
     rest = Program(program.inputs, program.steps, list(compress(program.outputs, depends)))
-    planned = plan(rest, backend, donated)
+    planned = plan(simplify(inline(rest, backend)), backend, donated)
     source, scope = write(planned, backend)
     exec(compile(source, "<bpkit.jit>", "exec"), scope)
     run = backend.compiled(scope["program"], tuple(donated), program.inputs)

@@ -180,18 +180,18 @@ class _Planner:
         """Memory for the results, if the library can write into it."""
         into: Into | None = getattr(step.do, "into", None)
         if step.do is None and len(step.outs) == 1 and math.prod(step.outs[0].shape) > 1:
-            into = self.backend.into(step.name, step.static, step.outs[0].dtype)
+            into = self.backend.into(step.name, step.operands, step.static, step.outs[0])
         if into is None:
             return None
         kept = [out for out in step.outs if self.roots[out] in self.returned]
         for out in kept:
-            if self.roots[out] is out:
+            # An input may have any layout.
+            if self.roots[out] is out and not into.packed:
                 self._donate(out, i, step, into)
         fresh = tuple([out for out in kept if out not in self.over])
         if fresh and step.do is None:
             return None
-        if into.elementwise:
-            self._reuse(i, step)
+        self._reuse(i, step, into)
         self.memory.update({out: self.arena.take(out) for out in step.outs if out not in kept})
         return Planned(step, How.INTO, into, fresh)
 
@@ -206,20 +206,26 @@ class _Planner:
             ):
                 continue
             used = [y for y in operands if self.roots[y] is x]
-            if used and not (into.elementwise and all(y is x for y in used)):
+            if used and not (all(y is x for y in used) and _may_be(x, step, into)):
                 continue
             self.donated.remove(x)
             self.over[out] = x
             return
 
-    def _reuse(self, i: int, step: Step) -> None:
-        """Let an element-wise step write over an operand that nobody needs any more."""
+    def _reuse(self, i: int, step: Step, into: Into) -> None:
+        """Let a step write over an operand that nobody needs any more, if it can."""
         operands = [x for x in step.operands if isinstance(x, Slot)]
         shapes = {out.shape for out in step.outs}
         for x in operands:
             alone = self.roots[x] is x and all(y is x or self.roots[y] is not x for y in operands)
-            if alone and self.last[x] == i and shapes == {x.shape}:
+            if alone and self.last[x] == i and shapes == {x.shape} and _may_be(x, step, into):
                 self.arena.give_back(x)
+
+
+def _may_be(x: Slot, step: Step, into: Into) -> bool:
+    """Whether a result may be written over an operand."""
+    alone = into.over is not None and [i for i, y in enumerate(step.operands) if y is x] == [into.over]
+    return into.elementwise or alone
 
 
 def _roots(program: Program) -> dict[Slot, Slot]:

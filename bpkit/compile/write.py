@@ -22,7 +22,7 @@ __all__ = ["copy_of", "write"]
 def write(plan: Plan, backend: Backend) -> tuple[str, dict[str, Any]]:
     """The source of a function ``program``, and what its names stand for."""
     words = {slot: f"a{i}" for i, slot in enumerate(plan.inputs)}
-    names = _Names(words)
+    names = _Names(words, backend)
     lines = []
     for planned in plan.steps:
         for out in planned.step.outs:
@@ -44,8 +44,10 @@ def write(plan: Plan, backend: Backend) -> tuple[str, dict[str, Any]]:
 class _Names:
     """The words of the source."""
 
-    def __init__(self, words: dict[Slot, str]) -> None:
+    def __init__(self, words: dict[Slot, str], backend: Backend) -> None:
         self.stand_for: dict[str, Any] = {}
+        self._backend = backend
+        self._numbers: dict[tuple[str, Any], Any] = {}
         self._words = words
         self._known: dict[int, str] = {}
 
@@ -70,6 +72,18 @@ class _Names:
             return repr(x)
         return self.name("k0", x)
 
+    def number(self, x: Any, step: Step) -> str:
+        """A Python number as an array without axes, which costs less to pass; empty if that may differ."""
+        slots = [y for y in step.operands if isinstance(y, Slot)]
+        dtype = slots[0].dtype
+        floating = self._backend.xp.isdtype(dtype, "real floating")
+        if type(x) not in (int, float) or not floating or any(y.dtype != dtype for y in slots):
+            return ""
+        key = (repr(x), dtype)
+        if key not in self._numbers:
+            self._numbers[key] = self._backend.xp.asarray(x, dtype=dtype, device=slots[0].device)
+        return self.name(f"n{x}", self._numbers[key])
+
 
 def _lines(planned: Planned, names: _Names, backend: Backend) -> list[str]:
     """The code of one step."""
@@ -83,8 +97,17 @@ def _lines(planned: Planned, names: _Names, backend: Backend) -> list[str]:
     if planned.how is How.INTO:
         assert into is not None
         new = [_empty(x, names, backend) for x in planned.fresh]
-        given = [*operands, *map(names.word, into.before), *outs, *map(names.word, into.after)]
-        return [*new, f"{names.name(step.name, into.function)}({', '.join(given)})"]
+        if into.elementwise and step.do is None:
+            operands = [
+                names.number(x, step) or word for x, word in zip(step.operands, operands, strict=True)
+            ]
+        written = [f"{into.keyword}={outs[0]}"] if into.keyword else outs
+        given = [*map(names.word, into.first), *operands, *map(names.word, into.before), *written]
+        call = ", ".join([*given, *map(names.word, into.after)])
+        name = step.name if step.do else getattr(into.function, "__name__", step.name)
+        return [*new, f"{names.name(name.strip('_'), into.function)}({call})"]
+    if step.do is None and step.name == "matrix_transpose":
+        return [f"{outs[0]} = {operands[0]}.mT"]
     settings = [f"{key}={names.word(value)}" for key, value in step.static.items()]
     function = names.name(f"{step.name}_", _function(step, backend))
     comma = "," * (len(outs) > 1)

@@ -1,0 +1,47 @@
+"""Functions that a library does not have, as the functions of the standard by which they are defined.
+
+What they make on the way is planned like all other values, so that nothing is allocated for it, and later
+passes see every function.
+"""
+
+from itertools import count
+
+from bpkit._protocol import Backend
+from bpkit.evaluate import definition_of
+from bpkit.namespace.xp import namespace_of
+from bpkit.record import Program, Recorder, Slot, Step
+
+__all__ = ["inline"]
+
+_INLINED = frozenset({"expit", "log_expit", "log_softmax", "logsumexp", "relu", "softmax"})
+
+
+def inline(program: Program, backend: Backend) -> Program:
+    """The same program with the definitions of functions in place of those that have one."""
+    steps: list[Step] = []
+    slots = [*program.inputs, *[out for step in program.steps for out in step.outs]]
+    numbers = count(max((slot.index for slot in slots), default=-1) + 1)
+    for step in program.steps:
+        parts = _parts(step, backend) if step.do is None and step.name in _INLINED else [step]
+        for slot in [out for part in parts for out in part.outs if out not in step.outs]:
+            slot.index = next(numbers)
+        steps += parts
+    return Program(program.inputs, steps, program.outputs)
+
+
+def _parts(step: Step, backend: Backend) -> list[Step]:
+    """What a step does, recorded at ones of its operand's shape."""
+    defined, x = definition_of(backend, step.name), step.operands[0]
+    if defined is None:
+        return [step]
+    with Recorder("jit", lambda: step.line) as recorder:
+        given = recorder.input(backend.xp.ones(x.shape, dtype=x.dtype, device=x.device))
+        result = defined(namespace_of(backend), given, **step.static)
+    stands_for = {given._link: x, result._link: step.outs[0]}
+    return [
+        part._replace(
+            operands=tuple([stands_for.get(y, y) if isinstance(y, Slot) else y for y in part.operands]),
+            outs=tuple([stands_for.get(y, y) for y in part.outs]),
+        )
+        for part in recorder.steps
+    ]
