@@ -77,7 +77,7 @@ def test_products_and_sums_of_columns_are_dot() -> None:
     code = code_of(lambda x, w: xp.exp(xp.matrix_transpose(x) @ xp.sin(x @ w)), x, w)
     assert "t2 = a0.mT\ndot(a0, a1, t3)\nsin(t3, t4)\ndot(t2, t4, t5)" in code
     for keepdims in (False, True):
-        code = code_of(lambda x: xp.exp(xp.sum(xp.sin(x), axis=0, keepdims=keepdims)), x)
+        code = code_of(lambda x, k=keepdims: xp.exp(xp.sum(xp.sin(x), axis=0, keepdims=k)), x)
         assert "dot(k0, t1, t2)" in code
     # Integers have no BLAS, and an input that is written over may have any layout.
     assert "matmul(" in code_of(lambda x: -(x @ x), np.arange(9).reshape(3, 3))
@@ -94,5 +94,5 @@ def test_numbers_are_arrays_without_axes() -> None:
 
 def test_the_logistic_function_is_written_into_memory() -> None:
     for function in (xp.expit, xp.log_expit, xp.softmax, xp.log_softmax, xp.relu):
-        code = code_of(lambda x: xp.sin(function(x * 2)), normal(4, 3))
+        code = code_of(lambda x, f=function: xp.sin(f(x * 2)), normal(4, 3))
         assert [line for line in code.split("\n") if " = " in line] == [code.split("\n")[-3]]
