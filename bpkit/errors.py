@@ -63,6 +63,7 @@ __all__ = [
     "NonFiniteError",
     "NotDifferentiableError",
     "RecordingError",
+    "RecordingWarning",
     "RunError",
     "SaveError",
     "SettingsError",
@@ -233,6 +234,10 @@ class SaveError(RunError, OSError):
 
 class CompileWarning(UserWarning):
     """A function could not be compiled, and runs as it is."""
+
+
+class RecordingWarning(UserWarning):
+    """A function is recorded again and again, since a number in its arguments changes."""
 
 
 class GradientCutWarning(UserWarning):

@@ -23,6 +23,7 @@ from bpkit.errors import (
     MixedBackendsError,
     NonFiniteError,
     RecordingError,
+    RecordingWarning,
 )
 from bpkit.registry import backend_of, use_backend
 from bpkit.transforms.jit import Jitted
@@ -118,8 +119,8 @@ def test_why_it_was_recorded_again(backend: Backend) -> None:
     f({"x": x[:2]}, 3.0, 5)
     lines = f.explain().split("\n")
     assert len(lines) == 4 and lines[0] == "1. the first call"
-    assert lines[1] == "2. argument [0][1] is the setting 3.0, before the setting 2.0"
-    assert "argument [0][0]['x'] is" in lines[2] and "(2,)" in lines[2] and "(3,)" in lines[2]
+    assert lines[1] == "2. scale is the setting 3.0, before the setting 2.0"
+    assert "p['x'] is" in lines[2] and "(2,)" in lines[2] and "(3,)" in lines[2]
     assert lines[3] == "4. static arguments (5,), before (1,)"
     assert float(f({"x": x[:2]}, 3.0, 1)) == pytest.approx(float(xp.sum(x[:2])) * 3)
     # 1 is equal to 1.0, and another setting.
@@ -129,6 +130,35 @@ def test_why_it_was_recorded_again(backend: Backend) -> None:
     assert f.explain() == "not called yet"
     with pytest.raises(ArgumentError, match="call it first"):
         _ = f.program
+
+
+def test_a_number_that_changes_each_time(backend: Backend) -> None:
+    (x,) = arrays((3,))
+    f = jit(lambda p, *rest, rate=1.0: p["x"] * rest[1] * rate)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for i in range(4):
+            f({"x": x}, x, x, rate=0.1 * i)
+        # Another reason in between, and an array.
+        f({"x": x}, x, 2.0, rate=0.3)
+        for i in range(4):
+            f({"x": x}, x, 2.0, rate=0.7 + i)
+            f({"x": x}, x, 2.0, rate=xp.asarray(0.1 * i))
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        for i in range(9):
+            f({"x": x}, x, 0.5 + i, rate=0.3)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    assert caught[0].category is RecordingWarning
+    assert "jit of" in str(caught[0].message) and "rest[1] is a number, so" in str(caught[0].message)
+    assert "Pass it as an array without axes, of the dtype of what it meets: xp.asarray(rest[1], dtyp" in str(
+        caught[0].message
+    )
+    # What the user calls static is meant to be.
+    g = jit(lambda x, n: x * n, static_argnums=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for i in range(9):
+            g(x, i)
 
 
 def test_results_are_new_each_time(backend: Backend) -> None:
@@ -505,7 +535,7 @@ def test_whether_a_view_shares_memory_depends_on_the_layout(name: str) -> None:
                 # A product has the memory layout of its operand.
                 np.testing.assert_array_equal(host(compiled(z)), host(fun(z * 1)))
             lines = compiled.explain().split("\n")
-            assert len(lines) == 2 and "argument [0][0] has the memory layout (" in lines[1]
+            assert len(lines) == 2 and lines[1].startswith("2. x has the memory layout (")
         untouched = jit(lambda x: xp.reshape(x, (-1,)) * 2)
         for z in (x, turned):
             untouched(z)
@@ -603,7 +633,7 @@ def test_arguments_named_by_their_positions(backend: Backend) -> None:
     first = jit(lambda n, x: x * n[0], static_argnums=0)
     first((1, 2), x)
     first((1, 2), x[:2])
-    assert first.explain().split("\n")[1].startswith("2. argument [0][1] is")
+    assert first.explain().split("\n")[1].startswith("2. x is")
 
 
 def test_results_that_depend_on_no_input(backend: Backend) -> None:

@@ -10,7 +10,17 @@ from bpkit.fields import parts_of
 from bpkit.transforms.arguments import is_array
 from bpkit.tree_code import Scope, Unpacker, one_level
 
-__all__ = ["CallKind", "Setting", "exact", "guard", "kind_of_leaf", "reason", "setting"]
+__all__ = [
+    "CallKind",
+    "Setting",
+    "changed_number",
+    "exact",
+    "guard",
+    "kind_of_leaf",
+    "names_of",
+    "reason",
+    "setting",
+]
 
 
 class CallKind(NamedTuple):
@@ -129,6 +139,27 @@ def guard(
     return scope.function(["args", "kwargs"], [*lines, f"return [{', '.join(arrays)}]"])
 
 
+def names_of(structure: tree.Structure, parameters: tuple[list[str], str | None]) -> list[str]:
+    """What the leaves of the arguments are called, by the parameters of the function.
+
+    Parameters
+    ----------
+    structure : Structure
+        Of ``(args, kwargs)``.
+    parameters : tuple
+        The names of those that are passed by position, and of that which takes all others.
+    """
+    positional, keywords = structure.children()
+    names, rest = parameters
+    count = positional.num_children
+    names = names[:count] + [f"{rest or 'argument'}[{i}]" for i in range(count - len(names))]
+    parts = [
+        *zip(names, positional.children(), strict=True),
+        *zip(keywords.entries(), keywords.children(), strict=True),
+    ]
+    return [name + accessor.codify("") for name, part in parts for accessor in part.accessors()]
+
+
 def reason(kind: CallKind, before: CallKind | None, names: list[str]) -> str:
     """What is new in a kind of arguments."""
     if before is None:
@@ -138,17 +169,31 @@ def reason(kind: CallKind, before: CallKind | None, names: list[str]) -> str:
     if (kind.structure, kind.exact) != (before.structure, before.exact):
         return f"arguments of the structure {kind.structure}, before {before.structure}"
     changed = [
-        f"{name} is {_spelled(x)}, before {_spelled(y)}"
-        for name, x, y in zip(names, kind.leaves, before.leaves, strict=False)
-        if x != y
+        f"{names[i]} is {_spelled(kind.leaves[i])}, before {_spelled(before.leaves[i])}"
+        for i in _changed(kind.leaves, before.leaves)
     ]
-    if not changed:
+    if not changed and kind.layouts and before.layouts:
         changed = [
-            f"{name} has the memory layout {x}, before {y}"
-            for name, x, y in zip(names, kind.layouts or (), before.layouts or (), strict=False)
-            if x != y
+            f"{names[i]} has the memory layout {kind.layouts[i]}, before {before.layouts[i]}"
+            for i in _changed(kind.layouts, before.layouts)
         ]
     return "; ".join(changed)
+
+
+def changed_number(kind: CallKind, before: CallKind | None) -> int | None:
+    """Which leaf is a number, and alone is new; None if something else is."""
+    if before is None or kind[:3] != before[:3]:
+        return None
+    changed = _changed(kind.leaves, before.leaves)
+    if len(changed) != 1:
+        return None
+    both = kind.leaves[changed[0]], before.leaves[changed[0]]
+    are_numbers = all(isinstance(x, Setting) and x.cls in (int, float, complex) for x in both)
+    return changed[0] if are_numbers else None
+
+
+def _changed(now: tuple[Any, ...], before: tuple[Any, ...]) -> list[int]:
+    return [i for i, (x, y) in enumerate(zip(now, before, strict=True)) if x != y]
 
 
 def _spelled(leaf: Any) -> str:

@@ -13,13 +13,22 @@ from bpkit._messages import user_level, user_line
 from bpkit._protocol import Backend
 from bpkit.compile import simplify
 from bpkit.derivative import Copies, owned, private
-from bpkit.errors import ArgumentError, CompileWarning
+from bpkit.errors import ArgumentError, CompileWarning, RecordingWarning
 from bpkit.kinds import raw
 from bpkit.record import Program, Recorder
 from bpkit.registry import common_backend
 from bpkit.trace import Traced, tracing, watcher, watches
 from bpkit.transforms.arguments import as_argnums, describe, is_array, link_of, positions_of, title, unwrap
-from bpkit.transforms.call_kinds import CallKind, exact, guard, kind_of_leaf, reason, setting
+from bpkit.transforms.call_kinds import (
+    CallKind,
+    changed_number,
+    exact,
+    guard,
+    kind_of_leaf,
+    names_of,
+    reason,
+    setting,
+)
 from bpkit.transforms.recorded import Recorded
 
 __all__ = ["Jitted", "jit"]
@@ -28,6 +37,8 @@ KEPT = 128
 """How many programs one function keeps; the oldest goes first."""
 RECENT = 4
 """How many of them are asked one after the other whether they serve."""
+NUMBERS = 4
+"""After how many recordings in turn for new values of one number there is a warning."""
 
 
 def jit(
@@ -51,7 +62,8 @@ def jit(
     static_argnums : int or tuple of int
         Positional arguments that are settings whatever they are; -1 is the last one. Everything in the
         other arguments that is no array (numbers, strings, None) is a setting too. Settings must be hashable;
-        a new value of one is a new kind of call, so pass numbers that change often as arrays.
+        a new value of one is a new kind of call, so pass numbers that change often as arrays:
+        ``xp.asarray(rate, dtype=x.dtype)``.
     donate_argnums : int or tuple of int
         Positional arguments that the caller does not use again: results may be written into their memory.
 
@@ -67,6 +79,13 @@ def jit(
     ArgumentError
         If a setting is not hashable, or an argument named in `static_argnums` or `donate_argnums` is not
         passed by position.
+
+    Warns
+    -----
+    RecordingWarning
+        If the function was recorded for several values of the same number, and nothing else changed.
+    CompileWarning
+        If its program cannot be compiled; then the function itself runs.
 
     Notes
     -----
@@ -93,10 +112,7 @@ class _Named:
         self._called = called
         self._option = option
         self._argnums, _ = as_argnums(called, argnums, option)
-        try:
-            names = list(signature(fun).parameters)
-        except (TypeError, ValueError):  # some builtins have none
-            names = []
+        names, _ = _parameters(fun)
         shown = [names[i] if -len(names) <= i < len(names) else f"number {i}" for i in self._argnums]
         self._advice = f"pass {', '.join(shown)} by position, not by keyword, and do not leave it out"
 
@@ -129,6 +145,10 @@ class Jitted:
         self._eager = False
         """Set if a program could not be compiled: then the function itself runs."""
         self._reasons: list[str] = []
+        self._parameters = _parameters(fun)
+        self._numbers: list[int] = []
+        """The leaf that alone was new in the last recordings, once for each, if it was a number."""
+        self._warned = False
         self._lock = Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -204,7 +224,7 @@ class Jitted:
         except Exception as error:  # noqa: BLE001 - whatever a library's compiler raises
             self._fall_back(error)
         else:
-            self._keep(kind, recorded, leaves)
+            self._keep(kind, recorded)
             self._call_first(recorded)
         # What the function took from elsewhere is not handed out.
         values = [private(x) if slot is None else x for slot, x in zip(slots, values, strict=True)]
@@ -218,13 +238,29 @@ class Jitted:
             others = [x for x in self._recent if x is not recorded]
             self._recent = (recorded, *others)[:RECENT]
 
-    def _keep(self, kind: CallKind, recorded: Recorded, leaves: list[Any]) -> None:
-        names = [f"argument {path}" for path in tree.paths(tree.unflatten(kind.structure, leaves))]
+    def _keep(self, kind: CallKind, recorded: Recorded) -> None:
+        names = names_of(kind.structure, self._parameters)
         with self._lock:
-            self._reasons.append(reason(kind, next(reversed(self._recorded), None), names))
+            before = next(reversed(self._recorded), None)
+            self._reasons.append(reason(kind, before, names))
+            number = changed_number(kind, before)
+            self._numbers = [x for x in self._numbers if x == number]
+            if number is not None:
+                self._numbers.append(number)
             while len(self._recorded) >= KEPT:
                 del self._recorded[next(iter(self._recorded))]
             self._recorded[kind] = recorded
+            warns = len(self._numbers) == NUMBERS and not self._warned
+            self._warned = self._warned or warns
+        if number is not None and warns:
+            warnings.warn(
+                f"{self._called}: {names[number]} is a number, so it is a setting, and each new value is "
+                f"recorded and compiled anew: the last {NUMBERS} times nothing else was new. Pass it as an "
+                f"array without axes, of the dtype of what it meets: xp.asarray({names[number]}, "
+                f"dtype=x.dtype). If it must stay a number, name it in static_argnums",
+                RecordingWarning,
+                stacklevel=user_level(),
+            )
 
     def _fall_back(self, error: Exception) -> None:
         """Run the function itself from now on, and say so once."""
@@ -283,6 +319,16 @@ class Jitted:
             if is_array(leaf)
         ]
         return [i for i, given_away in enumerate(flags) if given_away]
+
+
+def _parameters(fun: Callable[..., Any]) -> tuple[list[str], str | None]:
+    """The names of the parameters that are passed by position, and of that which takes all others."""
+    try:
+        parameters = signature(fun).parameters.values()
+    except (TypeError, ValueError):  # some builtins have none
+        return [], None
+    names = [x.name for x in parameters if x.kind in (x.POSITIONAL_ONLY, x.POSITIONAL_OR_KEYWORD)]
+    return names, next((x.name for x in parameters if x.kind is x.VAR_POSITIONAL), None)
 
 
 def _check_results(called: str, out: Any, leaves: list[Any]) -> None:
