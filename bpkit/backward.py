@@ -9,10 +9,11 @@ from bpkit.array import Array, constant
 from bpkit.derivative import Copies, DerivativeTrace, owned
 from bpkit.evaluate import on_scalars
 from bpkit.graph import Node
-from bpkit.kinds import REAL_SCALARS, is_inexact, raw
+from bpkit.kinds import is_inexact, raw
 from bpkit.registry import backend_of
 from bpkit.rules.cotangents import cotangent_as
 from bpkit.rules.registry import RULES, Elementwise, Rule
+from bpkit.scalars import REAL_SCALARS, ScalarNode, noted
 from bpkit.trace import Trace, Traced, call, snapshot, watcher, watches
 
 __all__ = ["ReverseTrace", "gradients", "walk"]
@@ -34,27 +35,21 @@ class ReverseTrace(DerivativeTrace):
         rule = RULES.get(name)
         if type(rule) is not Elementwise or static or not self.live:
             return super().process(name, operands, static)
-        # Nobody can write to a scalar, and it is no view of anything: little has to be asked, and without the
-        # loops over operands this takes half the time.
-        values: list[Any] = []
         if len(operands) == 1:
             (x,) = operands
-            if x._value.__class__ in REAL_SCALARS:
-                values, parents = [x._value], [x._link]
+            x, one = x._value, x._link
+            if x.__class__ in REAL_SCALARS:
+                return noted(self, rule, on_scalars(name)(x), x, one)
         elif len(operands) == 2:
             x, y = operands
-            one = other = None
+            one = two = None
             if isinstance(x, Traced) and x._trace is self:
                 x, one = x._value, x._link
             if isinstance(y, Traced) and y._trace is self:
-                y, other = y._value, y._link
+                y, two = y._value, y._link
             if x.__class__ in REAL_SCALARS and y.__class__ in REAL_SCALARS:
-                values, parents = [x, y], [one, other]
-        if not values:
-            return super().process(name, operands, static)
-        out = on_scalars(name)(*values)
-        edges = rule.edges(parents, values, out, static)
-        return Array(out, self, Node(name, out, edges) if edges else None)
+                return noted(self, rule, on_scalars(name)(x, y), x, one, y, two)
+        return super().process(name, operands, static)
 
     def input(self, value: Any) -> Array:
         """Watch a value as an input: a node without edges."""
@@ -173,12 +168,21 @@ def walk(seeds: list[tuple[Node, Any]], once: bool, start: int = 0) -> dict[Node
         node, g = pending.pop(index)
         if watch is not None:
             watch.arrived(node, g)
+        elif node.__class__ is ScalarNode and g.__class__ is node.out.__class__ and index >= start:
+            by_x, by_y = node.rule.scalar_pulls
+            if node.one is not None:
+                _pass_on(pending, queue, node.one, by_x(g, node.x, node.y, node.out))
+            if node.two is not None:
+                _pass_on(pending, queue, node.two, by_y(g, node.x, node.y, node.out))
+            if once:
+                node.one = node.two = None
+            continue
         edges = node.edges
         if not edges or index < start:
             inputs[node] = g
             continue
         if once:
-            node.edges = []
+            node.let_go()
         trace = _trace_of(g) if type(g) is tuple or isinstance(g, Traced) else None
         if trace is not None:
             g = _constant(g, trace)
@@ -189,6 +193,19 @@ def walk(seeds: list[tuple[Node, Any]], once: bool, start: int = 0) -> dict[Node
             if part is not None:
                 _accumulate(pending, queue, parent, part)
     return inputs
+
+
+def _pass_on(pending: dict[int, tuple[Node, Any]], queue: list[int], node: Node, g: Any) -> None:
+    """Accumulate a cotangent that is a number."""
+    if node.__class__ is not ScalarNode or g.__class__ is not node.out.__class__:
+        _accumulate(pending, queue, node, g)
+        return
+    index = node.index
+    if index in pending:
+        pending[index] = node, pending[index][1] + g
+    else:
+        heappush(queue, -index)
+        pending[index] = node, g
 
 
 def _trace_of(g: Any) -> Trace | None:

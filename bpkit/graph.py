@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["Edge", "Node", "now"]
 
-_clock = count()
+clock = count()
 
 Edge = tuple["Node", Callable[..., Any], tuple[Any, ...]]
 """The way back from a node to an operand it came from: ``(parent, pull, saved)``.
@@ -42,10 +42,14 @@ class Node:
 
     def __init__(self, name: str, value: Any | None, edges: list[Edge]) -> None:
         self.name = name
-        self.index = next(_clock)
+        self.index = next(clock)
         self.shape: tuple[int, ...] | None = None if value is None else value.shape
         self.dtype: Any = None if value is None else value.dtype
         self.edges = edges
+
+    def let_go(self) -> None:
+        """Forget what is kept for the way back."""
+        self.edges = []
 
     def __repr__(self) -> str:
         kind = "several results" if self.shape is None else f"{self.dtype}{list(self.shape)}"
@@ -54,4 +58,4 @@ class Node:
 
 def now() -> int:
     """A reading of the clock: nodes made before have smaller indices, those made from now on greater ones."""
-    return next(_clock)
+    return next(clock)

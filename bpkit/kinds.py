@@ -4,8 +4,6 @@ from enum import IntEnum
 from functools import cache, lru_cache
 from typing import Any
 
-import numpy as np
-
 from bpkit._protocol import Backend, Capability
 from bpkit.registry import backend_of
 from bpkit.trace import Traced
@@ -65,10 +63,6 @@ def elements_are_views(backend: Backend) -> bool:
     """Whether ``x[0]`` of a vector shares memory with it."""
     x = backend.xp.zeros(1)
     return backend.shares_memory(x, x[0])
-
-
-REAL_SCALARS = frozenset({float, int, np.float32, np.float64})
-"""Types of real numbers that are no arrays: Python's, and what NumPy's functions return without axes."""
 
 
 class Kind(IntEnum):

@@ -15,6 +15,8 @@ bpkit's own functions, so that every derivative can be differentiated again.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from math import isfinite
 from operator import itemgetter, mul
 from typing import Any, Literal
 
@@ -96,6 +98,7 @@ class Elementwise(Rule):
     def __init__(self, name: str, finite: bool, partials: dict[str, Partial | float | None]) -> None:
         super().__init__(name, tuple(partials))
         self.product = mul if finite else annihilating_product
+        self.partials = partials
         sources = [*partials, "out"]
         # For each operand with a derivative: its place, its pull, and what takes the pull's arguments.
         self.ways: list[tuple[int, Partial, Callable[[list[Any], Any], tuple[Any, ...]]]] = []
@@ -123,6 +126,28 @@ class Elementwise(Rule):
             if parent is not None:
                 found.append((parent, pull, take(values, out)))
         return found
+
+    @cached_property
+    def scalar_pulls(self) -> tuple[Any, Any]:
+        """The pulls of a function of one or two real scalars, ``pull(g, x, y, out)``; None where it has none.
+
+        The same as in its edges, in one Python function for each operand: scalars spend their time in calls.
+        """
+        given = ("x", "y")[: len(self.operands)]
+        places = dict(zip((*self.operands, "out"), (*given, "out"), strict=True))
+        pulls = [self._scalar_pull(partial, places) for partial in self.partials.values()]
+        return pulls[0], pulls[1] if len(pulls) == 2 else None
+
+    def _scalar_pull(self, partial: Partial | float | None, places: dict[str, str]) -> Any:
+        if partial is None:
+            return None
+        if callable(partial):
+            known = ", ".join(places[need] for need in _needs(partial))
+            product = f"g * d if isfinite(d := partial({known})) else product(g, d)"
+        else:
+            product = "g" if partial == 1 else "-g" if partial == -1 else "g * partial"
+        scope = {"partial": partial, "product": self.product, "isfinite": isfinite}
+        return eval(f"lambda g, x, y, out: {product}", scope)
 
     def tangent(self, tangents: list[Any], values: list[Any], out: Any, static: dict[str, Any]) -> Any:
         total = None
