@@ -5,7 +5,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from bpkit._protocol import Backend, Capability
-from bpkit.registry import backend_of
+from bpkit.registry import backend_of, by_type
 from bpkit.trace import Traced
 
 __all__ = [
@@ -85,14 +85,17 @@ _NAMES = {
 
 
 @lru_cache(maxsize=256)
-def _kind(backend: Backend, dtype: Any) -> Kind:
-    return next((kind for name, kind in _NAMES.items() if backend.xp.isdtype(dtype, name)), Kind.OTHER)
+def _kind(cls: type, dtype: Any) -> Kind:
+    owner = by_type[cls]
+    assert owner is not None
+    return next((kind for name, kind in _NAMES.items() if owner.xp.isdtype(dtype, name)), Kind.OTHER)
 
 
 def kind_of(x: Any) -> Kind:
     """The kind of an array's dtype."""
-    x = raw(x)
-    return _kind(backend_of(x), x.dtype)
+    while isinstance(x, Traced):
+        x = x._value
+    return _kind(x.__class__, x.dtype)
 
 
 def is_real(x: Any) -> bool:

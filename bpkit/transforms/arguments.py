@@ -214,10 +214,12 @@ def run(
     kwargs: dict[str, Any],
 ) -> Any:
     """Call the function with `watched` in the given positions, and everything else as constants."""
-    traced = [x if i in positions else wrap_constants(trace, x) for i, x in enumerate(args)]
+    traced = [None if i in positions else wrap_constants(trace, x) for i, x in enumerate(args)]
     for i, argument in zip(positions, watched, strict=True):
         traced[i] = argument
-    return fun(*traced, **{name: wrap_constants(trace, x) for name, x in kwargs.items()})
+    if kwargs:
+        kwargs = {name: wrap_constants(trace, x) for name, x in kwargs.items()}
+    return fun(*traced, **kwargs)
 
 
 class Problem(NamedTuple):
