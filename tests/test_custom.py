@@ -341,7 +341,8 @@ def test_keywords_and_defaults_reach_the_rule_by_position(run: Callable[[Fun], A
         return f(x, y, n), t * y**n
 
     assert grad(lambda x: run(lambda _, *args, **kwargs: j(x, *args, **kwargs)))(2.0) == 9.0
-    assert got == [(3.0, 2)] * 2
+    # A rule for both modes runs once more on the way back, to see whether it is linear.
+    assert got == [(3.0, 2)] * 3
     assert run(v) == run(j) == 18.0
 
 
@@ -648,6 +649,12 @@ def test_wrong_tangents(returned: Fun, message: str) -> None:
             "returned 1.5403, and for tangents of 2 it returned 2.0806, not 3.0806",
         ),
         (lambda p, t: xp.sin(t) * p, "it returned 0.841471, and for .* it returned 0.909297, not 1.68294"),
+        # Those that only a tangent below zero finds.
+        (
+            lambda p, t: xp.abs(t),
+            "for tangents of 1 it returned 1, and for tangents of -1 it returned 1, not -1",
+        ),
+        (lambda p, t: xp.relu(t) * p, "tangents of -1 it returned -?0, not -1"),
     ],
 )
 def test_rules_that_are_not_linear(backend: Backend, tangent: Fun, numbers: str) -> None:
@@ -659,6 +666,31 @@ def test_rules_that_are_not_linear(backend: Backend, tangent: Fun, numbers: str)
             with pytest.raises(
                 ArgumentError,
                 match=r"custom_jvp of .*: the rule must be linear in the tangents, .*" + numbers,
+            ):
+                run(x)
+
+
+@pytest.mark.parametrize(
+    "tangent",
+    [
+        lambda t: xp.max(t) * xp.ones_like(t),
+        lambda t: xp.sign(t[0]) * xp.sqrt(xp.sum(t**2)) + t,
+        lambda t: xp.cumulative_sum(xp.sort(t)),
+        lambda t: xp.sum(t**3) / xp.sum(t**2) * xp.ones_like(t),
+    ],
+)
+def test_rules_that_are_not_additive(backend: Backend, tangent: Fun) -> None:
+    f = custom_jvp(lambda x: x)
+    f.defjvp(lambda primals, tangents: (primals[0], tangent(tangents[0])))
+    for dtype, n in (("float32", 3), ("float64", 2000)):
+        x = backend.from_host(np.linspace(-1.0, 2.0, n).astype(dtype))
+        weights = backend.from_host(np.random.default_rng(0).uniform(size=n).astype(dtype))
+        for run in (
+            grad(lambda x, w=weights: xp.sum(f(x) * w)),
+            lambda x, w=weights: vmap(grad(lambda x: xp.sum(f(x) * w)))(x[None, :]),
+        ):
+            with pytest.raises(
+                ArgumentError, match=r"for some random tangents it returned .*, and for .*, not "
             ):
                 run(x)
 

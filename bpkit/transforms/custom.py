@@ -170,7 +170,9 @@ class custom_jvp(_Custom):  # noqa: N801 - used as a decorator, under JAX's name
 
     Notes
     -----
-    Reverse mode runs the rule once, and carries cotangents back through what is linear in the tangents.
+    Reverse mode runs the rule once, and carries cotangents back through what is linear in the tangents. When
+    they arrive, the rule runs once more, at other tangents, to see whether it is linear; one that is not is
+    refused.
     Linear means that tangents twice as large make the result twice as large: ``cos(x) * t`` is linear,
     ``t**2`` and ``cos(x) * t + 1`` are not. It is looked at where cotangents are plain numbers (not inside
     another transform), by two sums that are the same for a linear rule; where they differ, the rule runs
