@@ -238,8 +238,7 @@ def _run_own_suite(session: nox.Session, name: str, report: Path) -> Path:
     report.unlink(missing_ok=True)
     if name == "array_api_extra":
         root = _extras_source(session, report.parent)
-        # Without its settings, which want more plugins.
-        chosen = ["-c", os.devnull, "tests/main"]
+        chosen = ["tests/main"]
     else:
         root = Path(_answer(session, "import sysconfig; print(sysconfig.get_path('purelib'))"))
         chosen = ["--pyargs", name]
@@ -247,7 +246,8 @@ def _run_own_suite(session: nox.Session, name: str, report: Path) -> Path:
     tests = Path("tests").resolve()
     with session.chdir(root):
         session.run(
-            *("pytest", *chosen, f"--rootdir={root}", "-k", "array_api_strict"),
+            # Without settings: array-api-extra's want more plugins, and those of bpkit above are not theirs.
+            *("pytest", "-c", os.devnull, *chosen, f"--rootdir={root}", "-k", "array_api_strict"),
             *("-q", "--tb=no", "-rN", "--disable-warnings", "-p", "no:cacheprovider", *plugin),
             *("--json-report", f"--json-report-file={report}"),
             *("--json-report-omit", "log", "streams", "keywords", "warnings"),
