@@ -16,6 +16,7 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 __all__ = [
+    "a_type",
     "described",
     "explain",
     "is_users",
@@ -97,6 +98,12 @@ def user_level() -> int:
         assert frame.f_back is not None
         frame, level = frame.f_back, level + 1
     return level
+
+
+def a_type(cls: type) -> str:
+    """A type with its article: ``an int``, ``a list``."""
+    name = cls.__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def described(x: Any) -> str:

@@ -6,6 +6,7 @@ from functools import cache
 from types import MemberDescriptorType
 from typing import Any, NamedTuple
 
+from bpkit._messages import a_type
 from bpkit.errors import ArgumentError
 
 __all__ = ["Parts", "complete", "is_plain", "parts_of", "splitter", "static"]
@@ -145,6 +146,6 @@ def _refuse_unhashable(x: Any, settings: tuple[str, ...]) -> None:
         except TypeError as error:
             raise ArgumentError(
                 f"{type(x).__name__}.{key} is a static field, so its value must be hashable, but it is "
-                f"a {type(value).__name__} ({error}); use a tuple instead of a list, a frozenset instead of "
+                f"{a_type(type(value))} ({error}); use a tuple instead of a list, a frozenset instead of "
                 f"a set, and declare arrays and containers of arrays as fields without static()"
             ) from None

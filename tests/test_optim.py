@@ -111,6 +111,151 @@ def test_update_is_pure(options: dict[str, Any]) -> None:
         np.testing.assert_array_equal(on_host(x), on_host(y))
 
 
+ADAMS: list[tuple[str, dict[str, Any]]] = [
+    ("adam", {}),
+    ("adam", {"weight_decay": 0.1}),
+    ("adam", {"learning_rate": 0.05, "betas": (0.5, 0.99), "eps": 1e-3}),
+    ("adam", {"betas": (0.0, 0.9)}),
+    ("adam", {"betas": (0.9, 0.0)}),
+    ("adamw", {}),
+    ("adamw", {"learning_rate": 0.1, "weight_decay": 0.5}),
+]
+
+
+def adam_and_torch(name: str, options: dict[str, Any], params: Any) -> tuple[Any, Any, list[Any]]:
+    """An optimizer, PyTorch's of the same meaning, and its parameters."""
+    torch = pytest.importorskip("torch")
+    theirs = [torch.tensor(on_host(p), requires_grad=True) for p in tree.leaves(params)]
+    renamed = {"lr" if key == "learning_rate" else key: value for key, value in options.items()}
+    reference = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](theirs, **renamed)
+    return getattr(optim, name)(**options), reference, theirs
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["", "jit"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("name", "options"), ADAMS, ids=str)
+@pytest.mark.usefixtures("backend")
+def test_adam_takes_the_steps_of_torch(name: str, options: dict[str, Any], dtype: str, jit: bool) -> None:
+    torch = pytest.importorskip("torch")
+    params = random_tree(0, dtype)
+    optimizer, reference, theirs = adam_and_torch(name, options, params)
+    state = optimizer.init(params)
+    update = bpkit.jit(optimizer.update, donate_argnums=(1, 2)) if jit else optimizer.update
+    first = [on_host(p).copy() for p in tree.leaves(params)]
+    for step in range(1, 21):
+        grads = tree.map(lambda g, step=step: g * (10.0 ** (step % 3 - 2)), random_tree(step, dtype))
+        for p, g in zip(theirs, tree.leaves(grads), strict=True):
+            p.grad = torch.tensor(on_host(g))
+        reference.step()
+        params, state = update(grads, state, params)
+    # A weight near zero is as exact as the steps that led there.
+    tolerance = {"float64": 1e-13, "float32": 2e-6}[dtype]
+    for ours, p, x in zip(tree.leaves(params), theirs, first, strict=True):
+        assert str(on_host(ours).dtype) == dtype
+        moved = max(np.abs(on_host(ours) - x).max(), np.abs(x).max())
+        np.testing.assert_allclose(on_host(ours), p.detach().numpy(), rtol=tolerance, atol=tolerance * moved)
+        kept = reference.state[p]
+        assert int(state.count) == int(kept["step"]) == 20
+    for ours, p in zip(tree.leaves(state.square), theirs, strict=True):
+        np.testing.assert_allclose(
+            on_host(ours), reference.state[p]["exp_avg_sq"].numpy(), rtol=10 * tolerance, atol=0
+        )
+
+
+def test_the_first_steps_of_adam_are_exact_in_float32() -> None:
+    """With ``1 - beta**t`` in float32 the error of the first step would be 1e-5 of it."""
+    params = {"w": np.zeros(3, np.float32)}
+    grads = {"w": np.asarray([1e-3, 1.0, -1e3], np.float32)}
+    optimizer = optim.adam(1.0, eps=0.0)
+    new, _ = optimizer.update(grads, optimizer.init(params), params)
+    np.testing.assert_allclose(new["w"], [-1, -1, 1], rtol=5e-7)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+@pytest.mark.usefixtures("backend")
+def test_adam_is_recorded_once(name: str) -> None:
+    optimizer = getattr(optim, name)(0.1)
+    update = bpkit.jit(optimizer.update, donate_argnums=(1, 2))
+    params = {"w": random_tree(0)["w"], "v": random_tree(1, "float32")["w"]}
+    state = optimizer.init(params)
+    expected, plain = params, optimizer.init(params)
+    for step in range(2, 8):
+        grads = {"w": random_tree(step)["w"], "v": random_tree(step, "float32")["w"]}
+        expected, plain = optimizer.update(grads, plain, expected)
+        params = tree.map(lambda x: xp.astype(x, x.dtype, copy=True), params)
+        params, state = update(grads, state, params)
+    assert update.explain() == "1. the first call"
+    assert int(state.count) == 6 and tuple(state.count.shape) == ()
+    for key, rtol in (("w", 1e-13), ("v", 1e-5)):
+        np.testing.assert_allclose(on_host(params[key]), on_host(expected[key]), rtol=rtol)
+
+
+@pytest.mark.usefixtures("backend")
+def test_adam_is_pure_and_trains() -> None:
+    optimizer = optim.adam(0.1)
+    params = random_tree(0)
+    state = optimizer.init(params)
+    before = [on_host(x).copy() for x in tree.leaves((params, state))]
+    first, second = (optimizer.update(random_tree(1), state, params) for _ in range(2))
+    for x, y in zip(before, tree.leaves((params, state)), strict=True):
+        np.testing.assert_array_equal(x, on_host(y))
+    for x, y in zip(tree.leaves(first), tree.leaves(second), strict=True):
+        np.testing.assert_array_equal(on_host(x), on_host(y))
+
+    def loss(params: Any) -> Any:
+        return xp.sum((params["w"] - 1) ** 2) + xp.sum(params["b"] ** 4) + (params["scale"] + 2) ** 2
+
+    for _ in range(300):
+        params, state = optimizer.update(bpkit.grad(loss)(params), state, params)
+    assert float(loss(params)) < 1e-3
+
+
+def test_adam_of_nothing() -> None:
+    optimizer = optim.adam()
+    params, state = optimizer.update({"b": None}, optimizer.init({"b": None}), {"b": None})
+    assert (params, int(state.count), state.mean) == ({"b": None}, 1, {"b": None})
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"learning_rate": -0.1}, r"learning_rate=-0.1\): learning_rate must be a finite number"),
+        ({"eps": float("inf")}, r"eps=inf\): eps must be a finite number and not negative"),
+        ({"weight_decay": "1"}, r"weight_decay='1'\): weight_decay must be a finite number"),
+        ({"betas": 0.9}, r"betas=0.9\): betas must be two numbers, for instance \(0.9, 0.999\)"),
+        ({"betas": (0.9,)}, r"betas=\(0.9,\)\): betas must be two numbers"),
+        ({"betas": (0.9, 1.0)}, r"betas=1.0\): betas must be from 0 to below 1"),
+        ({"betas": (-0.1, 0.9)}, r"betas=-0.1\): betas must be from 0 to below 1"),
+        ({"betas": (float("nan"), 0.9)}, r"betas=nan\): betas must be from 0 to below 1"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_settings_of_adam(name: str, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ArgumentError, match=rf"^{name}\({said}"):
+        getattr(optim, name)(**settings)
+
+
+def test_what_adam_refuses() -> None:
+    optimizer = optim.adam()
+    params = {"w": np.ones(3)}
+    state = optimizer.init(params)
+    with pytest.raises(ArgumentError, match=r"^adam\.init: params\['w'\] is an int; a parameter must be"):
+        optimizer.init({"w": 1})
+    for dtype in ("complex128", "int64"):
+        with pytest.raises(
+            ArgumentError, match=rf"params\['w'\] has dtype {dtype}; adam needs real floating"
+        ):
+            optimizer.init({"w": np.ones(3, dtype)})
+    with pytest.raises(ShapeError, match=r"^adam\.update: grads\['w'\] has shape \(2,\), but"):
+        optimizer.update({"w": np.ones(2)}, state, params)
+    with pytest.raises(ArgumentError, match=r"^adam\.update: grads must have the structure of params"):
+        optimizer.update([np.ones(3)], state, params)
+    for name in ("mean", "square"):
+        with pytest.raises(ArgumentError, match=rf"state\.{name} is a list .* init\(params\)"):
+            optimizer.update(params, state._replace(**{name: [np.ones(3)]}), params)
+
+
 @pytest.mark.usefixtures("backend")
 def test_sgd_trains_a_model_and_keeps_its_structure() -> None:
     key, data = xp.unstack(random.split(random.key(1)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from bpkit._messages import line_at, user_frame
+from bpkit._messages import a_type, line_at, user_frame
 from bpkit.cli.parser import UsageError
 
 __all__ = ["load_function", "own_line", "raised"]
@@ -35,9 +35,7 @@ def load_function(target: str, option: str) -> Callable[..., Any]:
             _refuse_name(found, part, where, option)
         found = getattr(found, part)
     if not callable(found):
-        kind = type(found).__name__
-        article = "an" if kind[0] in "aeiouAEIOU" else "a"
-        raise UsageError(f"{option}: {target} is {article} {kind}, which cannot be called")
+        raise UsageError(f"{option}: {target} is {a_type(type(found))}, which cannot be called")
     function: Callable[..., Any] = found
     return function
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bpkit._messages import a_type
 from bpkit.errors import DataError, ShapeError
 
 __all__ = ["Dataset", "Split"]
@@ -127,7 +128,7 @@ class Dataset:
             split = getattr(self, part)
             if not isinstance(split, Split):
                 raise DataError(
-                    f"Dataset {self.name!r}: {part} is a {type(split).__name__}; "
+                    f"Dataset {self.name!r}: {part} is {a_type(type(split))}; "
                     f"expected {part}=Split(images, labels)"
                 )
             if split.images.shape[1] != self.features:

@@ -5,6 +5,7 @@ from typing import Any
 
 from bpkit import namespace as xp
 from bpkit import random
+from bpkit._messages import a_type
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError, ShapeError
 from bpkit.nn.init import Initializer, bias_for, glorot_uniform
@@ -103,7 +104,7 @@ class Dense(Module):
         shape = getattr(x, "shape", None)
         if shape is None:
             raise ArgumentError(
-                f"{self!r} was called with a {type(x).__name__}; expected an array of shape "
+                f"{self!r} was called with {a_type(type(x))}; expected an array of shape "
                 f"(..., {self.in_features}): make one with bpkit.xp.asarray(x)"
             )
         if not shape or shape[-1] != self.in_features:

@@ -1,13 +1,11 @@
 """Stochastic gradient descent."""
 
-import math
-from numbers import Real
 from typing import Any, NamedTuple
 
 from bpkit import namespace as xp
 from bpkit import tree
 from bpkit.errors import ArgumentError
-from bpkit.optim.optimizer import Optimizer, check_structure, refuse_shape
+from bpkit.optim.optimizer import FROM_INIT, Optimizer, check_params, gradients, leaves_like, setting
 
 __all__ = ["SGDState", "sgd"]
 
@@ -81,36 +79,24 @@ def sgd(
     >>> x
     array([ 0.5 , -0.25])
     """
-    # A NumPy scalar would promote float32 parameters to float64; Python's own numbers are weak.
-    rate = _setting("learning_rate", learning_rate)
-    decay = _setting("weight_decay", weight_decay)
-    friction = _setting("momentum", momentum)
+    rate = setting("sgd", "learning_rate", learning_rate)
+    decay = setting("sgd", "weight_decay", weight_decay)
+    friction = setting("sgd", "momentum", momentum)
     if nesterov and friction == 0.0:
         raise ArgumentError("sgd(nesterov=True) needs a momentum: sgd(..., momentum=0.9, nesterov=True)")
 
     def init(params: Any) -> SGDState:
-        for path, p in zip(tree.paths(params), tree.leaves(params), strict=True):
-            if not hasattr(p, "shape"):
-                raise ArgumentError(
-                    f"sgd.init: params{path} is a {type(p).__name__}; a parameter must be an array: "
-                    f"bpkit.xp.asarray({p!r})"
-                )
+        check_params("sgd", params)
         return SGDState(tree.map(xp.zeros_like, params) if friction else None)
 
     def update(grads: Any, state: SGDState, params: Any) -> tuple[Any, SGDState]:
         old, structure = tree.flatten(params)
-        slopes, found = tree.flatten(grads)
-        check_structure("sgd.update", "grads", found, structure, _FROM_GRAD)
+        slopes = gradients("sgd", grads, params, old, structure)
         buffers: list[Any] = []
         if friction:
-            buffers, found = tree.flatten(state.momentum)
-            check_structure("sgd.update", "state.momentum", found, structure, _FROM_INIT)
+            buffers = leaves_like("sgd.update", "state.momentum", state.momentum, structure, FROM_INIT)
         new = []
         for i, (p, g) in enumerate(zip(old, slopes, strict=True)):
-            if g.shape != p.shape:
-                refuse_shape("sgd.update", params, i, g, p)
-            if g.dtype != p.dtype:
-                g = xp.astype(g, p.dtype)
             if decay:
                 g = g + decay * p
             if friction:
@@ -121,13 +107,3 @@ def sgd(
         return tree.unflatten(structure, new), kept
 
     return Optimizer(init, update)
-
-
-_FROM_GRAD = "take grads from bpkit.grad of a function of these params"
-_FROM_INIT = "make the state with init(params)"
-
-
-def _setting(name: str, value: Any) -> float:
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0.0 <= float(value) < math.inf:
-        raise ArgumentError(f"sgd({name}={value!r}): {name} must be a finite number and not negative")
-    return float(value)
