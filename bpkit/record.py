@@ -80,9 +80,9 @@ class Step(NamedTuple):
 
 
 def _shown(x: Any) -> str:
-    return (
-        f"<{x.dtype}{list(x.shape)}>" if hasattr(x, "shape") and not isinstance(x, Slot | type) else repr(x)
-    )
+    # NumPy's dtypes have a shape too.
+    array = hasattr(x, "shape") and hasattr(x, "dtype") and not isinstance(x, Slot | type)
+    return f"<{x.dtype}{list(x.shape)}>" if array else repr(x)
 
 
 class Recorder(Trace):

@@ -161,6 +161,13 @@ def test_a_number_that_changes_each_time(backend: Backend) -> None:
             g(x, i)
 
 
+def test_a_program_with_a_dtype_in_it_is_shown(backend: Backend) -> None:
+    (x,) = arrays((3,))
+    compiled = jit(lambda x: xp.astype(x, xp.float32))
+    compiled(x)
+    assert "v1: " in str(compiled.program) and "float32" in str(compiled.program)
+
+
 def test_results_are_new_each_time(backend: Backend) -> None:
     fixed = xp.ones(3, dtype=xp.float64)
 
