@@ -106,8 +106,10 @@ class NumpyBackend(LibraryBackend):
 
     def into(self, name: str, operands: tuple[Any, ...], static: Mapping[str, Any], out: Any) -> Into | None:
         function = getattr(self.xp, name, None)
-        if isinstance(function, np.ufunc) and name not in _INTO:
+        if isinstance(function, np.ufunc) and function.signature is None and name not in _INTO:
             return Into(function, elementwise=True)
+        if name in _ROUNDING and out.dtype.kind == "f":
+            return Into(_ROUNDING[name], elementwise=True)
         if name == "matmul" and _by_blas(operands, out):
             return Into(np.dot, packed=True)
         if name == "sum" and static["axis"] in (0, (0,)) and _by_blas(operands, out):
@@ -204,6 +206,8 @@ _REDUCTIONS = {
     "prod": np.multiply.reduce,
     "sum": np.add.reduce,
 }
+_ROUNDING = {"ceil": np.ceil, "floor": np.floor, "sign": np.sign, "trunc": np.trunc}
+"""Functions that are ufuncs as they should be for floats only."""
 _INTO = {
     # These two take no `out` by position.
     "maximum": Into(np.maximum, keyword="out", elementwise=True),

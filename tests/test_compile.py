@@ -96,3 +96,8 @@ def test_the_logistic_function_is_written_into_memory() -> None:
     for function in (xp.expit, xp.log_expit, xp.softmax, xp.log_softmax, xp.relu):
         code = code_of(lambda x, f=function: xp.sin(f(x * 2)), normal(4, 3))
         assert [line for line in code.split("\n") if " = " in line] == [code.split("\n")[-3]]
+
+
+def test_a_product_along_an_axis_keeps_its_setting() -> None:
+    x, y = normal(3, 4), normal(3, 4)
+    code_of(lambda x, y: xp.exp(xp.vecdot(x, y, axis=0)) + xp.sign(xp.sum(x, axis=0)), x, y)

@@ -82,7 +82,7 @@ class _Names:
         key = (repr(x), dtype)
         if key not in self._numbers:
             self._numbers[key] = self._backend.xp.asarray(x, dtype=dtype, device=slots[0].device)
-        return self.name(f"n{x}", self._numbers[key])
+        return self.name(f"n{x:.6g}", self._numbers[key])
 
 
 def _lines(planned: Planned, names: _Names, backend: Backend) -> list[str]:
