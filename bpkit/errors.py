@@ -26,11 +26,14 @@
     ├── SettingsError                  (ValueError)   a training setting has a value that cannot be used
     ├── DivergedError                  (ArithmeticError) the loss or a weight is no longer finite
     ├── InterruptedStepError           (RuntimeError) weights of a training step that was stopped half-way
+    ├── DrawingError                   (ImportError)  Graphviz, which draws graphs, is missing
     └── RunError
         ├── CorruptRunError            (ValueError)   a run folder is incomplete or damaged
         └── SaveError                  (OSError)      writing failed; what was there before is intact
 
     GradientCutWarning                 (UserWarning)  a traced value was turned into a Python float
+    CompileWarning                     (UserWarning)  a function could not be compiled, and runs as it is
+    RecordingWarning                   (UserWarning)  a number that changes makes jit record again and again
 
 Each also derives from the builtin in parentheses, so callers can catch what they already know.
 
@@ -52,6 +55,7 @@ __all__ = [
     "DataError",
     "DeviceNotFoundError",
     "DivergedError",
+    "DrawingError",
     "GradientCheckError",
     "GradientCutError",
     "GradientCutWarning",
@@ -230,6 +234,10 @@ class CorruptRunError(RunError, ValueError):
 
 class SaveError(RunError, OSError):
     """Writing a run failed; what was saved before is intact."""
+
+
+class DrawingError(BpkitError, ImportError):
+    """Graphviz, which draws graphs, is missing."""
 
 
 class CompileWarning(UserWarning):

@@ -87,6 +87,8 @@ def check_case(case: Case, backend: Backend) -> None:
         junk = [backend.xp.full_like(x, 1) * 7 for x in tree.leaves(found[-1])]
     del junk
     assert compiled.explain() == "1. the first call"
+    assert all(isinstance(x, int) and x >= 0 for x in compiled.cost)
+    assert compiled.graph.source.startswith("digraph {")
     for each, results in zip(given, found, strict=True):
         expected = tree.leaves(everything(*each))
         for x, y, z in zip(tree.leaves(results), expected, tree.leaves(first), strict=True):

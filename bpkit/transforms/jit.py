@@ -11,7 +11,7 @@ from typing import Any
 from bpkit import tree
 from bpkit._messages import user_level, user_line
 from bpkit._protocol import Backend
-from bpkit.compile import simplify
+from bpkit.compile import Cost, Graph, cost_of, simplify
 from bpkit.derivative import Copies, owned, private
 from bpkit.errors import ArgumentError, CompileWarning, RecordingWarning
 from bpkit.kinds import raw
@@ -70,7 +70,7 @@ def jit(
     Returns
     -------
     Jitted
-        A callable with ``program``, ``source``, ``explain()`` and ``clear()``.
+        A callable with ``explain()``, ``source``, ``cost``, ``graph``, ``program`` and ``clear()``.
 
     Raises
     ------
@@ -192,6 +192,7 @@ class Jitted:
     ) -> Any:
         """Run the function, and keep what it did."""
         donated = self._donated(args, kwargs)
+        names = names_of(kind.structure, self._parameters)
         places = [i for i, x in enumerate(leaves) if is_array(x)]
         backend = common_backend([raw(leaves[i]) for i in places], self._called)
         with Recorder("jit", user_line, Copies().of) as recorder:
@@ -214,6 +215,7 @@ class Jitted:
             recorded = Recorded(
                 guard(kind, backend, self._static.of(args)),
                 program,
+                [names[i] for i in places],
                 backend,
                 arrangement,
                 places,
@@ -224,7 +226,7 @@ class Jitted:
         except Exception as error:  # noqa: BLE001 - whatever a library's compiler raises
             self._fall_back(error)
         else:
-            self._keep(kind, recorded)
+            self._keep(kind, names, recorded)
             self._call_first(recorded)
         # What the function took from elsewhere is not handed out.
         values = [private(x) if slot is None else x for slot, x in zip(slots, values, strict=True)]
@@ -238,8 +240,7 @@ class Jitted:
             others = [x for x in self._recent if x is not recorded]
             self._recent = (recorded, *others)[:RECENT]
 
-    def _keep(self, kind: CallKind, recorded: Recorded) -> None:
-        names = names_of(kind.structure, self._parameters)
+    def _keep(self, kind: CallKind, names: list[str], recorded: Recorded) -> None:
         with self._lock:
             before = next(reversed(self._recorded), None)
             self._reasons.append(reason(kind, before, names))
@@ -277,7 +278,7 @@ class Jitted:
 
     @property
     def program(self) -> Program:
-        """What was recorded last, simplified.
+        """What the last call ran, simplified.
 
         Raises
         ------
@@ -288,8 +289,34 @@ class Jitted:
 
     @property
     def source(self) -> str:
-        """The code of what was recorded last."""
-        return self._last().source()
+        """The code of what was called last."""
+        return self._last().code().source
+
+    @property
+    def cost(self) -> Cost:
+        """What a call of the kind of the last one costs, from shapes: operations, bytes moved, memory held.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> f = jit(lambda w, x: x @ w)
+        >>> _ = f(np.ones((784, 30)), np.ones((10, 784)))
+        >>> print(f.cost)
+        470.4 kflop, 253.3 kB moved, 0 B held
+        >>> f.cost.operations
+        470400
+        """
+        last = self._last()
+        return cost_of(last.program, last.code().arena_bytes)
+
+    @property
+    def graph(self) -> Graph:
+        """The program of the last call to look at: ``print(f.graph)``, ``f.graph.render("f.svg")``.
+
+        In a notebook it is drawn, if Graphviz is installed.
+        """
+        last = self._last()
+        return Graph(last.program, last.names)
 
     def explain(self) -> str:
         """Why the function was recorded, each time: what was new in the arguments."""

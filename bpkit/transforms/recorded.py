@@ -24,12 +24,14 @@ class Recorded:
     given : callable
         ``(args, kwargs) -> list or None``: the arrays among arguments of this kind.
     program : Program
+    names : list of str
+        Of the arrays.
     places : list of int
         Of the arrays among the leaves.
 
     Parameters
     ----------
-    given, program, places
+    given, program, names, places
         The attributes.
     backend : Backend
     arrangement : Structure
@@ -46,6 +48,7 @@ class Recorded:
         self,
         given: Callable[[tuple[Any, ...], dict[str, Any]], list[Any] | None],
         program: Program,
+        names: list[str],
         backend: Backend,
         arrangement: tree.Structure,
         places: list[int],
@@ -55,6 +58,7 @@ class Recorded:
     ) -> None:
         self.given = given
         self.program = program
+        self.names = names
         self.places = places
         self._backend = backend
         self._pack = packer(arrangement)
@@ -76,11 +80,11 @@ class Recorded:
         except IndexError:
             return compile_program(self.program, self._backend, self._donated)
 
-    def source(self) -> str:
-        """The code."""
+    def code(self) -> Compiled:
+        """The code, to look at."""
         code = self._take()
         self._idle.append(code)
-        return code.source
+        return code
 
     def __call__(self, arrays: list[Any]) -> Any:
         """The result for these arrays."""
