@@ -170,13 +170,12 @@ class custom_jvp(_Custom):  # noqa: N801 - used as a decorator, under JAX's name
 
     Notes
     -----
-    Reverse mode runs the rule once, and carries cotangents back through what is linear in the tangents. When
-    they arrive, the rule runs once more, at other tangents, to see whether it is linear; one that is not is
-    refused.
-    Linear means that tangents twice as large make the result twice as large: ``cos(x) * t`` is linear,
-    ``t**2`` and ``cos(x) * t + 1`` are not. It is looked at where cotangents are plain numbers (not inside
-    another transform), by two sums that are the same for a linear rule; where they differ, the rule runs
-    again. Forward mode looks at nothing, and ``abs(t)``, which doubling does not show, is not found.
+    Reverse mode runs the rule once, and carries cotangents back through what is linear in the tangents.
+    Linear means that the tangents' sum makes the results' sum, and a multiple the same multiple:
+    ``cos(x) * t`` is linear, ``t**2``, ``cos(x) * t + 1`` and ``abs(t)`` are not. Where cotangents are plain
+    numbers, or those of one :func:`bpkit.vmap`, the rule runs once more when they arrive, at other tangents,
+    and two sums are compared that are the same for a linear rule; where they differ, it runs again, and what
+    is not linear is refused. Forward mode looks at nothing.
     Higher derivatives differentiate the code of the rule. Arguments passed by keyword, and defaults, reach
     the rule by position.
 
