@@ -33,6 +33,8 @@ class NumpyBackend(LibraryBackend):
             "annihilating_product": _annihilating_product,
             "matrix_transpose": _matrix_transpose,
             "ones_like": _ones_like,
+            "reshape": _reshaped_by(self.xp.reshape),
+            "take": _take,
             "zeros_like": np.zeros_like,
             **{name: _on_scalars(apply, getattr(self.xp, name)) for name, apply in operators.items()},
         }
@@ -233,6 +235,19 @@ def _ones(shape: tuple[int, ...], dtype: Any) -> Any:
 
 def _matrix_transpose(x: Any) -> Any:
     return x.mT
+
+
+def _reshaped_by(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, by the method of the array where that will do: in a third of the time."""
+
+    def reshape(x: Any, *, shape: tuple[int, ...], copy: bool | None = None) -> Any:
+        return x.reshape(shape) if copy is None else function(x, shape, copy=copy)
+
+    return reshape
+
+
+def _take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
+    return x.take(indices, axis)
 
 
 def _ones_like(x: Any, *, dtype: Any = None, device: Any = None) -> Any:
