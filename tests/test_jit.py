@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases.programs import PROGRAMS, build, draw
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from bpkit import checkpoint, custom_vjp, debug_nans, grad, jit, jvp, tree, value_and_grad, vjp, vmap, xp
 from bpkit._protocol import Backend, Capability
@@ -66,32 +63,6 @@ def test_a_training_step(backend: Backend, dtype: str) -> None:
             np.testing.assert_allclose(host(q[name]), host(p[name]), rtol=tolerance, atol=tolerance)
             assert q[name].dtype == p[name].dtype and type(q[name]) is type(p[name])
     assert compiled.explain() == "1. the first call"
-
-
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
-@given(program=PROGRAMS, seed=st.integers(0, 2**16))
-def test_random_programs_and_their_derivatives(program: Any, seed: int) -> None:
-    f = build(program)
-    first, second = draw(seed, 2)
-
-    def everything(*inputs: Any) -> Any:
-        value, gradients = value_and_grad(lambda *xs: xp.sum(f(*xs) ** 2), (0, 1, 2, 3))(*inputs)
-        return value, gradients, jvp(f, inputs, inputs)[1], f(*inputs)
-
-    compiled = jit(everything)
-    compiled(*first)
-    for inputs in (second, first, second):
-        before = [x.copy() for x in inputs]
-        for found, expected in zip(_flat(compiled(*inputs)), _flat(everything(*inputs)), strict=True):
-            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
-            assert found.shape == expected.shape and found.dtype == expected.dtype
-        for x, y in zip(inputs, before, strict=True):
-            np.testing.assert_array_equal(x, y)
-
-
-def _flat(out: Any) -> list[Any]:
-    value, gradients, tangent, result = out
-    return [value, *gradients, tangent, result]
 
 
 def test_the_function_runs_once(backend: Backend) -> None:
@@ -260,7 +231,7 @@ def test_shapes_by_values_are_refused(backend: Backend) -> None:
         pytest.skip("the library has none of these functions")
     (x,) = arrays((3,))
     for fun in (xp.unique_values, lambda x: x[x > 0], lambda x: xp.nonzero(x)[0]):
-        with pytest.raises(RecordingError, match="the shape of the result depends on values"):
+        with pytest.raises(RecordingError, match=r"(?s)the shape of the result depends on .*test_jit\.py:\d"):
             jit(fun)(x)
 
 
