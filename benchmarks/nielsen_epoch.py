@@ -5,7 +5,8 @@
 
 The network is 784-30-10, sigmoid, quadratic cost, batches of 10, learning rate 3.0. The book's loop takes
 the images of a batch one at a time, as column vectors, and adds up their gradients; it is written anew here
-after the description in M. Nielsen, *Neural Networks and Deep Learning* (2015), chapters 1 and 2. Every
+after the description in M. Nielsen, *Neural Networks and Deep Learning* (2015), chapters 1 and 2. bpkit's is
+that of ``bpkit train``, where a step is compiled, and the same function by function (``--no-jit``). Every
 program does the same number of steps, timed in turn, and the median of the turns is reported; the
 evaluation at the end of an epoch is not timed.
 """
@@ -15,7 +16,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 from bpkit import data, registry
 from bpkit.terminal import write_table
-from bpkit.training import Step, build_cost, build_optimizer, order_key, place, preset, start, train
+from bpkit.training import Epoch, build_cost, build_optimizer, order_key, place, preset, start, train
 
 BATCH = 10
 
@@ -67,13 +68,13 @@ def book_loop(images: np.ndarray, labels: np.ndarray, steps: int, learning_rate:
     return time.perf_counter() - started
 
 
-def steps_on(backend: str, dataset: data.Dataset, dtype: str) -> Callable[[int], float]:
+def steps_on(backend: str, dataset: data.Dataset, dtype: str, jit: bool) -> Callable[[int], float]:
     """A function that goes on training on a backend and tells the seconds of so many steps."""
     with registry.use_backend(backend):
         settings = preset("mnist", "nielsen", dtype=dtype)
         placed = place(dataset, dtype)
         state = start(settings)
-        events: Iterator[object] = train(
+        events = train(
             state,
             placed,
             build_cost(settings),
@@ -81,19 +82,21 @@ def steps_on(backend: str, dataset: data.Dataset, dtype: str) -> Callable[[int],
             key=order_key(settings),
             batch_size=BATCH,
             epochs=10**6,
+            jit=jit,
         )
 
     def seconds(steps: int) -> float:
-        total, done = 0.0, 0
+        evaluation, done = 0.0, 0
         with registry.use_backend(backend) as selection:
+            started = time.perf_counter()
             while done < steps:
-                started = time.perf_counter()
                 event = next(events)
-                selection.backend.synchronize()
-                if isinstance(event, Step):  # and not the evaluation at the end of an epoch
-                    total += time.perf_counter() - started
+                if isinstance(event, Epoch):
+                    evaluation += event.evaluation_seconds
+                else:
                     done += 1
-        return total
+            selection.backend.synchronize()
+            return time.perf_counter() - started - evaluation
 
     return seconds
 
@@ -118,7 +121,9 @@ def main() -> None:
         )
     }
     for backend in options.backend or ["numpy"]:
-        programs[f"bpkit, {backend}, {options.dtype}"] = steps_on(backend, dataset, options.dtype)
+        for jit in (True, False):
+            name = f"bpkit, {backend}, {options.dtype}{'' if jit else ', no jit'}"
+            programs[name] = steps_on(backend, dataset, options.dtype, jit)
 
     times: dict[str, list[float]] = {name: [] for name in programs}
     for turn in tqdm(range(options.turns + 1), desc="Turns", leave=False, disable=options.json or None):
