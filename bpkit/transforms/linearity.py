@@ -97,24 +97,29 @@ def _proof(
                 )
     more = [_mixed(t, i + len(ones)) for i, t in enumerate(ones)]
     moved_more = _on_host(rule(more))
-    sums = _on_host(rule([t + u for t, u in zip(others, more, strict=True)]))
-    noise = 0.0
-    for a, b, c in zip(moved_others, moved_more, sums, strict=True):
-        if _differs(c, a + b, 0.0, eps) is None:
-            continue
-        # A sum is not exact. What rounding can do to it is seen in multiples that are not exact either.
-        noise = noise or max(
-            float(np.max(np.abs(factor * x - y), initial=0.0))
-            for given, found in ((others, moved_others), (more, moved_more))
-            for factor in range(3, 33, 2)
-            for x, y in zip(found, _on_host(rule([factor * t for t in given])), strict=True)
-        )
-        if (k := _differs(c, a + b, 64 * noise, eps)) is not None:
-            return (
-                f"for some random tangents it returned {a[k]:.6g}, for others {b[k]:.6g}, and for the sum of "
-                f"both {c[k]:.6g}, not {a[k] + b[k]:.6g}"
+    # A sum is not exact: what shows in this one must show in the difference, too, and be more than in
+    # multiples, which are not exact either.
+    noise, why = 0.0, ""
+    for sign, name in ((-1, "difference"), (1, "sum")):
+        why = ""
+        both = _on_host(rule([t + sign * u for t, u in zip(others, more, strict=True)]))
+        for a, b, c in zip(moved_others, moved_more, both, strict=True):
+            if _differs(c, a + sign * b, 0.0, eps) is None:
+                continue
+            noise = noise or max(
+                float(np.max(np.abs(k / 10 * x - y), initial=0.0))
+                for given, found in ((others, moved_others), (more, moved_more))
+                for k in range(3, 33, 2)
+                for x, y in zip(found, _on_host(rule([k / 10 * t for t in given])), strict=True)
             )
-    return ""
+            if (place := _differs(c, a + sign * b, 64 * noise, eps)) is not None:
+                why = (
+                    f"for some random tangents it returned {a[place]:.6g}, for others {b[place]:.6g}, and "
+                    f"for the {name} of both {c[place]:.6g}, not {a[place] + sign * b[place]:.6g}"
+                )
+        if not why:
+            break
+    return why
 
 
 @cache
