@@ -167,6 +167,11 @@ class LibraryBackend:
     def into(self, name: str, operands: tuple[Any, ...], static: Mapping[str, Any], out: Any) -> Into | None:
         return None
 
+    def added(
+        self, alpha: float, shapes: tuple[tuple[int, ...], ...], turned: tuple[bool, ...], dtype: Any
+    ) -> Into | None:
+        return None
+
     def compiled(
         self, program: Callable[..., Any], donated: tuple[int, ...], inputs: Sequence[Any]
     ) -> Callable[..., Any]:

@@ -1,5 +1,6 @@
 """NumPy, the backend that is always there."""
 
+import math
 from cmath import isfinite
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,8 +13,9 @@ import numpy as np
 
 from bpkit._protocol import Into
 
+from ._blas import FEW, SINGLE, added_columns, added_product, annihilating_product, finite_where_zero
 from ._common import LibraryBackend, host_copy, is_basic_key, layout_copy, share_memory
-from ._special import right_scipy_special, scipy_dtype, scipy_special
+from ._special import has_scipy, right_scipy_special, scipy_dtype, scipy_special
 
 __all__ = ["NumpyBackend"]
 
@@ -114,15 +116,28 @@ class NumpyBackend(LibraryBackend):
             return Into(_ROUNDING[name], elementwise=True)
         if name == "matmul" and _by_blas(operands, out):
             return Into(np.dot, packed=True)
+        if name == "annihilating_product" and _quickly_summed(operands[1], out):
+            return Into(annihilating_product(out.dtype), elementwise=True)
         if name == "sum" and static["axis"] in (0, (0,)) and _by_blas(operands, out):
-            rows = operands[0].shape[0]
-            return Into(
-                np.dot, first=(_ones((1, rows) if static["keepdims"] else (rows,), out.dtype),), packed=True
-            )
+            shape = (1,) * static["keepdims"] + operands[0].shape[:1]
+            return Into(np.dot, first=(_ones(shape, out.dtype),), packed=True)
         if name in _REDUCTIONS:
             settings = (static["axis"], static.get("dtype"))
             return Into(_REDUCTIONS[name], before=settings, after=(static["keepdims"],))
         return _INTO.get(name)
+
+    def added(
+        self, alpha: float, shapes: tuple[tuple[int, ...], ...], turned: tuple[bool, ...], dtype: Any
+    ) -> Into | None:
+        c, first, *others = shapes
+        result = (first[0], others[0][1]) if others else (first[1],)
+        added = math.prod(result) * (first[1] if others else first[0])
+        # Where c is copied to every row first, less is saved.
+        limit = SINGLE if c == result else SINGLE // 16
+        if dtype.char not in "fd" or not 0 < added <= limit or not has_scipy():
+            return None
+        function = added_product(turned, dtype) if others else added_columns(first[0], dtype)
+        return Into(function, before=(float(alpha),), over=0)
 
     def index_set(self, x: Any, key: Any, value: Any) -> Any:
         out = layout_copy(x)
@@ -195,8 +210,7 @@ def _cast(x: Any, out: Any) -> None:
 def _annihilating_product(factor: Any, derivative: Any, out: Any = None) -> Any:
     # vdot is one pass without a temporary array, and its result is finite only if all elements are.
     if not isfinite(np.vdot(derivative, derivative) if getattr(derivative, "ndim", 0) else derivative):
-        idle = (factor == 0) & ~np.isfinite(derivative)
-        derivative = np.where(idle, np.zeros_like(derivative), derivative)
+        derivative = finite_where_zero(factor, derivative)
     return factor * derivative if out is None else np.multiply(factor, derivative, out)
 
 
@@ -225,6 +239,12 @@ _INTO = {
 def _by_blas(operands: tuple[Any, ...], out: Any) -> bool:
     """Whether `dot` does the same as `matmul`, and with less ado."""
     return out.dtype.char in "fdFD" and all(len(x.shape) == 2 and x.dtype == out.dtype for x in operands)
+
+
+def _quickly_summed(x: Any, out: Any) -> bool:
+    """Whether BLAS finds out without threads if an array is finite."""
+    size = math.prod(getattr(x, "shape", ()))
+    return 1 < size <= FEW and x.dtype == out.dtype and out.dtype.char in "fd" and has_scipy()
 
 
 @lru_cache(maxsize=64)

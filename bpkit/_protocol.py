@@ -223,6 +223,17 @@ class Backend(Protocol):
         `out`, the result.
         """
 
+    def added(
+        self, alpha: float, shapes: tuple[tuple[int, ...], ...], turned: tuple[bool, ...], dtype: Any
+    ) -> Into | None:
+        """How ``c + alpha * a @ b``, or ``c + alpha * sum(x, axis=0)``, is written into memory in one.
+
+        `shapes` are those of c, which broadcasts to the result, and of a and b, or of x. The function takes c
+        and the transposes of these matrices, each from memory where it lies row by row; but a matrix of which
+        `turned` says that it is itself a transpose as it is. Everything has the same dtype. None where a
+        product and a sum apart are as fast.
+        """
+
     def compiled(
         self, program: Callable[..., Any], donated: tuple[int, ...], inputs: Sequence[Any]
     ) -> Callable[..., Any]:

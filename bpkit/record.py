@@ -6,6 +6,7 @@ and :func:`bpkit.jit` compiles it.
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 from bpkit._messages import spelled_call
@@ -41,6 +42,12 @@ class Slot:
         self.backend = backend_of(array)
         # Arrays that JAX traces have no device.
         self.device = getattr(array, "device", None)
+
+    def of_shape(self, index: int, shape: tuple[int, ...]) -> "Slot":
+        """Another place, for a value of the same dtype on the same device."""
+        other = copy(self)
+        other.index, other.shape = index, shape
+        return other
 
     def __repr__(self) -> str:
         return f"v{self.index}"

@@ -1,12 +1,15 @@
 """From a recorded program to code: where values lie, and what is written."""
 
+import sys
 from typing import Any
 
 import numpy as np
+import pytest
 
 from bpkit import jit, xp
 from bpkit._protocol import Into
 from bpkit.compile import compile_program
+from bpkit.compile.plan import plan
 from bpkit.record import Program, Recorder, Slot, Step
 from bpkit.registry import get_backend
 from bpkit.tree import leaves
@@ -101,3 +104,96 @@ def test_the_logistic_function_is_written_into_memory() -> None:
 def test_a_product_along_an_axis_keeps_its_setting() -> None:
     x, y = normal(3, 4), normal(3, 4)
     code_of(lambda x, y: xp.exp(xp.vecdot(x, y, axis=0)) + xp.sign(xp.sum(x, axis=0)), x, y)
+
+
+def test_a_product_is_added_to_what_is_there() -> None:
+    x, d, w, b = normal(10, 6), normal(10, 4), normal(6, 4), normal(4)
+
+    def update(w: Any, b: Any, x: Any, d: Any) -> Any:
+        return w - 0.3 * (2 * (xp.matrix_transpose(x) @ d)), b - 0.3 * xp.sum(d, axis=0)
+
+    for dtype in (np.float32, np.float64):
+        given = [y.astype(dtype) for y in (w, b, x, d)]
+        code = code_of(update, *given, donated=(0, 1))
+        assert "added_product(a0, t4, t12, -0.6, a0)" in code and "added_columns(a1, t12, -0.3, a1)" in code
+        assert "dot" not in code and "multiply" not in code
+        # Not given away: into new memory.
+        assert " = empty((6, 4), dtype=" in code_of(update, *given)
+        # All four arrangements, and to the rows of a matrix.
+        for f in (
+            lambda w, b, x, d: xp.sin((x @ w) + b),
+            lambda w, b, x, d: xp.sin(xp.sum(w, axis=1) + d @ xp.matrix_transpose(w)),
+            lambda w, b, x, d: xp.sin(w - xp.matrix_transpose(xp.matrix_transpose(d) @ x)),
+            lambda w, b, x, d: xp.sin(xp.matrix_transpose(w) - xp.matrix_transpose(d) @ x),
+            lambda w, b, x, d: xp.sin(
+                w + xp.matrix_transpose(x) @ xp.matrix_transpose(xp.matrix_transpose(d))
+            ),
+            lambda w, b, x, d: xp.sin(w - xp.sum(d, axis=0)),
+        ):
+            code_of(f, *given)
+
+
+def test_what_is_no_sum_with_a_product() -> None:
+    x = normal(4, 4)
+    whole = np.arange(16).reshape(4, 4)
+    for fun, args in (
+        (lambda x, y: (x + x @ y) * (x @ y), (x, x)),
+        (lambda x, y: x + 0 * (x @ y), (np.full((4, 4), np.inf, np.float32), x)),
+        (lambda x, y: x + x @ y, (whole, whole)),
+        (lambda x, y: x + xp.astype(y @ y, xp.float64), (x.astype(np.float64), x)),
+        (lambda x, y: x + xp.sum(y, axis=0, keepdims=True), (x, x)),
+        (lambda x, y: xp.reshape(x, (1, 4, 4)) + y @ y, (x, x)),
+        (lambda x, y: x @ y - x, (x, x)),
+        (lambda x, y: xp.sum(x, axis=1) - xp.sum(y, axis=1), (x, x)),
+        (lambda x, y: x + y @ y, (normal(128, 128), normal(128, 128))),
+        (lambda x, y: x + y @ y, (normal(64), normal(64, 64))),
+        (lambda x, y: x + y @ xp.matrix_transpose(y), (normal(3, 3), normal(3, 0))),
+    ):
+        with np.errstate(all="ignore"):
+            assert "added" not in code_of(fun, *args)
+
+
+def test_products_are_added_to_memory_of_any_layout() -> None:
+    x, d, b = normal(5, 6), normal(5, 4), normal(4)
+
+    def update(w: Any, b: Any, x: Any, d: Any) -> Any:
+        return w - xp.matrix_transpose(x) @ d, b + xp.sum(d, axis=0)
+
+    compiled = jit(update, donate_argnums=(0, 1))
+    compiled(normal(6, 4), normal(4), x, d)
+    for w in (normal(6, 4), np.asfortranarray(normal(6, 4))):
+        for given in ((x, d), (np.asfortranarray(x), np.asfortranarray(d)), (normal(10, 6)[::2], d)):
+            mine, own = w.copy(order="K"), b.copy()
+            found, total = compiled(mine, own, *given)
+            np.testing.assert_allclose(found, w - given[0].T @ given[1], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(total, b + given[1].sum(0), rtol=1e-5, atol=1e-6)
+            assert found is mine and total is own
+
+
+def test_an_input_that_is_read_later_is_not_written_over() -> None:
+    w, x = normal(4, 4), normal(4, 4)
+    code_of(lambda w, x: (w - x @ w, x @ x), w, x, donated=(0, 1))
+    code_of(lambda w, x: (w - w @ x, xp.sin(w)), w, x, donated=(0,))
+    code_of(lambda w, x: (x - w @ x, w + x @ w), w, x, donated=(0, 1))
+
+
+def test_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    assert "added" not in code_of(lambda w, x: xp.sin(w - x @ x), normal(4, 4), normal(4, 4))
+
+
+def test_what_lies_in_the_same_memory_is_the_same_array() -> None:
+    x = np.ones((3, 4))
+    slots = recorder_of(x).inputs
+    made = [slots[0].of_shape(i, shape) for i, shape in enumerate([(3, 4), (3, 4), (12,), (3, 4)], 1)]
+    steps = [
+        Step("sin", (slots[0],), {}, (made[0],)),
+        Step("cos", (made[0],), {}, (made[1],)),
+        Step("reshape", (made[1],), {"shape": (12,), "copy": None}, (made[2],)),
+        Step("exp", (made[1],), {}, (made[3],)),
+        Step("tan", (made[3],), {}, (made[3].of_shape(5, (3, 4)),)),
+    ]
+    program = Program(slots, steps, steps[-1].outs)
+    planned = plan(program, NUMPY)
+    memory = [planned.memory[slot] for slot in made if slot in planned.memory]
+    assert memory[0] is memory[1] is memory[-1] and planned.arena_bytes == x.nbytes

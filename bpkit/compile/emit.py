@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from bpkit._protocol import Backend
 from bpkit.compile.inline import inline
 from bpkit.compile.plan import plan
+from bpkit.compile.products import add_products
 from bpkit.compile.simplify import simplify
 from bpkit.compile.write import copy_of, write
 from bpkit.kinds import is_mutable
@@ -47,9 +48,10 @@ def compile_program(program: Program, backend: Backend, donated: Sequence[int] =
     donated : sequence of int
         Inputs into whose memory results may be written.
     """
+    program = simplify(add_products(simplify(inline(program, backend)), backend))
     depends = [isinstance(x, Slot) for x in program.outputs]
     rest = Program(program.inputs, program.steps, list(compress(program.outputs, depends)))
-    planned = plan(simplify(inline(rest, backend)), backend, donated)
+    planned = plan(rest, backend, donated)
     source, scope = write(planned, backend)
     exec(compile(source, "<bpkit.jit>", "exec"), scope)
     run = backend.compiled(scope["program"], tuple(donated), program.inputs)

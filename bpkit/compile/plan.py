@@ -100,20 +100,28 @@ class _Arena:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.size_bytes = 0
-        self._free: dict[tuple[Any, int], list[Any]] = {}
-        self._taken: dict[Slot, Any] = {}
+        self._free: dict[tuple[Any, int], list[dict[tuple[int, ...], Any]]] = {}
+        self._taken: dict[Slot, dict[tuple[int, ...], Any]] = {}
+        """A piece is the arrays in it, by their shapes."""
 
     def take(self, slot: Slot) -> Any:
-        """An array of the shape and dtype of a value."""
-        size = math.prod(slot.shape)
+        """An array of the shape and dtype of a value.
+
+        What lies in the same piece with the same shape is the same array: libraries see without a search
+        that a result is written over its operand element by element.
+        """
+        xp, size = self.backend.xp, math.prod(slot.shape)
         free = self._free.setdefault((slot.dtype, size), [])
         if free:
             piece = free.pop()
         else:
-            piece = self.backend.xp.empty(size, dtype=slot.dtype, device=slot.device)
-            self.size_bytes += size * piece.itemsize
+            array = xp.empty(slot.shape, dtype=slot.dtype, device=slot.device)
+            piece = {slot.shape: array}
+            self.size_bytes += size * array.itemsize
         self._taken[slot] = piece
-        return self.backend.xp.reshape(piece, slot.shape)
+        if slot.shape not in piece:
+            piece[slot.shape] = xp.reshape(next(iter(piece.values())), slot.shape)
+        return piece[slot.shape]
 
     def give_back(self, slot: Slot) -> None:
         """Let another value have the memory."""

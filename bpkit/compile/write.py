@@ -79,7 +79,7 @@ class _Names:
         floating = self._backend.xp.isdtype(dtype, "real floating")
         if type(x) not in (int, float) or not floating or any(y.dtype != dtype for y in slots):
             return ""
-        key = (repr(x), dtype)
+        key = (repr(float(x)), dtype)
         if key not in self._numbers:
             self._numbers[key] = self._backend.xp.asarray(x, dtype=dtype, device=slots[0].device)
         return self.name(f"n{x:.6g}", self._numbers[key])
@@ -104,7 +104,8 @@ def _lines(planned: Planned, names: _Names, backend: Backend) -> list[str]:
         written = [f"{into.keyword}={outs[0]}"] if into.keyword else outs
         given = [*map(names.word, into.first), *operands, *map(names.word, into.before), *written]
         call = ", ".join([*given, *map(names.word, into.after)])
-        name = step.name if step.do else getattr(into.function, "__name__", step.name)
+        name = getattr(into.function, "__name__", step.name)
+        name = step.name if name == "<lambda>" else name
         return [*new, f"{names.name(name.strip('_'), into.function)}({call})"]
     if step.do is None and step.name == "matrix_transpose":
         return [f"{outs[0]} = {operands[0]}.mT"]
