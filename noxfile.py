@@ -136,6 +136,16 @@ def thirdparty(session: nox.Session) -> None:
     session.run("pytest", *backends, "tests/test_thirdparty.py", *session.posargs)
 
 
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Every workload beside the other libraries, alone on the machine; writes benchmarks.json.
+
+    The rest of the line replaces that: ``nox -s bench -- W1 --peers numpy,jax``.
+    """
+    install(session, "-e", ".[jax,torch,fast,special]", "autograd", "mygrad", "packaging", "scikit-learn")
+    session.run("python", "-m", "benchmarks", *(session.posargs or ("all", "--json", "benchmarks.json")))
+
+
 @nox.session(default=False, venv_params=["--system-site-packages"])
 def gpu(session: nox.Session) -> None:
     """The tests on a GPU machine, with the array libraries and test tools that are installed there."""

@@ -1,0 +1,1 @@
+"""What bpkit costs beside other libraries: ``python -m benchmarks`` lists the workloads."""

@@ -1,0 +1,190 @@
+"""A training step of each library, from a loss written for it; shared by the workloads that train.
+
+A loss takes the parameters, a dictionary by name, and the arrays of the mini-batch. Every step computes the
+gradient and the new parameters, and every library is used as its documentation advises. What is compared is
+the gradient that the first step has used: found in the change of the parameters, or in Adam's first moment.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.harness import Program
+
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # of Kingma and Ba, "Adam: a method for stochastic optimization", 2015
+
+
+class Problem(NamedTuple):
+    """What a training step starts from.
+
+    Attributes
+    ----------
+    params : dict of str to array
+        Initial weights.
+    data : tuple of array
+        The mini-batch.
+    rate : float
+        The learning rate.
+    adam : bool
+        Whether the update is Adam's; else it is plain gradient descent.
+    """
+
+    params: dict[str, np.ndarray]
+    data: tuple[np.ndarray, ...]
+    rate: float
+    adam: bool = False
+
+    def gradients(self, after: Mapping[str, Any], state: Any = None) -> dict[str, np.ndarray]:
+        """The gradients, from what one step has made of the initial weights."""
+        if self.adam:
+            return {key: np.asarray(state[key]) / (1 - BETA1) for key in self.params}
+        return {key: (x - np.asarray(after[key])) / self.rate for key, x in self.params.items()}
+
+
+def update(problem: Problem, params: Any, grads: Any, state: Any, sqrt: Callable[[Any], Any]) -> Any:
+    """New parameters and new state, for libraries without an optimiser of their own."""
+    if not problem.adam:
+        return {key: x - problem.rate * grads[key] for key, x in params.items()}, state
+    moments, squares, powers = state
+    powers = (powers[0] * BETA1, powers[1] * BETA2)
+    moments = {key: BETA1 * m + (1 - BETA1) * grads[key] for key, m in moments.items()}
+    squares = {key: BETA2 * v + (1 - BETA2) * grads[key] ** 2 for key, v in squares.items()}
+    rate, root = problem.rate / (1 - powers[0]), sqrt(1 - powers[1])
+    params = {key: x - rate * moments[key] / (sqrt(squares[key]) / root + EPS) for key, x in params.items()}
+    return params, (moments, squares, powers)
+
+
+def initial_state(problem: Problem, array: Callable[[np.ndarray], Any]) -> Any:
+    """Adam's state before the first step, for :func:`update`."""
+    if not problem.adam:
+        return ()
+    moments, squares = ({key: array(np.zeros_like(x)) for key, x in problem.params.items()} for _ in range(2))
+    return moments, squares, tuple(array(np.ones((), np.float32)) for _ in range(2))
+
+
+def stepping(problem: Problem, array: Any, step: Callable[..., Any], state: Any, wait: Any) -> Program:
+    """The program of a step that takes and returns parameters and state, after one that is compared."""
+    data = [array(x) for x in problem.data]
+
+    def start() -> list[Any]:
+        return [{key: array(x) for key, x in problem.params.items()}, state()]
+
+    step(*start(), *data)  # what is compiled in the first call is compared in the second
+    current = [*step(*start(), *data)]
+    result = problem.gradients(current[0], current[1] and current[1][0])
+
+    def run() -> None:
+        current[:] = step(*current, *data)
+
+    return Program(run, result, lambda: wait(current))
+
+
+def bpkit_step(problem: Problem, loss: Callable[..., Any], jit: bool) -> Program:
+    """Bpkit, on the backend in use; with jit the old weights are donated."""
+    import bpkit
+    from bpkit import optim, registry, xp
+
+    backend, device = registry.current()
+    gradient = bpkit.grad(loss)
+
+    def array(x: np.ndarray) -> Any:
+        return backend.from_host(x, device)
+
+    def step(params: Any, state: Any, *data: Any) -> Any:
+        return update(problem, params, gradient(params, *data), state, xp.sqrt)
+
+    def state() -> Any:
+        return initial_state(problem, array)
+
+    if not problem.adam:
+        optimizer = optim.sgd(problem.rate)
+
+        def step(params: Any, state: Any, *data: Any) -> Any:
+            return optimizer.update(gradient(params, *data), state, params)
+
+        def state() -> Any:
+            return optimizer.init({key: array(x) for key, x in problem.params.items()})
+
+    run = bpkit.jit(step, donate_argnums=(0, 1)) if jit else step
+    return stepping(problem, array, run, state, lambda _: backend.synchronize())
+
+
+def jax_step(problem: Problem, loss: Callable[..., Any]) -> Program:
+    """JAX: the whole step in one ``jax.jit``, which may write over the old weights."""
+    import jax
+    import jax.numpy as jnp
+
+    def step(params: Any, state: Any, *data: Any) -> Any:
+        return update(problem, params, jax.grad(loss)(params, *data), state, jnp.sqrt)
+
+    compiled = jax.jit(step, donate_argnums=(0, 1))
+    return stepping(
+        problem, jnp.array, compiled, partial(initial_state, problem, jnp.array), jax.block_until_ready
+    )
+
+
+def autograd_step(problem: Problem, loss: Callable[..., Any]) -> Program:
+    """HIPS/autograd."""
+    import autograd
+
+    gradient = autograd.grad(loss)
+
+    def step(params: Any, state: Any, *data: Any) -> Any:
+        return update(problem, params, gradient(params, *data), state, np.sqrt)
+
+    return stepping(problem, np.array, step, partial(initial_state, problem, np.array), lambda _: None)
+
+
+def mygrad_step(problem: Problem, loss: Callable[..., Any]) -> Program:
+    """MyGrad: tensors of the weights in each step."""
+    import mygrad
+
+    mygrad.turn_memory_guarding_off()  # as its documentation advises where speed counts
+
+    def step(params: Any, state: Any, *data: Any) -> Any:
+        tensors = {key: mygrad.tensor(x, copy=False) for key, x in params.items()}
+        loss(tensors, *data).backward()
+        return update(problem, params, {key: x.grad for key, x in tensors.items()}, state, np.sqrt)
+
+    return stepping(problem, np.array, step, partial(initial_state, problem, np.array), lambda _: None)
+
+
+def torch_step(problem: Problem, loss: Callable[..., Any], device: str, kind: str = "eager") -> Program:
+    """PyTorch with its own optimiser; `kind` is ``"eager"``, ``"fused"`` or ``"compile"``.
+
+    The last compiles the loss with its gradient, and uses the fused optimiser.
+    """
+    import torch
+
+    fused = kind != "eager"
+    data = [torch.from_numpy(x).to(device) for x in problem.data]
+    params = {key: torch.from_numpy(x.copy()).to(device) for key, x in problem.params.items()}
+    for x in params.values():
+        x.requires_grad_()
+    compiled = torch.compile(loss) if kind == "compile" else loss
+
+    def run() -> None:
+        optimizer.zero_grad()
+        compiled(params, *data).backward()
+        optimizer.step()
+
+    def make() -> Any:
+        if problem.adam:
+            return torch.optim.Adam(params.values(), lr=problem.rate, fused=fused)
+        return torch.optim.SGD(params.values(), lr=problem.rate, fused=fused)
+
+    optimizer = make()
+    run()  # what is compiled in the first call is compared in the second
+    with torch.no_grad():
+        for key, x in problem.params.items():
+            params[key].copy_(torch.from_numpy(x))
+    optimizer = make()
+    run()
+    moments = (
+        {key: optimizer.state[x]["exp_avg"].cpu() for key, x in params.items()} if problem.adam else None
+    )
+    after = {key: x.detach().cpu() for key, x in params.items()}
+    result = problem.gradients(after, moments)
+    return Program(run, result, lambda: torch.cuda.synchronize() if device.startswith("cuda") else None)

@@ -1,0 +1,264 @@
+"""W1: a training step of Nielsen's first network.
+
+784-30-10, sigmoid, quadratic cost, mini-batches of 10, learning rate 3.0 (M. Nielsen, *Neural Networks and
+Deep Learning*, 2015, chapters 1 and 2). The book's own loop, written anew from its equations, takes the
+images one at a time and in float64; all others take the mini-batch as a matrix and in float32.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks import training
+from benchmarks.harness import Peer, Program, Workload
+from benchmarks.training import Problem
+
+RATE = 3.0
+
+
+def problem(case: dict[str, Any]) -> Problem:
+    """Weights as the book draws them, and a mini-batch of grey values."""
+    rng = np.random.default_rng(1)
+    inputs, hidden, outputs, batch = (case[key] for key in ("inputs", "hidden", "outputs", "batch"))
+    params = {
+        "w0": rng.standard_normal((inputs, hidden)),
+        "b0": rng.standard_normal(hidden),
+        "w1": rng.standard_normal((hidden, outputs)),
+        "b1": rng.standard_normal(outputs),
+    }
+    # Most pixels of a digit are black.
+    x = rng.random((batch, inputs)) * (rng.random((batch, inputs)) < 0.2)
+    y = np.eye(outputs)[rng.integers(0, outputs, batch)]
+    as_float32 = {key: x.astype(np.float32) for key, x in params.items()}
+    return Problem(as_float32, (x.astype(np.float32), y.astype(np.float32)), RATE)
+
+
+def sigmoid(z: Any) -> Any:
+    """The logistic function."""
+    return 1.0 / (1.0 + np.exp(-z))
+
+
+def gradients(params: dict[str, Any], x: Any, y: Any) -> dict[str, Any]:
+    """Equations BP1 to BP4 for a mini-batch."""
+    a0 = sigmoid(x @ params["w0"] + params["b0"])
+    a1 = sigmoid(a0 @ params["w1"] + params["b1"])
+    delta1 = (a1 - y) * a1 * (1.0 - a1) / len(x)
+    delta0 = (delta1 @ params["w1"].T) * a0 * (1.0 - a0)
+    return {"w0": x.T @ delta0, "b0": delta0.sum(0), "w1": a0.T @ delta1, "b1": delta1.sum(0)}
+
+
+def reference(case: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The gradients in float64."""
+    params, data, *_ = problem(case)
+    return gradients({k: x.astype(float) for k, x in params.items()}, *[x.astype(float) for x in data])
+
+
+def plain(case: dict[str, Any]) -> Program:
+    """NumPy as one writes it from the equations."""
+    given = problem(case)
+    params = dict(given.params)
+
+    def run() -> None:
+        for key, g in gradients(params, *given.data).items():
+            params[key] = params[key] - np.float32(RATE) * g
+
+    run()
+    return Program(run, given.gradients(params))
+
+
+def straight(case: dict[str, Any]) -> Program:
+    """The same written out for speed: no array is made, and no number is computed twice."""
+    given = problem(case)
+    params = {key: x.copy() for key, x in given.params.items()}
+    w0, b0, w1, b1 = params.values()
+    x, y = given.data
+    batch, xt = len(x), x.T
+    a0, s0, delta0 = (np.empty((batch, len(b0)), np.float32) for _ in range(3))
+    a1, s1, delta1 = (np.empty((batch, len(b1)), np.float32) for _ in range(3))
+    gw0, gb0, gw1, gb1 = (np.empty_like(p) for p in (w0, b0, w1, b1))
+    # Numbers without axes are arrays: NumPy takes longer to make something of a Python float.
+    one, scale = np.array(1, np.float32), np.array(RATE / batch, np.float32)
+    ones = np.ones(batch, np.float32)  # a product with it adds up columns faster than sum does
+    a0t, w1t = a0.T, w1.T
+    dot, add, subtract, multiply = np.dot, np.add, np.subtract, np.multiply
+    negative, exp, reciprocal = np.negative, np.exp, np.reciprocal
+
+    def run() -> None:
+        dot(x, w0, a0)
+        add(a0, b0, a0)
+        negative(a0, a0)
+        exp(a0, a0)
+        add(a0, one, a0)
+        reciprocal(a0, a0)
+        dot(a0, w1, a1)
+        add(a1, b1, a1)
+        negative(a1, a1)
+        exp(a1, a1)
+        add(a1, one, a1)
+        reciprocal(a1, a1)
+        subtract(a1, y, delta1)
+        multiply(delta1, scale, delta1)  # here, where it is small, and not on the gradients
+        multiply(delta1, a1, delta1)
+        subtract(one, a1, s1)
+        multiply(delta1, s1, delta1)
+        dot(delta1, w1t, delta0)
+        multiply(delta0, a0, delta0)
+        subtract(one, a0, s0)
+        multiply(delta0, s0, delta0)
+        dot(a0t, delta1, gw1)
+        subtract(w1, gw1, w1)
+        dot(ones, delta1, gb1)
+        subtract(b1, gb1, b1)
+        dot(xt, delta0, gw0)
+        subtract(w0, gw0, w0)
+        dot(ones, delta0, gb0)
+        subtract(b0, gb0, b0)
+
+    run()
+    return Program(run, given.gradients(params))
+
+
+def products(case: dict[str, Any]) -> Program:
+    """The five matrix products of a step alone."""
+    given = problem(case)
+    w0, b0, w1, b1 = given.params.values()
+    x, _ = given.data
+    batch = len(x)
+    a0, a1 = np.ones((batch, len(b0)), np.float32), np.ones((batch, len(b1)), np.float32)
+    delta0, gw0, gw1 = np.empty_like(a0), np.empty_like(w0), np.empty_like(w1)
+    xt, a0t, w1t = x.T, a0.T, w1.T
+
+    def run() -> None:
+        np.dot(x, w0, a0)
+        np.dot(a0, w1, a1)
+        np.dot(a1, w1t, delta0)
+        np.dot(a0t, a1, gw1)
+        np.dot(xt, delta0, gw0)
+
+    return Program(run, None, note="a part of the work")
+
+
+def book(case: dict[str, Any]) -> Program:
+    """The book's loop: backpropagation image by image, gradients added up."""
+    given = problem(case)
+    start = [given.params[key].astype(float) for key in ("w0", "w1")]
+    weights = [w.T.copy() for w in start]
+    biases = [given.params[key].astype(float)[:, None] for key in ("b0", "b1")]
+    examples = [
+        (x[:, None].astype(float), y[:, None].astype(float)) for x, y in zip(*given.data, strict=True)
+    ]
+
+    def backprop(x: np.ndarray, y: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        zs, activations = [], [x]
+        for w, b in zip(weights, biases, strict=True):
+            zs.append(np.dot(w, activations[-1]) + b)
+            activations.append(sigmoid(zs[-1]))
+        delta = (activations[-1] - y) * sigmoid(zs[-1]) * (1 - sigmoid(zs[-1]))
+        by_bias, by_weight = [delta], [np.dot(delta, activations[-2].T)]
+        delta = np.dot(weights[-1].T, delta) * sigmoid(zs[-2]) * (1 - sigmoid(zs[-2]))
+        return [delta, *by_bias], [np.dot(delta, activations[-3].T), *by_weight]
+
+    def run() -> None:
+        sum_b, sum_w = [np.zeros(b.shape) for b in biases], [np.zeros(w.shape) for w in weights]
+        for x, y in examples:
+            by_bias, by_weight = backprop(x, y)
+            sum_b = [total + part for total, part in zip(sum_b, by_bias, strict=True)]
+            sum_w = [total + part for total, part in zip(sum_w, by_weight, strict=True)]
+        rate = RATE / len(examples)
+        weights[:] = [w - rate * g for w, g in zip(weights, sum_w, strict=True)]
+        biases[:] = [b - rate * g for b, g in zip(biases, sum_b, strict=True)]
+
+    run()
+    after = {"w0": weights[0].T, "b0": biases[0][:, 0], "w1": weights[1].T, "b1": biases[1][:, 0]}
+    return Program(run, given.gradients(after))
+
+
+def cost(sigmoid: Any) -> Any:
+    """The quadratic cost of the network, for a library whose arrays have operators."""
+
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        a = sigmoid(x @ params["w0"] + params["b0"])
+        a = sigmoid(a @ params["w1"] + params["b1"])
+        return ((a - y) ** 2).sum() * (0.5 / len(x))
+
+    return loss
+
+
+def own(case: dict[str, Any], jit: bool) -> Program:
+    """Bpkit."""
+    from bpkit import losses, nn
+
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        a = nn.sigmoid(x @ params["w0"] + params["b0"])
+        return losses.quadratic(nn.sigmoid(a @ params["w1"] + params["b1"]), y)
+
+    return training.bpkit_step(problem(case), loss, jit)
+
+
+def by_jax(case: dict[str, Any]) -> Program:
+    """JAX."""
+    import jax
+
+    return training.jax_step(problem(case), cost(jax.nn.sigmoid))
+
+
+def by_autograd(case: dict[str, Any]) -> Program:
+    """HIPS/autograd."""
+    import autograd.numpy as anp
+
+    return training.autograd_step(problem(case), cost(lambda z: 1.0 / (1.0 + anp.exp(-z))))
+
+
+def by_mygrad(case: dict[str, Any]) -> Program:
+    """MyGrad."""
+    from mygrad.nnet.activations import sigmoid
+
+    return training.mygrad_step(problem(case), cost(sigmoid))
+
+
+def by_torch(kind: str) -> Any:
+    """PyTorch."""
+
+    def make(case: dict[str, Any]) -> Program:
+        import torch
+
+        def loss(params: Any, x: Any, y: Any) -> Any:
+            a = torch.sigmoid(torch.addmm(params["b0"], x, params["w0"]))
+            a = torch.sigmoid(torch.addmm(params["b1"], a, params["w1"]))
+            return torch.nn.functional.mse_loss(a, y, reduction="sum") * (0.5 / len(x))
+
+        return training.torch_step(problem(case), loss, case["torch_device"], kind)
+
+    return make
+
+
+NIELSEN = {"inputs": 784, "hidden": 30, "outputs": 10, "batch": 10}
+WORKLOAD = Workload(
+    title="a training step of Nielsen's network: 784-30-10, sigmoid, mini-batch 10, SGD",
+    cases={"step": NIELSEN},
+    quick={"step": {**NIELSEN, "inputs": 20}},
+    reference=reference,
+    own={"": own},
+    peers=[
+        Peer("straight-line NumPy", "numpy", straight),
+        Peer("plain NumPy", "numpy", plain),
+        Peer("matrix products alone", "numpy", products),
+        Peer("jax.jit", "jax", by_jax),
+        Peer("PyTorch, torch.compile", "torch", by_torch("compile")),
+        Peer("PyTorch, fused optimiser", "torch", by_torch("fused")),
+        Peer("PyTorch, eager", "torch", by_torch("eager")),
+        Peer("MyGrad", "mygrad", by_mygrad),
+        Peer("HIPS/autograd", "autograd", by_autograd),
+        Peer("the book's loop", "numpy", book),
+    ],
+    goals={
+        "step": [
+            ("bpkit, jit", "straight-line NumPy", 1.15),
+            ("bpkit, jit", "jax.jit", 0.7),
+            ("bpkit, jit", "PyTorch, torch.compile", 0.4),
+            ("bpkit, jit", "PyTorch, eager", 0.17),
+            ("bpkit, jit", "HIPS/autograd", 0.1),
+            ("bpkit on jax, jit", "jax.jit", 1.05),
+        ]
+    },
+)
