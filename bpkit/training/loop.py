@@ -117,8 +117,8 @@ def train(
                 number = backend.from_host(np.asarray([row], dtype=np.int32), device)
             size = rows.shape[1]
             if jit and size not in recorded:
-                # The run that is recorded rounds as without jit: its results are not those of the program.
-                _record(run, *state.own(), images, targets, rows, number)
+                # The run that is recorded may round as without jit: its results are not those of the program.
+                _record(run, *state.copies(), images, targets, rows, number)
                 recorded.add(size)
             number = state.advance(run, images, targets, rows, number, writes_over=jit)
             counted = row + 1

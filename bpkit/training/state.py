@@ -154,10 +154,14 @@ class State:
         """Model and optimizer state in arrays that nobody else has, for a step that may write over them."""
         self._check_whole()
         if self._lent:
-            self._model = tree.map(_copy, self._model)
-            self._optimizer_state = tree.map(_copy, self._optimizer_state)
+            self._model, self._optimizer_state = self.copies()
             self._lent = False
         return self._model, self._optimizer_state
+
+    def copies(self) -> tuple[Any, Any]:
+        """The same in other arrays, which may be lost."""
+        self._check_whole()
+        return tree.map(_copy, self._model), tree.map(_copy, self._optimizer_state)
 
     def advance(self, step: Callable[..., Any], *args: Any, writes_over: bool) -> Any:
         """Do one gradient step.
