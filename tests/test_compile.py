@@ -133,6 +133,21 @@ def test_a_product_is_added_to_what_is_there() -> None:
             code_of(f, *given)
 
 
+def test_the_transpose_of_a_product_is_the_product_of_transposes() -> None:
+    x, d, w = normal(10, 6), normal(10, 4), normal(4, 6)
+    turn = xp.matrix_transpose
+    code = code_of(lambda x, d: xp.sin(turn(turn(x) @ d)), x, d)
+    assert "= a1.mT\ndot(" in code and code.count("mT") == 1
+    # What an update of a layer with a row for each neuron is.
+    code = code_of(lambda w, x, d: w - 0.5 * turn(turn(x) @ d), w, x, d, donated=(0,))
+    assert code.count("mT") == 2 and "added_product(a0, " in code and ", -0.5, a0)" in code
+    code_of(lambda x: xp.sin(turn(x @ turn(x))), normal(3, 4, 5))
+    code_of(lambda x, v: xp.sin(turn(x @ v)), normal(3, 4, 5), normal(5))
+    # A product that is needed as it is too is not made twice.
+    code = code_of(lambda x, d: (xp.sin(turn(turn(x) @ d)), xp.cos(turn(x) @ d)), x, d)
+    assert code.count("dot(") == 1
+
+
 def test_what_is_no_sum_with_a_product() -> None:
     x = normal(4, 4)
     whole = np.arange(16).reshape(4, 4)
