@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from bpkit import check_grads, custom_vjp, debug_nans, grad, nn, stop_gradient, tree, xp
+from bpkit import check_grads, custom_jvp, custom_vjp, debug_nans, grad, nn, stop_gradient, tree, xp
 from bpkit._protocol import Backend, Capability
 from bpkit.errors import (
     ArgumentError,
@@ -550,13 +550,75 @@ def test_the_cost_is_what_it_says() -> None:
     n = 4096
     x = np.linspace(0.1, 1.0, n)
     check_grads(counted(xp.sin), (x,), modes=("rev",))
-    # Twice at the point, once for vjp, and four for each difference.
-    assert calls == 3 + 4 * DIRECTIONS
+    # Twice at the point, once close by, once for vjp, and four for each difference.
+    assert calls == 4 + 4 * DIRECTIONS
     calls = 0
     refused(counted(lambda x: stop_gradient(x) * x), (x,), modes=("rev",))
     differences = DIRECTIONS + 2 * np.log2(n / ONE_BY_ONE) + ONE_BY_ONE
     # Up to four steps a difference, and one more for the slopes on both sides.
     assert calls <= 3 + 4 * (4 * differences + 1)
+
+
+# Numbers of very different size.
+
+
+def wrong_by_a_tenth(rule: str) -> Callable[..., Any]:
+    if rule == "both":
+        same = custom_jvp(lambda x: x)
+        same.defjvp(lambda primals, tangents: (primals[0], 1.1 * tangents[0]))
+        return same
+    f = custom_vjp(lambda x: x)
+    f.defvjp(lambda x: (x, None), lambda _, g: (1.1 * g,))
+    return f
+
+
+@pytest.mark.parametrize("small", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(("rule", "modes"), [("both", ("fwd",)), ("both", ("rev",)), ("rev", ("rev",))])
+def test_large_results_do_not_hide_small_ones(
+    backend: Backend, rule: str, modes: tuple[str, ...], small: float
+) -> None:
+    if Capability.FLOAT64 not in backend.capabilities:
+        pytest.skip(f"{backend.name} has no float64")
+    wrong, x = wrong_by_a_tenth(rule), placed(backend, [0.7, 1.3])
+    for right, f in (
+        (False, lambda x: xp.concat([1e6 * x, small * wrong(x)])),
+        (False, lambda x: {"large": 1e6 * x, "small": small * wrong(x)}),
+        (False, lambda x: xp.stack([1e5 * xp.sin(x[0]), small * xp.sin(wrong(x[1]))])),
+        (True, lambda x: xp.concat([1e6 * x, small * x])),
+    ):
+        if right:
+            check_grads(f, (x,), modes=modes)
+        else:
+            assert "is" in refused(f, (x,), modes=modes)
+
+
+@pytest.mark.parametrize("modes", [("fwd",), ("rev",)])
+def test_large_elements_of_a_gradient_do_not_hide_small_ones(
+    backend: Backend, modes: tuple[str, ...]
+) -> None:
+    if Capability.FLOAT64 not in backend.capabilities:
+        pytest.skip(f"{backend.name} has no float64")
+    wrong, x = wrong_by_a_tenth("both"), placed(backend, [0.7, 1.3])
+    text = refused(lambda x: 1e6 * x[0] + 1e-3 * wrong(x[1]), (x,), modes=modes)
+    assert "by argument 0, element (1,)" in text
+    check_grads(lambda x: 1e6 * x[0] + 1e-3 * x[1], (x,), modes=modes)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_rounding_leaves_of_large_numbers_is_no_error(backend: Backend, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    for n in (1, 3, 40):
+        x = placed(backend, rng.normal(size=n), dtype)
+        a = placed(backend, rng.normal(size=(n, n)) * 1e4, dtype)
+        size = placed(backend, 10.0 ** rng.uniform(-4, 4, n), dtype)
+        for f in (
+            lambda x, a=a: xp.matmul(a, x) - xp.matmul(a, x + 1.0),
+            lambda x, s=size: xp.multiply(s, xp.sin(x)),
+            lambda x, s=size: xp.concat([x * s, (x + 1e3) - 1e3 - x]),
+            lambda x, s=size: xp.concat([xp.exp(x) * 1e4, xp.exp(x) - xp.exp(x + 1e-3)]),
+            lambda x, a=a: xp.tanh(xp.matmul(a, x) * 1e-4) ** 5 * 1e3,
+        ):
+            check_grads(f, (x,))
 
 
 def test_other_libraries_keep_their_devices() -> None:

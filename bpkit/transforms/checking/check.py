@@ -49,9 +49,10 @@ def check_grads(
         The absolute error allowed. Default: what the rounding of `f` itself makes uncertain. A function that
         looks rounded more coarsely than its dtypes say is granted what one of float32 is, and no more.
     rtol : float, optional
-        The error allowed, relative to the size of a gradient (its root mean square) or to the largest element
-        of a tangent. Default: four times the square root of the precision of the coarsest dtype among
-        arguments and results: 6e-8 for float64, 1.4e-3 for float32.
+        The error allowed, relative to the size of each element of a gradient or a tangent; along random
+        directions of a large array, to the size of the gradient (its root mean square). Default: four times
+        the square root of the precision of the coarsest dtype among arguments and results: 6e-8 for float64,
+        1.4e-3 for float32.
     eps : float, optional
         The step of the differences. Default: 2**-10 (2**-5 in float32); where that disagrees, one by the size
         of the argument and two smaller ones are tried as well, and the surest counts.
@@ -74,7 +75,8 @@ def check_grads(
     an array of up to 32 real numbers takes a difference for each, a larger one 4 in random directions. A
     difference takes 4 calls of the function and one `jvp`; up to 4 times that where it disagrees or where the
     derivative is next to nothing. Finding the worst element of a large array of n numbers takes
-    ``2 * log2(n / 32) + 32`` differences more. `vjp` runs once, and the function twice, at the point itself.
+    ``2 * log2(n / 32) + 32`` differences more. `vjp` runs once, and the function twice at the point itself
+    and once close by.
 
     At order 2 and above, cotangents and tangents depend on the arguments too, so that a rule which treats its
     cotangent as a constant is found out.

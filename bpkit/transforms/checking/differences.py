@@ -169,7 +169,11 @@ class Differences:
 
     def run(self, i: int = 0, shift: Values | float = 0.0) -> list[Values]:
         """The results with variable `i` shifted, in NumPy."""
-        given = [x.array(x.row + shift if k == i else x.row, self.wide) for k, x in enumerate(self.variables)]
+        return self._at([x.row + shift if k == i else x.row for k, x in enumerate(self.variables)])
+
+    def _at(self, rows: list[Values]) -> list[Values]:
+        """The results at other numbers."""
+        given = [x.array(row, self.wide) for x, row in zip(self.variables, rows, strict=True)]
         backend = self.variables[0].backend
         # A step may lead to where the function is not defined; the next one is smaller.
         with backend.quiet(), debug_nans(enable=False):
@@ -210,6 +214,14 @@ class Differences:
     @cached_property
     def _here(self) -> list[Values]:
         return [numbers(y) for y in self.run()]
+
+    @cached_property
+    def aside(self) -> tuple[list[Values], list[Values]]:
+        """The numbers of the results here, and where all variables have moved a little, in no special way."""
+        step = self.step or self.usual
+        rng = np.random.default_rng(0)
+        moved = [x.row + step * rng.choice([-1.0, 1.0], x.row.size) for x in self.variables]
+        return self._here, [numbers(y) for y in self._at(moved)]
 
     def _exact(self, i: int, shift: Values) -> Values:
         """A shift that the numbers of a variable can take, also twice of it, without being rounded."""

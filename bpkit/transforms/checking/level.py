@@ -22,7 +22,12 @@ from bpkit.transforms.checking.differences import (
 )
 from bpkit.transforms.products import jvp, vjp
 
-__all__ = ["Level", "Settings", "axis", "drawn", "unit"]
+__all__ = ["ROUNDINGS", "Level", "Settings", "axis", "drawn", "unit"]
+
+ROUNDINGS = 16
+"""How many roundings of its result a function is granted."""
+FAR = 2.0**10
+"""Results that change so many times more slowly than others are given more weight."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,35 @@ class Level:
         self.settings, self.fun, self.order, self.nesting = settings, fun, order, nesting
         self.names, self.values = names, values
         self.differences = Differences(fun, settings.variables, settings.wide, settings.eps, settings.step)
-        if order == 1 and sum(numbers(y).size for y in values) == 1:
-            self._weights = [np.ones_like(y) for y in values]  # so that what is found is the gradient itself
-        else:
-            rng = np.random.default_rng((order, 0))
-            self._weights = [_like(y, drawn(rng, numbers(y).size)) for y in values]
-        self._covector = np.concatenate([numbers(np.conj(c)) for c in self._weights])
+
+    @cached_property
+    def _weights(self) -> list[Values]:
+        """What reverse mode multiplies the results with, in their dtypes."""
+        if self.order == 1 and sum(numbers(y).size for y in self.values) == 1:
+            return [np.ones_like(y) for y in self.values]  # so that what is found is the gradient itself
+        rng = np.random.default_rng((self.order, 0))
+        return [
+            _like(y, drawn(rng, scale.size) * scale)
+            for y, scale in zip(self.values, self._scales(), strict=True)
+        ]
+
+    def _scales(self) -> list[Values]:
+        """Factors that make results change about as fast as the fastest, so that none hides in the sum.
+
+        Only those that are far slower, and as far as their rounding stays below what is allowed anyway.
+        """
+        settings = self.settings
+        here, there = self.differences.aside
+        with np.errstate(all="ignore"):
+            change = [np.abs(x - y) for x, y in zip(here, there, strict=True)]
+            fastest = max(float(np.max(c, where=np.isfinite(c), initial=0.0)) for c in change)
+            most = np.divide(settings.rtol * fastest, ROUNDINGS * settings.own * settings.size)
+            factors = [np.minimum(fastest / c, most) for c in change]
+            return [np.where(f > FAR, 2.0 ** np.round(np.log2(f)), 1.0) for f in factors]
+
+    @cached_property
+    def _covector(self) -> Values:
+        return np.concatenate([numbers(np.conj(c)) for c in self._weights])
 
     def result(self, mode: str, row: int, k: int) -> str:
         """What a message calls a number of :meth:`seen`."""
@@ -144,15 +172,22 @@ class Level:
 
     # Its derivatives, in numbers.
 
-    def exact(self, mode: str, i: int, direction: Values) -> list[tuple[Values, float]]:
-        """What a mode says of a direction of variable `i`: the rows of :meth:`seen` and the size of each."""
+    def exact(self, mode: str, i: int, direction: Values) -> list[tuple[Values, Values, float]]:
+        """What a mode says of a direction of variable `i`: the rows of :meth:`seen`, and sizes.
+
+        What a relative error of each number refers to, which is its own size if it stands for one number, and
+        the usual size of its row.
+        """
         if mode == "fwd":
             rows = self._tangents(i, direction)
-            return [(t, float(np.max(np.abs(t), where=np.isfinite(t), initial=0.0))) for t in rows]
+            return [(t, np.abs(t), float(np.max(np.abs(t), where=np.isfinite(t), initial=0.0))) for t in rows]
         g, moving = self._gradients[i], direction != 0
+        row = np.asarray([g[moving] @ direction[moving]])
         # The derivative along a direction in which every element of the gradient is of its usual size.
         usual = math.sqrt(float(np.mean(np.square(g, where=np.isfinite(g), out=np.zeros_like(g)))))
-        return [(np.asarray([g[moving] @ direction[moving]]), usual * float(np.linalg.norm(direction)))]
+        usual *= float(np.linalg.norm(direction))
+        alone = np.count_nonzero(moving) == 1
+        return [(row, np.abs(row) if alone else np.asarray([usual]), usual)]
 
     def seen(self, mode: str, rows: list[Values]) -> list[Values]:
         """What a mode differentiates: the results, or in reverse mode their weighted sum."""

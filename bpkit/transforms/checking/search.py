@@ -8,7 +8,7 @@ import numpy as np
 
 from bpkit.errors import ArgumentError
 from bpkit.transforms.checking.differences import Slope, Values, Variable
-from bpkit.transforms.checking.level import Level, axis, drawn, unit
+from bpkit.transforms.checking.level import ROUNDINGS, Level, axis, drawn, unit
 
 __all__ = ["Found", "search"]
 
@@ -16,8 +16,6 @@ ONE_BY_ONE = 32
 """A variable of up to so many real numbers is checked number by number."""
 DIRECTIONS = 4
 """A larger one is checked along so many random directions."""
-ROUNDINGS = 16
-"""How many roundings of its result a function is granted."""
 SINGLE = float(np.finfo(np.float32).eps)
 """The coarsest numbers that a function may compute with inside without being called wrong."""
 
@@ -154,20 +152,25 @@ def _compare(level: Level, i: int, mode: str, slope: Slope) -> Found:
         strict=True,
     )
     founds = []
-    for result, ((exact, size), change, largest, rough) in enumerate(rows):
+    for result, ((exact, sizes, size), change, largest, rough) in enumerate(rows):
         if exact.size:
             errors = np.abs(exact - change)
             errors[~np.isfinite(errors)] = np.inf
-            k = int(np.argmax(errors))
             noise = _noise(level, i, slope.direction, slope.step, largest)
+            if settings.atol is None:
+                # Each number by its own size, so that large ones do not hide what is wrong with small ones;
+                # but what rounds the large ones may round those that are differences of such.
+                noise += ROUNDINGS * settings.own * size
             more = noise if settings.atol is None else settings.atol
+            allowed = settings.rtol * np.where(np.isfinite(sizes), sizes, size) + more
+            k = int(np.argmax(_excess(errors, allowed)))
             founds.append(
                 Found(
                     step=slope.step,
                     error=float(errors[k]),
-                    allowed=settings.rtol * size + more,
+                    allowed=float(allowed[k]),
                     noise=noise,
-                    size=size,
+                    size=float(sizes[k]),
                     rough=rough if settings.atol is None else 0.0,
                     coarse=4 * math.sqrt(SINGLE) * size + _single(max(largest, settings.size)),
                     found=float(exact[k]),
@@ -177,6 +180,12 @@ def _compare(level: Level, i: int, mode: str, slope: Slope) -> Found:
                 )
             )
     return max(founds, key=lambda found: found.excess)
+
+
+def _excess(errors: Values, allowed: Values) -> Values:
+    """How many times larger errors are than they may be."""
+    with np.errstate(all="ignore"):
+        return np.asarray(np.where(errors == 0, 0.0, errors / allowed))
 
 
 def _noise(level: Level, i: int, direction: Values, step: float, size: float) -> float:
