@@ -261,6 +261,35 @@ def test_two_programs_serve_all_epochs(
     assert len(made) == 3
 
 
+@pytest.mark.parametrize("jit", [True, False])
+@pytest.mark.parametrize("make", [optim.adam, optim.adamw])
+def test_adam_goes_on_to_the_same_bits(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, make: Any, jit: bool
+) -> None:
+    made = made_by(monkeypatch)
+    optimizer = make(0.1)
+
+    def begun() -> tuple[State, Any, dict[str, Any]]:
+        state, data, options = small(backend)
+        return State(state.model, optimizer.init(state.model)), data, {**options, "optimizer": optimizer}
+
+    whole, data, options = begun()
+    list(train(whole, data, **options, jit=jit))
+    state, data, options = begun()
+    for events in (2, 3, 6, 99):
+        for _ in zip(range(events), train(state, data, **options, jit=jit), strict=False):
+            pass
+        # Through the machine's memory, as a run folder does it: also the number of steps comes as an array.
+        model, kept = tree.map(lambda x: backend.from_host(host(x)), (state.model, state.optimizer_state))
+        state = State(model, kept, state.metrics, state.step, state.read_losses())
+    assert (state.epoch, int(state.optimizer_state.count)) == (4, 12)
+    for x, y in zip(weights_of(state), weights_of(whole), strict=True):
+        assert x.tobytes() == y.tobytes()
+    assert whole.metrics[-1].loss < whole.metrics[0].loss
+    assert all(len(step.explain().split("\n")) <= 2 for step in made)
+    assert len(made) == (5 if jit else 0)
+
+
 def test_the_model_runs_twice_and_no_more(backend: Backend) -> None:
     state, data, options = small(backend)
     calls: list[int] = []
