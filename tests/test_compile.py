@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bpkit import jit, xp
+from bpkit import grad, jit, xp
 from bpkit._protocol import Into
 from bpkit.compile import compile_program
 from bpkit.compile.plan import plan
@@ -212,3 +212,20 @@ def test_what_lies_in_the_same_memory_is_the_same_array() -> None:
     planned = plan(program, NUMPY)
     memory = [planned.memory[slot] for slot in made if slot in planned.memory]
     assert memory[0] is memory[1] is memory[-1] and planned.arena_bytes == x.nbytes
+
+
+def test_single_numbers_meet_in_operators() -> None:
+    f = grad(
+        lambda x: xp.sqrt(x) * 0.0 + xp.isfinite(x) * xp.tanh(-x / 3) * xp.where(x > 1, xp.log(x - 1), x)
+    )
+    for dtype in (np.float32, np.float64):
+        compiled = jit(f)
+        for x in (0.5, 2.0, 0.0, 1.0, np.inf, np.nan, -1.0):
+            # NumPy's functions of arrays without axes return scalars.
+            for given in (dtype(x), np.asarray(x, dtype)):
+                with np.errstate(all="ignore"):
+                    found, expected = compiled(given), f(given)
+                np.testing.assert_array_equal(found, expected)
+                assert found.dtype == expected.dtype == dtype
+        code = compiled.source
+        assert "if isfinite" in code and "negative_(" not in code

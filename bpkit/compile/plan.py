@@ -17,12 +17,21 @@ from typing import Any, NamedTuple
 
 from bpkit._protocol import Backend, Into
 from bpkit.evaluate import function_of
+from bpkit.kinds import returns_scalars
 from bpkit.record import Program, Slot, Step
 from bpkit.views import VIEWS
 
 __all__ = ["How", "Plan", "Planned", "plan"]
 
-INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+OPERATORS = {
+    "add": "{0} + {1}",
+    "annihilating_product": "{0} * {1} if {isfinite}({1}) else {function}({0}, {1})",
+    "divide": "{0} / {1}",
+    "multiply": "{0} * {1}",
+    "negative": "-{0}",
+    "subtract": "{0} - {1}",
+}
+"""What single numbers are put into."""
 
 
 class How(Enum):
@@ -173,15 +182,19 @@ class _Planner:
 
     def _operator(self, step: Step) -> Planned | None:
         """Python's operators do the same for single numbers of one dtype."""
+        out = step.outs[0]
         slots = [x for x in step.operands if isinstance(x, Slot)]
         others = [x for x in step.operands if not isinstance(x, Slot)]
         same = (
             step.do is None
-            and step.name in INFIX
-            and step.outs[0].shape == ()
-            and all(x.shape == () and x.dtype == step.outs[0].dtype for x in slots)
+            and step.name in OPERATORS
+            and out.shape == ()
+            and all(x.shape == () and x.dtype == out.dtype for x in slots)
             and all(type(x) in (int, float) for x in others)
         )
+        if same and step.name == "annihilating_product":
+            # Whether a number is finite is asked of Python, which would have to wait for an array.
+            same = returns_scalars(self.backend) and self.backend.xp.isdtype(out.dtype, "real floating")
         return Planned(step, How.OPERATOR) if same else None
 
     def _into(self, i: int, step: Step) -> Planned | None:

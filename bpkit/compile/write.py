@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from bpkit._protocol import Backend
-from bpkit.compile.plan import INFIX, How, Plan, Planned
+from bpkit.compile.plan import OPERATORS, How, Plan, Planned
 from bpkit.evaluate import function_of
 from bpkit.kinds import is_mutable
 from bpkit.record import Slot, Step
@@ -93,7 +93,11 @@ def _lines(planned: Planned, names: _Names, backend: Backend) -> list[str]:
     if planned.how is How.VIEW:
         return [f"# {outs[0]} is {step.name} of {operands[0]}"]
     if planned.how is How.OPERATOR:
-        return [f"{outs[0]} = {operands[0]} {INFIX[step.name]} {operands[1]}"]
+        functions = {}
+        if step.name == "annihilating_product":
+            functions["isfinite"] = names.name("isfinite", math.isfinite)
+            functions["function"] = names.name(f"{step.name}_", _function(step, backend))
+        return [f"{outs[0]} = {OPERATORS[step.name].format(*operands, **functions)}"]
     if planned.how is How.INTO:
         assert into is not None
         new = [_empty(x, names, backend) for x in planned.fresh]
@@ -107,12 +111,18 @@ def _lines(planned: Planned, names: _Names, backend: Backend) -> list[str]:
         name = getattr(into.function, "__name__", step.name)
         name = step.name if name == "<lambda>" else name
         return [*new, f"{names.name(name.strip('_'), into.function)}({call})"]
-    if step.do is None and step.name == "matrix_transpose":
+    if step.do is None and step.name == "matrix_transpose" and _has_transposes(backend):
         return [f"{outs[0]} = {operands[0]}.mT"]
     settings = [f"{key}={names.word(value)}" for key, value in step.static.items()]
     function = names.name(f"{step.name}_", _function(step, backend))
     comma = "," * (len(outs) > 1)
     return [f"{', '.join(outs)}{comma} = {function}({', '.join([*operands, *settings])})"]
+
+
+@cache
+def _has_transposes(backend: Backend) -> bool:
+    # Some versions of CuPy have none.
+    return hasattr(backend.xp.empty((1, 1)), "mT")
 
 
 def _empty(x: Slot, names: _Names, backend: Backend) -> str:
