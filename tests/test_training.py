@@ -1,5 +1,6 @@
 """The loop, its settings, and what a session makes of them."""
 
+import copy
 import dataclasses
 import json
 import math
@@ -322,6 +323,25 @@ def test_what_was_read_of_a_state_does_not_change(backend: Backend, jit: bool) -
     list(train(plain, data, **options, jit=jit))
     for x, y in zip(weights_of(state), weights_of(plain), strict=True):
         np.testing.assert_array_equal(x, y, err_msg="reading a state changes nothing")
+
+
+def test_a_copy_of_a_state_stays_where_it_is(backend: Backend) -> None:
+    state, data, options = small(backend, momentum=0.9)
+    events = train(state, data, **options)
+    for _ in range(5):
+        next(events)
+    copies = [copy.copy(state), copy.deepcopy(state)]
+    before = weights_of(copies[1])
+    for _ in range(3):
+        next(events)
+    for kept in copies:
+        assert (kept.epoch, kept.step, len(kept.losses)) == (1, 1, 1)
+        for x, y in zip(weights_of(kept), before, strict=True):
+            np.testing.assert_array_equal(x, y)
+    list(train(copies[0], data, **options))
+    list(events)
+    for x, y in zip(weights_of(copies[0]), weights_of(state), strict=True):
+        np.testing.assert_array_equal(x, y)
 
 
 def test_nothing_is_copied_that_nobody_reads() -> None:

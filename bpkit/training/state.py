@@ -125,6 +125,9 @@ class State:
         self.losses = list(losses)
         self.seconds = seconds
 
+    def __copy__(self) -> "State":
+        return State(self.model, self.optimizer_state, self.metrics, self.step, self.losses, self.seconds)
+
     @property
     def model(self) -> Any:
         """The model after the last step.
