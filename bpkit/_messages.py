@@ -15,6 +15,8 @@ from itertools import dropwhile
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
+from bpkit._foreign import advice
+
 __all__ = [
     "a_type",
     "described",
@@ -131,13 +133,14 @@ def explain(error: BaseException, traceback: TracebackType | None, door: CodeTyp
     ----------
     error : exception
         Keeps its class and its text. One that has the line already (:mod:`bpkit.errors`), or that did not
-        come from a function of bpkit, is left alone.
+        come from a function of bpkit, is left alone, unless other code raised it, or made bpkit raise it,
+        because it was given a traced value.
     traceback : traceback
         From the transform on.
     door : code
         That of :func:`bpkit.trace.call`, through which all functions go.
     """
-    if hasattr(error, "line") or not isinstance(error, Exception):
+    if not isinstance(error, Exception):
         return
     frames = []
     while traceback is not None:
@@ -151,25 +154,32 @@ def explain(error: BaseException, traceback: TracebackType | None, door: CodeTyp
     else:
         line = user_line()
         inside = [frame for frame, _ in frames]
+    if said := advice(error, inside):
+        _add_note(error, said if hasattr(error, "line") or not line else f"{said}\n  at {line}")
+    if hasattr(error, "line"):
+        return
     own = [frame for frame in inside if frame.f_code.co_filename.startswith(_own())]
     # What a transform was given may be a function of bpkit itself; the transform did not go wrong.
     own = list(dropwhile(lambda frame: frame.f_code.co_filename.startswith(_TRANSFORMS), own))
     if not own:
         return
-    code, said = own[0].f_code, []
+    code, parts = own[0].f_code, []
     call = next((frame for frame in own if frame.f_code is door), None)
     if call is not None:
         name, operands, static = (call.f_locals[key] for key in ("name", "operands", "static"))
-        said.append(f"in {spelled_call(name, operands, static)}")
+        parts.append(f"in {spelled_call(name, operands, static)}")
         if _is_public(code) and code.co_name != name.rpartition(".")[2]:
-            said[0] += f", called by {code.co_name}"
-        said.append(_advice(name, operands, static))
+            parts[0] += f", called by {code.co_name}"
+        parts.append(_advice(name, operands, static))
     elif _is_public(code):
         operands = [own[0].f_locals[key] for key in code.co_varnames[: code.co_argcount]]
-        said.append(f"in {spelled_call(code.co_name, operands, {})}")
-    said.insert(1, f"at {line}" if line else "")
-    note = "\n  ".join(filter(None, said))
-    # The transforms around this one see the same error.
+        parts.append(f"in {spelled_call(code.co_name, operands, {})}")
+    parts.insert(1, f"at {line}" if line else "")
+    _add_note(error, "\n  ".join(filter(None, parts)))
+
+
+def _add_note(error: Exception, note: str) -> None:
+    """Add a note, once: the transforms around this one see the same error."""
     if note not in getattr(error, "__notes__", ()):
         error.add_note(note)
 

@@ -155,8 +155,9 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: d
     if run is None:
         raise NotDifferentiableError(
             f"{name} of a value traced by {transform_of(inputs)}: bpkit has nothing that stands for "
-            f"it, and NumPy's own would lose the gradient. Write it in other functions, or, if no gradient "
-            f"is meant to flow through it, apply it to numpy.asarray(bpkit.stop_gradient(x))"
+            f"it, and the function itself, which is compiled code, would lose the gradient. Write it in "
+            f"other functions, or, if no gradient is meant to flow through it, apply it to "
+            f"numpy.asarray(bpkit.stop_gradient(x))"
         )
     operands = [as_operand(x) for x in inputs]
     return run(*operands, **_static(name, ufunc, method, operands, kwargs)) if kwargs else run(*operands)
