@@ -172,6 +172,9 @@ class LibraryBackend:
     ) -> Into | None:
         return None
 
+    def on_stand_ins(self, run: Callable[..., None], arrays: Sequence[Any]) -> bool:
+        return False
+
     def compiled(
         self, program: Callable[..., Any], donated: tuple[int, ...], inputs: Sequence[Any]
     ) -> Callable[..., Any]:

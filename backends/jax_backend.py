@@ -33,6 +33,13 @@ class JaxBackend(LibraryBackend):
         "poch": None,  # NaN between two poles of the gamma function (JAX 0.10)
     }
 
+    def on_stand_ins(self, run: Callable[..., None], arrays: Sequence[Any]) -> bool:
+        # Done one by one, each function would be compiled by itself, which takes JAX seconds in all.
+        jax = self.module
+        with jax.ensure_compile_time_eval():
+            jax.eval_shape(run, *arrays)
+        return True
+
     def compiled(
         self, program: Callable[..., Any], donated: tuple[int, ...], inputs: Sequence[Any]
     ) -> Callable[..., Any]:

@@ -234,6 +234,12 @@ class Backend(Protocol):
         product and a sum apart are as fast.
         """
 
+    def on_stand_ins(self, run: Callable[..., None], arrays: Sequence[RawArray]) -> bool:
+        """Call a function with stand-ins for arrays, which have their shapes and dtypes and no values.
+
+        False, and nothing is called, if the library has none. What the function does to other arrays is done.
+        """
+
     def compiled(
         self, program: Callable[..., Any], donated: tuple[int, ...], inputs: Sequence[Any]
     ) -> Callable[..., Any]:

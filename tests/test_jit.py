@@ -9,7 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bpkit import checkpoint, custom_vjp, debug_nans, grad, jit, jvp, tree, value_and_grad, vjp, vmap, xp
+from bpkit import (
+    checkpoint,
+    custom_vjp,
+    debug_nans,
+    grad,
+    implicit_root,
+    jit,
+    jvp,
+    tree,
+    value_and_grad,
+    vjp,
+    vmap,
+    xp,
+)
 from bpkit._protocol import Backend, Capability
 from bpkit.errors import (
     ArgumentError,
@@ -687,6 +700,45 @@ def test_a_function_that_cannot_be_compiled(backend: Backend, monkeypatch: pytes
     for z in (x, y):
         np.testing.assert_allclose(host(compiled(z)), host(f(z)), rtol=1e-14)
     assert compiled.explain() == "1. the first call"
+
+
+def test_a_function_that_needs_values(backend: Backend) -> None:
+    """A solver gets the library's own arrays and may do anything to them, which no compiler can follow."""
+
+    def halves(residual: Any, x: Any) -> Any:
+        for _ in range(60):
+            x = x - 0.5 * residual(x)
+            if float(backend.xp.sum(residual(x))) == 0:
+                break
+        return x
+
+    x, y = arrays((3,), (3,))
+    f = jit(lambda a: implicit_root(lambda x, a: x - a, xp.zeros_like(x), halves, a) * 2)
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        for z in (x, y * 2, x):
+            np.testing.assert_allclose(host(f(z)), host(z) * 2, rtol=1e-14)
+    assert len(caught) == (backend.name == "jax")
+    assert all(each.category is CompileWarning and each.filename == __file__ for each in caught)
+
+
+def test_an_error_of_the_user_s(backend: Backend) -> None:
+    def f(x: Any) -> Any:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine") as caught:
+        jit(f)(arrays((3,))[0])
+    assert type(caught.value) is KeyError and caught.value.__context__ is None
+
+
+def test_the_first_call_writes_over_nothing(backend: Backend) -> None:
+    f = jit(lambda x, y: (x * 2 + y, y), donate_argnums=0)
+    x, y = arrays((3,), (3,))
+    before = host(x).copy()
+    for _ in range(2):
+        f.clear()
+        found, _ = f(x, y)
+        np.testing.assert_array_equal(host(x), before)
+        np.testing.assert_array_equal(host(found), before * 2 + host(y))
 
 
 def test_compiled_in_the_first_call(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

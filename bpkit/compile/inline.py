@@ -5,6 +5,7 @@ passes see every function.
 """
 
 from itertools import count
+from typing import Any
 
 from bpkit._protocol import Backend
 from bpkit.evaluate import definition_of
@@ -34,9 +35,18 @@ def _parts(step: Step, backend: Backend) -> list[Step]:
     defined, x = definition_of(backend, step.name), step.operands[0]
     if defined is None:
         return [step]
-    with Recorder("jit", lambda: step.line) as recorder:
-        given = recorder.input(backend.xp.ones(x.shape, dtype=x.dtype, device=x.device))
-        result = defined(namespace_of(backend), given, **step.static)
+    recorder = Recorder("jit", lambda: step.line)
+    values: list[Any] = []
+
+    def run(ones: Any) -> None:
+        with recorder:
+            values.append(recorder.input(ones))
+            values.append(defined(namespace_of(backend), values[0], **step.static))
+
+    ones = backend.xp.ones(x.shape, dtype=x.dtype, device=x.device)
+    if not backend.on_stand_ins(run, [ones]):
+        run(ones)
+    given, result = values
     stands_for = {given._link: x, result._link: step.outs[0]}
     return [
         part._replace(

@@ -13,7 +13,7 @@ from bpkit._messages import user_level, user_line
 from bpkit._protocol import Backend
 from bpkit.compile import Cost, Graph, cost_of, simplify
 from bpkit.derivative import Copies, owned, private
-from bpkit.errors import ArgumentError, CompileWarning, RecordingWarning
+from bpkit.errors import ArgumentError, BpkitError, CompileWarning, RecordingWarning
 from bpkit.kinds import raw
 from bpkit.record import Program, Recorder
 from bpkit.registry import common_backend
@@ -194,14 +194,23 @@ class Jitted:
         donated = self._donated(args, kwargs)
         names = names_of(kind.structure, self._parameters)
         places = [i for i, x in enumerate(leaves) if is_array(x)]
-        backend = common_backend([raw(leaves[i]) for i in places], self._called)
-        with Recorder("jit", user_line, Copies().of) as recorder:
-            recorder.entered += [leaves[i] for i in places]
-            watched = [recorder.input(x) if is_array(x) else x for x in leaves]
-            given, keywords = tree.unflatten(kind.structure, watched)
-            static = self._static.of(args)
-            mixed = [args[i] if i in static else x for i, x in enumerate(given)]
-            out = self.__wrapped__(*mixed, **keywords)
+        arrays = [leaves[i] for i in places]
+        backend = common_backend(list(map(raw, arrays)), self._called)
+        runs: list[tuple[Recorder, Any]] = []
+
+        def run(*given: Any) -> None:
+            inputs = dict(zip(places, given, strict=True))
+            runs.append(self._noted(kind, args, [inputs.get(i, x) for i, x in enumerate(leaves)]))
+
+        try:
+            values_unknown = backend.on_stand_ins(run, arrays)
+        except BpkitError:
+            raise
+        except Exception:  # noqa: BLE001 - it needs values, or else fails again with them
+            values_unknown = False
+        if not values_unknown:
+            run(*arrays)
+        recorder, out = runs[-1]
         found, arrangement = tree.flatten(out)
         _check_results(self._called, out, found)
         values = [unwrap(self._called, recorder, x) for x in found]
@@ -225,14 +234,30 @@ class Jitted:
             )
         except Exception as error:  # noqa: BLE001 - whatever a library's compiler raises
             self._fall_back(error)
+            if values_unknown:
+                return self.__wrapped__(*args, **kwargs)
         else:
             self._keep(kind, names, recorded)
             self._call_first(recorded)
+            if values_unknown:
+                # As in every first call, nothing is written over yet.
+                return recorded(
+                    [backend.xp.asarray(x, copy=True) if i in donated else x for i, x in enumerate(arrays)]
+                )
         # What the function took from elsewhere is not handed out.
         values = [private(x) if slot is None else x for slot, x in zip(slots, values, strict=True)]
-        arrays = [x for x in values if is_array(x)]
-        own = iter(owned(arrays, arrays, leaves))
+        own = iter(owned(results := [x for x in values if is_array(x)], results, leaves))
         return tree.unflatten(arrangement, [next(own) if is_array(x) else x for x in values])
+
+    def _noted(self, kind: CallKind, args: tuple[Any, ...], leaves: list[Any]) -> tuple[Recorder, Any]:
+        """Run the function, and note what it does to the arrays."""
+        with Recorder("jit", user_line, Copies().of) as recorder:
+            recorder.entered += filter(is_array, leaves)
+            watched = [recorder.input(x) if is_array(x) else x for x in leaves]
+            given, keywords = tree.unflatten(kind.structure, watched)
+            static = self._static.of(args)
+            mixed = [args[i] if i in static else x for i, x in enumerate(given)]
+            return recorder, self.__wrapped__(*mixed, **keywords)
 
     def _call_first(self, recorded: Recorded) -> None:
         """Try this program first from now on."""
