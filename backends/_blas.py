@@ -51,17 +51,19 @@ def added_product(turned: tuple[bool, ...], dtype: Any) -> Callable[..., None]:
 
 
 @lru_cache(maxsize=64)
-def added_columns(rows: int, dtype: Any) -> Callable[..., None]:
+def added_columns(rows: int, turned: bool, dtype: Any) -> Callable[..., None]:
     """A function ``(c, x, alpha, out)`` that writes ``c + alpha * sum(x, axis=0)`` into `out`, or over `c`.
 
-    It is given the transpose of `x`, which has so many rows, one after the other.
+    It is given the transpose of `x`, which has so many rows, if they lie one after the other; if the columns
+    do, and `turned` says this, `x` itself.
     """
     gemv, ones, copyto = _routine("gemv", dtype), np.ones(rows, dtype), np.copyto
+    columns = int(turned)
 
     def added_columns(c: Any, x: Any, alpha: float, out: Any) -> None:
         if out is not c:
             copyto(out, c)
-        found = gemv(alpha, x, ones, 1.0, out, 0, 1, 0, 1, 0, 1)
+        found = gemv(alpha, x, ones, 1.0, out, 0, 1, 0, 1, columns, 1)
         if found is not out:
             copyto(out, found)
 

@@ -136,7 +136,7 @@ class NumpyBackend(LibraryBackend):
         limit = SINGLE if c == result else SINGLE // 16
         if dtype.char not in "fd" or not 0 < added <= limit or not has_scipy():
             return None
-        function = added_product(turned, dtype) if others else added_columns(first[0], dtype)
+        function = added_product(turned, dtype) if others else added_columns(first[0], turned[0], dtype)
         return Into(function, before=(float(alpha),), over=0)
 
     def index_set(self, x: Any, key: Any, value: Any) -> Any:

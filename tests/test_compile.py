@@ -129,6 +129,9 @@ def test_a_product_is_added_to_what_is_there() -> None:
                 w + xp.matrix_transpose(x) @ xp.matrix_transpose(xp.matrix_transpose(d))
             ),
             lambda w, b, x, d: xp.sin(w - xp.sum(d, axis=0)),
+            lambda w, b, x, d: xp.sin(b + 2 * xp.sum(d, axis=0)),
+            lambda w, b, x, d: xp.sin(xp.sum(x, axis=1) + xp.sum(xp.matrix_transpose(x), axis=0)),
+            lambda w, b, x, d: xp.sin(xp.sum(w, axis=1) + xp.sum(xp.matrix_transpose(xp.sin(w)), axis=0)),
         ):
             code_of(f, *given)
 
