@@ -76,6 +76,12 @@ def train(
     RecordingError
         With `jit`, if the model or `cost` branches on the value of an array.
 
+    Notes
+    -----
+    A compiled step writes the new weights over the old ones. What was read from `state` before is left as it
+    is, but Ctrl-C in the middle of a step leaves weights of no step, which `state` then refuses to hand out
+    (:class:`InterruptedStepError`). ``bpkit train`` waits for the end of the step.
+
     Examples
     --------
     >>> from bpkit import nn, losses, optim
