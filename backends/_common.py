@@ -175,6 +175,9 @@ class LibraryBackend:
     def on_stand_ins(self, run: Callable[..., None], arrays: Sequence[Any]) -> bool:
         return False
 
+    def fused(self, program: Any) -> Into | None:
+        return None
+
     def compiled(
         self, program: Callable[..., Any], donated: tuple[int, ...], inputs: Sequence[Any]
     ) -> Callable[..., Any]:

@@ -15,6 +15,7 @@ from bpkit._protocol import Into
 
 from ._blas import FEW, SINGLE, added_columns, added_product, annihilating_product, finite_where_zero
 from ._common import LibraryBackend, host_copy, is_basic_key, layout_copy, share_memory
+from ._fused import fused
 from ._special import has_scipy, right_scipy_special, scipy_dtype, scipy_special
 
 __all__ = ["NumpyBackend"]
@@ -138,6 +139,9 @@ class NumpyBackend(LibraryBackend):
             return None
         function = added_product(turned, dtype) if others else added_columns(first[0], turned[0], dtype)
         return Into(function, before=(float(alpha),), over=0)
+
+    def fused(self, program: Any) -> Into | None:
+        return fused(program, self.into)
 
     def index_set(self, x: Any, key: Any, value: Any) -> Any:
         out = layout_copy(x)

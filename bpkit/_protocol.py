@@ -240,6 +240,15 @@ class Backend(Protocol):
         False, and nothing is called, if the library has none. What the function does to other arrays is done.
         """
 
+    def fused(self, program: Any) -> Into | None:
+        """How a program of element-wise functions is run in one pass over the elements.
+
+        None if the library has no such way, or if it would take longer. The program is a
+        :class:`bpkit.record.Program`; every step has one result, whose shape is the same for all but sums
+        and means of all elements, which no other step uses. The function takes the inputs and then memory
+        for the outputs, any of which may lie in any input of its shape, and several threads may call it.
+        """
+
     def compiled(
         self, program: Callable[..., Any], donated: tuple[int, ...], inputs: Sequence[Any]
     ) -> Callable[..., Any]:

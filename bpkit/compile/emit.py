@@ -5,6 +5,7 @@ from itertools import compress
 from typing import Any, NamedTuple
 
 from bpkit._protocol import Backend
+from bpkit.compile.fuse import fuse
 from bpkit.compile.inline import inline
 from bpkit.compile.plan import plan
 from bpkit.compile.products import add_products
@@ -51,7 +52,7 @@ def compile_program(program: Program, backend: Backend, donated: Sequence[int] =
     program = simplify(add_products(simplify(inline(program, backend)), backend))
     depends = [isinstance(x, Slot) for x in program.outputs]
     rest = Program(program.inputs, program.steps, list(compress(program.outputs, depends)))
-    planned = plan(rest, backend, donated)
+    planned = plan(fuse(rest, backend), backend, donated)
     source, scope = write(planned, backend)
     exec(compile(source, "<bpkit.jit>", "exec"), scope)
     run = backend.compiled(scope["program"], tuple(donated), program.inputs)

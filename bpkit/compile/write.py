@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from bpkit._protocol import Backend
+from bpkit.compile.fuse import Fused
 from bpkit.compile.plan import OPERATORS, How, Plan, Planned
 from bpkit.evaluate import function_of
 from bpkit.kinds import is_mutable
@@ -30,7 +31,9 @@ def write(plan: Plan, backend: Backend) -> tuple[str, dict[str, Any]]:
             if out in plan.memory:
                 names.stand_for[words[out]] = plan.memory[out]
         where = planned.step.line and f"  # {planned.step.line}"
-        lines += [f"{line}{where}" for line in _lines(planned, names, backend)]
+        parts = planned.step.do.program.steps if isinstance(planned.step.do, Fused) else ()
+        lines += [f"# {part}{part.line and f'  # {part.line}'}" for part in parts]
+        lines += [f"{line}{where if not parts else ''}" for line in _lines(planned, names, backend)]
     found = [
         f"{names.name('copy', copy_of(backend))}({words[x]})" if copied else words[x]
         for x, copied in plan.results

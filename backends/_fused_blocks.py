@@ -1,0 +1,269 @@
+"""A fused program block by block: each function does one block of elements before the next block begins.
+
+The blocks are so small that what the functions hand to each other stays in the cache, and they do not depend
+on each other, so threads take them in any order.
+"""
+
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bpkit._protocol import Into
+
+from ._fused_layout import Layout, is_sum
+from ._threads import spread
+
+__all__ = ["Part", "blocks", "launcher"]
+
+
+class Part(NamedTuple):
+    """What is done at once of a block: one function, or a loop over several.
+
+    Attributes
+    ----------
+    steps : list of Step
+    operands : tuple
+        Slots, numbers and settings.
+    outs : tuple of Slot
+    into : Into or None
+        None for a sum.
+    loop : bool
+        Whether it is a loop, which takes the ends of a range first.
+    """
+
+    steps: list[Any]
+    operands: tuple[Any, ...]
+    outs: tuple[Any, ...]
+    into: Into | None
+    loop: bool = False
+
+
+class _Scratch(threading.local):
+    """Memory of a thread for what lies between the functions, shared by all programs."""
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0, dtype=np.uint8)
+        self._known: dict[Any, list[np.ndarray[Any, Any]]] = {}
+
+    def arrays(self, shape: tuple[int, ...], dtypes: tuple[Any, ...]) -> list[np.ndarray[Any, Any]]:
+        """One array of that shape for each dtype."""
+        key = shape, dtypes
+        found = self._known.get(key)
+        if found is None:
+            # On cache lines of their own.
+            sizes = [-(-math.prod(shape) * dtype.itemsize // 64) * 64 for dtype in dtypes]
+            if sum(sizes) > self._memory.size:
+                self._memory = np.empty(sum(sizes), dtype=np.uint8)
+                self._known.clear()
+            ends = np.cumsum([0, *sizes]).tolist()
+            found = self._known[key] = [
+                self._memory[start : start + math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+                for start, dtype in zip(ends, dtypes, strict=False)
+            ]
+        return found
+
+
+_scratch = _Scratch()
+
+
+def blocks(program: Any, layout: Layout, parts: Sequence[Part], size: int) -> Callable[..., None]:
+    """A function of the inputs of a program and of memory for its outputs.
+
+    Parameters
+    ----------
+    program : Program
+    layout : Layout
+    parts : sequence of Part
+        The program, in order.
+    size : int
+        About how many elements a block has.
+    """
+    pieces = [(a, b, n) for n, (a, b) in enumerate(layout.pieces(size))]
+    code = _Block(program, layout, parts, whole=len(pieces) == 1)
+    shape = (pieces[0][1], *layout.shape[1:])
+    dtypes = tuple(code.scratch)
+    sums = [step for step in program.steps if is_sum(step)]
+    block = code.compiled(lambda: _scratch.arrays(shape, dtypes))
+    if len(pieces) == 1 and not sums:
+        return launcher(program, layout, "call(0, {length}, 0, {arrays})", {"call": block})
+
+    def run(*arrays: Any) -> None:
+        partial = [np.empty(len(pieces), dtype=step.outs[0].dtype) for step in sums]
+        spread(lambda piece: block(*piece, *arrays, *partial), pieces)
+        for step, found in zip(sums, partial, strict=True):
+            total = np.add.reduce(found)
+            out = arrays[len(program.inputs) + program.outputs.index(step.outs[0])]
+            out[...] = total if step.name == "sum" else total / layout.size
+
+    return launcher(program, layout, "call({arrays})", {"call": run})
+
+
+def launcher(program: Any, layout: Layout, call: str, scope: Mapping[str, Any]) -> Callable[..., None]:
+    """A function that gives its arrays the shapes of the layout, contiguous, and does the rest.
+
+    Parameters
+    ----------
+    program : Program
+    layout : Layout
+    call : str
+        The rest, with ``{arrays}`` for the arrays, which are ``x0``, ``x1``, … and ``o0``, ``o1``, …, and
+        ``{length}`` for that of the first axis.
+    scope : dict of str
+        What its other names stand for.
+    """
+    names = [f"x{i}" for i in range(len(program.inputs))]
+    outs = [f"o{i}" for i in range(len(program.outputs))]
+    given = []
+    for name, x in zip(names, program.inputs, strict=True):
+        shape = layout.shapes[x]
+        straight = f"{'asarray' if x.shape == () else 'ascontiguousarray'}({name})"
+        given.append(straight if x.shape == shape else f"{straight}.reshape({shape})")
+    whole = [name for name, x in zip(outs, program.outputs, strict=True) if math.prod(x.shape) > 1]
+    for name, x in zip(outs, program.outputs, strict=True):
+        moved = name in whole and x.shape != layout.shapes[x]
+        given.append(f"{name}.reshape({layout.shapes[x]})" if moved else name)
+    lines = [f"def fused({', '.join([*names, *outs])}):"]
+    if whole:
+        lines += [
+            f"    if not ({' and '.join(f'{name}.flags.c_contiguous' for name in whole)}):",
+            f"        return through_copies(({', '.join(names)},), ({', '.join(outs)},))",
+        ]
+    lines.append(f"    {call.format(arrays=', '.join(given), length=layout.shape[0])}")
+
+    def through_copies(operands: tuple[Any, ...], results: tuple[Any, ...]) -> None:
+        found = [np.empty(x.shape, dtype=x.dtype) for x in results]
+        fused(*operands, *found)
+        for x, copy in zip(results, found, strict=True):
+            np.copyto(x, copy)
+
+    scope = {
+        **scope,
+        "asarray": np.asarray,
+        "ascontiguousarray": np.ascontiguousarray,
+        "through_copies": through_copies,
+    }
+    exec(compile("\n".join(lines), "<bpkit.jit>", "exec"), scope)
+    fused: Callable[..., None] = scope["fused"]
+    return fused
+
+
+class _Block:
+    """The source of a function that does one block.
+
+    Attributes
+    ----------
+    lines : list of str
+    scratch : list of dtype
+        Of the arrays that it needs for what lies between the functions.
+    """
+
+    def __init__(self, program: Any, layout: Layout, parts: Sequence[Part], whole: bool) -> None:
+        self._program = program
+        self._cut = "" if whole else "[:b - a]"
+        cut = "" if whole else "[a:b]"
+        self._scope: dict[str, Any] = {}
+        self.lines: list[str] = []
+        self.scratch: list[Any] = []
+        self._words: dict[Any, str] = {}
+        self._last = {x: n for n, part in enumerate(parts) for x in (*part.operands, *part.outs) if _slot(x)}
+        self._free: dict[Any, list[str]] = {}
+        self._place: dict[Any, str] = {}
+        for i, x in enumerate(program.inputs):
+            in_pieces = cut and layout.shapes[x][:1] not in ((), (1,))
+            self._words[x] = f"u{i}" if in_pieces else f"x{i}"
+            if in_pieces:
+                self.lines.append(f"u{i} = x{i}[a:b]")
+        copies = []
+        for i, x in enumerate(program.outputs):
+            if math.prod(x.shape) == 1:
+                continue
+            if self._may_come_too_soon(x, parts):
+                copies.append(f"o{i}[a:b] = v{x.index}")
+            else:
+                self._place[x], self._words[x] = f"o{i}", f"v{x.index}"
+                self.lines.append(f"v{x.index} = o{i}{cut}")
+        self._last.update({x: len(parts) for x in program.outputs})
+        sums = iter(range(len(program.steps)))
+        for n, part in enumerate(parts):
+            self._part(n, part, sums)
+        self.lines += copies
+
+    def compiled(self, scratch: Callable[[], Any]) -> Callable[..., None]:
+        """The function: of the range, its number, the inputs, the outputs, and memory for the sums."""
+        count = sum(is_sum(step) for step in self._program.steps)
+        names = [
+            *("a", "b", "n"),
+            *(f"x{i}" for i in range(len(self._program.inputs))),
+            *(f"o{i}" for i in range(len(self._program.outputs))),
+            *(f"p{i}" for i in range(count)),
+        ]
+        lines = list(self.lines)
+        if self.scratch:
+            lines.insert(0, f"{', '.join(f's{i}' for i in range(len(self.scratch)))}, = scratch()")
+        body = "".join(f"    {line}\n" for line in lines)
+        scope = {**self._scope, "scratch": scratch}
+        exec(compile(f"def block({', '.join(names)}):\n{body}", "<bpkit.jit>", "exec"), scope)
+        found: Callable[..., None] = scope["block"]
+        return found
+
+    def _may_come_too_soon(self, out: Any, parts: Sequence[Part]) -> bool:
+        """Whether writing a result at once may destroy an input that is still to be read."""
+        made = next(n for n, part in enumerate(parts) if out in part.outs)
+        alike = [x for x in self._program.inputs if (x.shape, x.dtype) == (out.shape, out.dtype)]
+        into = parts[made].into
+        same_time = into is not None and into.elementwise
+        return any(self._last.get(x, -1) > made - (not same_time) for x in alike)
+
+    def _part(self, n: int, part: Part, sums: Any) -> None:
+        if part.into is None:
+            (step,) = part.steps
+            x = self._word(step.operands[0])
+            self.lines.append(f"p{next(sums)}[n] = {self._name('sum', np.add.reduce)}({x}, None)")
+            self._release(n, part)
+            return
+        if part.into.elementwise:
+            self._release(n, part)
+        for out in part.outs:
+            if out not in self._place:
+                free = self._free.setdefault(out.dtype, [])
+                if free:
+                    place = free.pop()
+                else:
+                    place = f"s{len(self.scratch)}"
+                    self.scratch.append(out.dtype)
+                self._place[out] = place
+                self._words[out] = f"v{out.index}"
+                self.lines.append(f"v{out.index} = {place}{self._cut}")
+        if not part.into.elementwise:
+            self._release(n, part)
+        into = part.into
+        name = self._name("loop" if part.loop else part.steps[0].name, into.function)
+        bounds = ["0", "b - a"] if part.loop else []
+        written = list(map(self._word, part.outs))
+        if into.keyword:
+            written = [f"{into.keyword}={written[0]}"]
+        given = [*map(self._word, (*into.first, *part.operands, *into.before)), *written]
+        self.lines.append(f"{name}({', '.join([*bounds, *given, *map(self._word, into.after)])})")
+
+    def _release(self, n: int, part: Part) -> None:
+        for x in dict.fromkeys(filter(_slot, part.operands)):
+            if self._last[x] == n and self._place.get(x, "").startswith("s"):
+                self._free.setdefault(x.dtype, []).append(self._place[x])
+
+    def _word(self, x: Any) -> str:
+        return self._words[x] if _slot(x) else self._name("k", x)
+
+    def _name(self, prefix: str, value: Any) -> str:
+        for name, known in self._scope.items():
+            if known is value:
+                return name
+        name = f"{prefix.replace('.', '_')}_{len(self._scope)}"
+        self._scope[name] = value
+        return name
+
+
+def _slot(x: Any) -> bool:
+    return hasattr(x, "index") and hasattr(x, "backend")

@@ -1,0 +1,66 @@
+"""How the arrays of a fused program lie to each other, with as few axes as broadcasting leaves."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["Layout"]
+
+Shape = tuple[int, ...]
+
+
+class Layout:
+    """The shapes in which the elements of a program are gone through.
+
+    Axes next to each other that every input either has or lacks are one axis.
+
+    Attributes
+    ----------
+    size : int
+        The number of elements.
+    shape : tuple of int
+        Of the results.
+    row : int
+        The number of elements at one place of the first axis.
+    shapes : dict of slot to tuple of int
+        Of inputs and results; 1 along an axis that an input lacks. An input of one element is ``()``.
+    """
+
+    def __init__(self, program: Any) -> None:
+        step = program.steps[0]
+        whole = step.operands[0].shape if is_sum(step) else step.outs[0].shape
+        given = {x: x.shape for x in program.inputs}
+        has = {x: _axes(shape, whole) for x, shape in given.items()}
+        axes: list[tuple[int, tuple[bool, ...]]] = []
+        for i, length in enumerate(whole):
+            pattern = tuple([axis[i] for axis in has.values()])
+            if length == 1:
+                continue
+            if axes and axes[-1][1] == pattern:
+                axes[-1] = (axes[-1][0] * length, pattern)
+            else:
+                axes.append((length, pattern))
+        self.size = math.prod(whole)
+        self.shape: Shape = tuple([length for length, _ in axes])
+        self.row = math.prod(self.shape[1:])
+        self.shapes: dict[Any, Shape] = {}
+        for n, x in enumerate(given):
+            one = math.prod(x.shape) == 1
+            self.shapes[x] = () if one else tuple([length if p[n] else 1 for length, p in axes])
+        self.shapes |= {x: self.shape for x in program.outputs if math.prod(x.shape) > 1}
+
+    def pieces(self, size: int) -> Sequence[tuple[int, int]]:
+        """Ranges of the first axis, of about `size` elements each."""
+        step = max(1, size // self.row)
+        return [(a, min(a + step, self.shape[0])) for a in range(0, self.shape[0], step)]
+
+
+def is_sum(step: Any) -> bool:
+    """Whether the result of a step is one number of all elements."""
+    return step.name in ("sum", "mean")
+
+
+def _axes(shape: Shape, whole: Shape) -> list[bool]:
+    """For each axis of the whole whether an array of `shape`, which is broadcast to it, has it."""
+    lacking = [False] * (len(whole) - len(shape))
+    return lacking + [length != 1 for length in shape]

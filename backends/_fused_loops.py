@@ -1,0 +1,286 @@
+"""Element-wise functions as one loop that Numba compiles: arithmetic, comparisons and choices.
+
+The loop does to each element what NumPy does, one rounding for each function, in the dtype that NumPy would
+compute in; LLVM makes vector instructions of it. Functions whose results would not be the same bits (sines,
+exponentials, powers), and divisions of integers, are not among them: :func:`can_loop`.
+
+Compiled loops are kept on disk, in the user's cache, by their source.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from ._fused_layout import Layout
+
+__all__ = ["can_loop", "has_compiler", "loop"]
+
+_ANY = "biuf"
+# By name: the kinds of dtypes that it is computed in, and how it is written for operands a, b, c.
+_FORMS: Mapping[str, tuple[str, str]] = {
+    "abs": ("f", "abs({a})"),
+    "add": ("iuf", "{a} + {b}"),
+    "annihilating_product": ("f", "{a} * ({b} if (abs({b}) < inf) | ({a} != {zero}) else {zero})"),
+    "divide": ("f", "{a} / {b}"),
+    "equal": (_ANY, "{a} == {b}"),
+    "greater": ("iuf", "{a} > {b}"),
+    "greater_equal": ("iuf", "{a} >= {b}"),
+    "isfinite": ("f", "abs({a}) < inf"),
+    "isinf": ("f", "abs({a}) == inf"),
+    "isnan": ("f", "{a} != {a}"),
+    "less": ("iuf", "{a} < {b}"),
+    "less_equal": ("iuf", "{a} <= {b}"),
+    "logical_and": ("b", "{a} & {b}"),
+    "logical_not": ("b", "{a} == False"),
+    "logical_or": ("b", "{a} | {b}"),
+    "logical_xor": ("b", "{a} != {b}"),
+    # Of equal operands, such as 0 and -0, NumPy takes the second.
+    "maximum": ("iuf", "{a} if ({a} > {b}) | ({a} != {a}) else {b}"),
+    "minimum": ("iuf", "{a} if ({a} < {b}) | ({a} != {a}) else {b}"),
+    "multiply": ("iuf", "{a} * {b}"),
+    "negative": ("f", "-{a}"),
+    "not_equal": (_ANY, "{a} != {b}"),
+    "positive": ("iuf", "{a}"),
+    "reciprocal": ("f", "{one} / {a}"),
+    "sign": ("f", "{a} if {a} != {a} else {of}({a} > {zero}) - {of}({a} < {zero})"),
+    "sqrt": ("f", "sqrt({a})"),
+    "square": ("iuf", "{a} * {a}"),
+    "subtract": ("iuf", "{a} - {b}"),
+}
+_CASTS = ("astype", "cotangent_as")
+_TYPES = (
+    "bool",
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"),
+)
+
+
+@cache
+def has_compiler() -> bool:
+    """Whether Numba is installed and can be imported, which takes half a second."""
+    if importlib.util.find_spec("numba") is None:
+        return False
+    try:
+        importlib.import_module("numba")
+    except Exception:  # noqa: BLE001  whatever it raises beside a NumPy that it does not know
+        return False
+    return True
+
+
+def can_loop(step: Any) -> bool:
+    """Whether a loop gives the same bits as NumPy for a step."""
+    dtypes = [np.dtype(x.dtype) for x in (*step.operands, *step.outs) if hasattr(x, "dtype")]
+    if any(dtype.name not in _TYPES or not dtype.isnative for dtype in dtypes):
+        return False
+    numbers = [x for x in step.operands if not hasattr(x, "dtype")]
+    if any(type(x) not in (bool, int, float) or (type(x) is int and abs(x) >= 2**53) for x in numbers):
+        return False
+    out = dtypes[-1]
+    if step.name in _CASTS:
+        # What an integer is that a number outside its range becomes depends on the machine.
+        return bool(out.kind in "bf" or dtypes[0].kind in "biu")
+    if step.name == "where":
+        return bool(dtypes[0].kind == "b")
+    if step.name not in _FORMS:
+        return False
+    return _computed_in(step).kind in _FORMS[step.name][0]
+
+
+def _computed_in(step: Any) -> np.dtype[Any]:
+    """The dtype to which NumPy converts the operands."""
+    if step.name in _CASTS or step.name == "where":
+        dtype: np.dtype[Any] = np.dtype(step.outs[0].dtype)
+        return dtype
+    name = "multiply" if step.name == "annihilating_product" else step.name
+    function: np.ufunc = getattr(np, name)
+    given = [np.dtype(x.dtype) if hasattr(x, "dtype") else type(x) for x in step.operands]
+    try:
+        found: np.dtype[Any] = function.resolve_dtypes((*given, None))[0]
+    except TypeError:
+        return np.dtype(object)
+    return found
+
+
+def loop(
+    layout: Layout, steps: Sequence[Any], inputs: Sequence[Any], outs: Sequence[Any]
+) -> tuple[str, dict[str, Any]]:
+    """A loop over a range of the first axis.
+
+    Parameters
+    ----------
+    layout : Layout
+    steps : sequence of Step
+        All of which :func:`can_loop` takes.
+    inputs, outs : sequence of Slot
+        What the steps need, and what is needed of them.
+
+    Returns
+    -------
+    str
+        An expression of ``x0``, … and ``o0``, … for the inputs and for memory for the outputs. It is a
+        function of the start and the end of the range, and of these arrays, contiguous and in the layout's
+        shapes. It is compiled when it is used first, and releases the interpreter's lock. An output may be
+        an input of its shape, as the same object.
+    dict of str
+        What the names in the expression stand for.
+    """
+    # Beside a loop that writes into memory of its own, one for each way of writing over inputs: LLVM makes
+    # no vector instructions for two names of the same memory.
+    alike = [
+        (i, k)
+        for k, out in enumerate(outs)
+        for i, x in enumerate(inputs)
+        if (x.shape, x.dtype) == (out.shape, out.dtype)
+    ]
+    made: dict[int, Callable[..., None]] = {}
+
+    def make(same: int) -> Callable[..., None]:
+        over = {inputs[i]: outs[k] for bit, (i, k) in enumerate(alike) if same >> bit & 1}
+        source, signature = _source(layout, steps, inputs, outs, over)
+        found = made[same] = _compiled(source, signature)
+        return found
+
+    same = " | ".join(f"(o{k} is x{i}) << {bit}" for bit, (i, k) in enumerate(alike)) or "0"
+    return f"(made.get(same := {same}) or make(same))", {"made": made, "make": make}
+
+
+def _source(
+    layout: Layout, steps: Sequence[Any], inputs: Sequence[Any], outs: Sequence[Any], over: Mapping[Any, Any]
+) -> tuple[str, str]:
+    """The loop in Python, and its signature for Numba. Values are numbered anew: equal loops are one."""
+    depth = len(layout.shape)
+    words: dict[Any, str] = {}
+    loads: list[list[str]] = [[] for _ in range(depth + 1)]
+    types = []
+    for i, x in enumerate(inputs):
+        shape = layout.shapes.get(x, layout.shape)
+        words[x] = f"x{i}"
+        types.append(f"A({_type(x.dtype)}, {len(shape)}, 'C', readonly=True)")
+        array = f"o{outs.index(over[x])}" if x in over else f"a{i}"
+        places = [f"i{d}" if length > 1 else "0" for d, length in enumerate(shape)]
+        level = 1 + max((d for d, length in enumerate(shape) if length > 1), default=-1)
+        loads[level].append(f"x{i} = {array}[{', '.join(places) or '()'}]")
+    types += [f"A({_type(x.dtype)}, {depth}, 'C')" for x in outs]
+    body = list(loads[depth])
+    for n, step in enumerate(steps):
+        body.append(f"t{n} = {_expression(step, words)}")
+        words[step.outs[0]] = f"t{n}"
+    place = ", ".join(f"i{d}" for d in range(depth))
+    body += [f"o{k}[{place}] = {words[x]}" for k, x in enumerate(outs)]
+    names = [*(f"a{i}" for i in range(len(inputs))), *(f"o{k}" for k in range(len(outs)))]
+    # Numba checks a signed index for being negative, which keeps LLVM from making vector instructions.
+    lines = [f"def loop(start, stop, {', '.join(names)}):", *_indented(loads[0], 1)]
+    for d in range(depth):
+        bounds = "u8(start), u8(stop)" if d == 0 else f"u8(o0.shape[{d}])"
+        lines.append(f"{'    ' * (d + 1)}for i{d} in range({bounds}):")
+        lines += _indented(loads[d + 1] if d + 1 < depth else body, d + 2)
+    return "\n".join(lines) + "\n", f"void(i8, i8, {', '.join(types)})"
+
+
+def _indented(lines: Sequence[str], depth: int) -> list[str]:
+    return [f"{'    ' * depth}{line}" for line in lines]
+
+
+def _type(dtype: Any) -> str:
+    dtype = np.dtype(dtype)
+    return f"{dtype.kind}{dtype.itemsize}"
+
+
+def _expression(step: Any, words: Mapping[Any, str]) -> str:
+    """What a step computes; every value keeps its dtype."""
+    inner, out = _computed_in(step), np.dtype(step.outs[0].dtype)
+    given = [_operand(x, inner, words) for x in step.operands]
+    if step.name == "where":
+        condition = _operand(step.operands[0], np.dtype(bool), words)
+        return f"{given[1]} if {condition} else {given[2]}"
+    if step.name in _CASTS:
+        return given[0]
+    of = _type(inner)
+    form = _FORMS[step.name][1]
+    if out.kind == "b":
+        return form.format(**dict(zip("ab", given, strict=False)), zero=f"{of}(0)")
+    constants = {"zero": f"{of}(0)", "one": f"{of}(1)", "of": of}
+    return f"{of}({form.format(**dict(zip('ab', given, strict=False)), **constants)})"
+
+
+def _operand(x: Any, dtype: np.dtype[Any], words: Mapping[Any, str]) -> str:
+    of = _type(dtype)
+    if hasattr(x, "backend"):
+        if np.dtype(x.dtype) == dtype:
+            return words[x]
+        return f"({words[x]} != 0)" if dtype.kind == "b" else f"{of}({words[x]})"
+    # As NumPy converts a number.
+    value = np.asarray(x).astype(dtype)[()].item()
+    return f"{of}({value!r})"
+
+
+_known: dict[str, Callable[..., None]] = {}
+_lock = Lock()
+
+
+def _compiled(source: str, signature: str) -> Callable[..., None]:
+    """The function of a source: compiled now, or earlier."""
+    digest = hashlib.sha256(f"{signature}\n{source}".encode()).hexdigest()[:32]
+    # Numba's compiler is not for several threads at once.
+    with _lock:
+        if digest not in _known:
+            import numba
+
+            # Numba tells what it has compiled by the names of functions and of modules, which it imports.
+            name = f"loop_{digest}"
+            source = source.replace("def loop(", f"def {name}(", 1)
+            types = numba.types
+            scope: dict[str, Any] = {
+                "inf": math.inf,
+                "nan": math.nan,
+                "sqrt": math.sqrt,
+                "__name__": __name__,
+            }
+            scope |= {"b1": np.bool_} | {_type(kind): getattr(np, kind) for kind in _TYPES[1:]}
+            kinds = {"A": types.Array, "void": types.void, "b1": types.boolean}
+            kinds |= {_type(kind): getattr(types, kind) for kind in _TYPES[1:]}
+            declared = eval(signature, kinds)
+            path = _kept(name, source)
+            exec(compile(source, path or "<bpkit.jit>", "exec"), scope)
+            make = partial(numba.njit, declared, nogil=True, error_model="numpy")
+            try:
+                _known[digest] = make(cache=path is not None)(scope[name])
+            except Exception:  # noqa: BLE001  whatever reading a file raises that another program damaged
+                _known[digest] = make()(scope[name])
+        return _known[digest]
+
+
+def _kept(name: str, source: str) -> str | None:
+    """A file that stands for the source, beside which Numba keeps what it compiled; None if there is none."""
+    path = _folder() / f"{name}.py"
+    if path.exists():
+        return str(path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            file.write(source)
+        os.replace(file.name, path)
+    except OSError:
+        return None
+    return str(path)
+
+
+def _folder() -> Path:
+    """The user's cache."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "bpkit" / "loops"
