@@ -207,6 +207,10 @@ def _where(condition: Any, x: Any, y: Any, out: Any) -> None:
     np.copyto(out, x, where=condition)
 
 
+def _reshape(x: Any, out: Any) -> None:
+    np.copyto(out.reshape(x.shape), x)
+
+
 def _cast(x: Any, out: Any) -> None:
     np.copyto(out, x if out.dtype.kind in "bc" else x.real, casting="unsafe")
 
@@ -236,6 +240,7 @@ _INTO = {
     "astype": Into(_cast),
     "cotangent_as": Into(_cast),
     "matmul": Into(np.matmul),
+    "reshape": Into(_reshape, packed=True),
     "where": Into(_where),
 }
 

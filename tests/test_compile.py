@@ -151,6 +151,38 @@ def test_the_transpose_of_a_product_is_the_product_of_transposes() -> None:
     assert code.count("dot(") == 1
 
 
+def test_many_products_with_one_matrix_are_one() -> None:
+    x, w = normal(3, 5, 4), normal(4, 6)
+    code = code_of(lambda x, w: xp.sin(x @ w), x, w)
+    assert code.count("dot(") == 1 and "matmul" not in code
+    code_of(lambda x, w: (x @ w, xp.sum(x @ w, axis=(0, 1))), x, w)
+    # In another order in memory, as the results of attention are.
+    turned = code_of(lambda x, w: xp.sin(xp.permute_dims(xp.cos(x), (1, 0, 2)) @ w), x, w)
+    assert "reshape(t3, " in turned and turned.count(" = ") == 1
+    code_of(
+        lambda x, w: xp.sin(xp.permute_dims(x, (2, 0, 1)) @ xp.permute_dims(w[:5], (1, 0))[:5, :4]),
+        x,
+        normal(5, 6),
+    )
+    for x in (normal(0, 5, 4), normal(3, 0, 4), normal(3, 5, 4).astype(np.int64)):
+        code_of(lambda x, w: xp.sin(x @ w), x, w.astype(x.dtype))
+    for x, y in ((normal(4), w), (normal(3, 5, 4), normal(3, 4, 2)), (normal(3, 5, 4), normal(4))):
+        assert "reshape" not in code_of(lambda x, w: xp.sin(x @ w), x, y)
+
+
+def test_sums_over_all_axes_but_the_last() -> None:
+    x, b = normal(3, 5, 4), normal(4)
+    code = code_of(lambda x: xp.sin(xp.sum(xp.cos(x), axis=(0, 1))), x)
+    assert "dot(" in code
+    code = code_of(lambda x, b: b - 0.5 * xp.sum(xp.cos(x), axis=(0, 1)), x, b, donated=(1,))
+    assert "added_columns(a1, " in code
+    for axis in ((0, 2), (1, 2), (0,), 0, None, (0, 1, 2)):
+        code_of(lambda x, axis=axis: xp.sin(xp.sum(xp.cos(x), axis=axis)), x)
+    code_of(lambda x: xp.sin(xp.sum(xp.cos(x), axis=(0, 1), keepdims=True)), x)
+    code_of(lambda x: xp.sin(xp.sum(xp.permute_dims(xp.cos(x), (2, 1, 0)), axis=(0, 1))), x)
+    code_of(lambda x: xp.sum(x, axis=(0, 1), dtype=xp.float64), x)
+
+
 def test_what_is_no_sum_with_a_product() -> None:
     x = normal(4, 4)
     whole = np.arange(16).reshape(4, 4)

@@ -200,7 +200,9 @@ class _Planner:
     def _into(self, i: int, step: Step) -> Planned | None:
         """Memory for the results, if the library can write into it."""
         into: Into | None = getattr(step.do, "into", None)
-        if step.do is None and len(step.outs) == 1 and math.prod(step.outs[0].shape) > 1:
+        # A `reshape` that copies is known to do so only in the arena.
+        made = step.do is None and (step.name != "reshape" or step.operands[0] in self.memory)
+        if made and len(step.outs) == 1 and math.prod(step.outs[0].shape) > 1:
             into = self.backend.into(step.name, step.operands, step.static, step.outs[0])
         if into is None:
             return None

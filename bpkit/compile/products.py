@@ -1,6 +1,8 @@
 """Products of matrices: of transposes, and added to something in one step where the library has one."""
 
+import math
 from collections import Counter
+from collections.abc import Callable
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -8,6 +10,10 @@ from bpkit._protocol import Backend, Into
 from bpkit.record import Program, Slot, Step
 
 __all__ = ["Added", "add_products"]
+
+
+_ARRANGED = frozenset({"broadcast_to", "getitem", "matrix_transpose", "permute_dims"})
+"""Functions after which a `reshape` has to copy."""
 
 
 class Added:
@@ -33,8 +39,9 @@ class Added:
 def add_products(program: Program, backend: Backend) -> Program:
     """The same program, with cheaper products.
 
-    The transpose of a product becomes the product of the transposes, which are views of what is there. A sum
-    with a product, or with a sum of columns, that nobody else needs becomes one step.
+    The transpose of a product becomes the product of the transposes, which are views of what is there. Many
+    products with the same matrix become one, and so do sums over all axes but the last. A sum with a product,
+    or with a sum of columns, that nobody else needs becomes one step.
     """
     passed = _Products(program, backend)
     for step in program.steps:
@@ -60,16 +67,20 @@ class _Products:
         """The transposes of values."""
         self._uses = Counter(x for step in program.steps for x in step.operands if isinstance(x, Slot))
         self._uses.update(x for x in program.outputs if isinstance(x, Slot))
+        self._rules: dict[str, Callable[[Step], Step | None]] = {
+            "add": self._added,
+            "matmul": self._flat_product,
+            "matrix_transpose": self._product_of_transposes,
+            "subtract": self._added,
+            "sum": self._flat_sum,
+        }
         slots = [*program.inputs, *[out for step in program.steps for out in step.outs]]
         self._numbers = count(max((slot.index for slot in slots), default=-1) + 1)
 
     def take(self, step: Step) -> None:
         """Note a step, or what takes its place."""
-        if step.do is None and step.name == "matrix_transpose":
-            step = self._product_of_transposes(step) or step
-        elif step.do is None and step.name in ("add", "subtract"):
-            step = self._added(step) or step
-        self._note(step)
+        rule = self._rules.get(step.name) if step.do is None else None
+        self._note((rule and rule(step)) or step)
 
     def _note(self, step: Step) -> None:
         self.steps.append(step)
@@ -90,6 +101,35 @@ class _Products:
     def _is_turned(self, x: Slot) -> bool:
         step = self._made.get(x)
         return step is not None and step.name == "matrix_transpose" and isinstance(step.operands[0], Slot)
+
+    def _reshaped(self, x: Slot, shape: tuple[int, ...], line: str) -> Slot:
+        new = x.of_shape(next(self._numbers), shape)
+        self._note(Step("reshape", (x,), {"shape": shape, "copy": None}, (new,), line))
+        return new
+
+    def _flat_product(self, step: Step) -> Step | None:
+        """One product of matrices in place of many with the same second factor."""
+        x, w = step.operands
+        out = step.outs[0]
+        if not isinstance(x, Slot) or len(x.shape) < 3 or len(w.shape) != 2 or not math.prod(x.shape):
+            return None
+        rows = math.prod(x.shape[:-1])
+        flat = out.of_shape(next(self._numbers), (rows, w.shape[1]))
+        self.take(
+            step._replace(operands=(self._reshaped(x, (rows, x.shape[-1]), step.line), w), outs=(flat,))
+        )
+        return Step("reshape", (flat,), {"shape": out.shape, "copy": None}, (out,), step.line)
+
+    def _flat_sum(self, step: Step) -> Step | None:
+        """A sum of the columns of one matrix in place of many."""
+        x, axes = step.operands[0], step.static["axis"]
+        if not isinstance(x, Slot) or axes != tuple(range(len(x.shape) - 1)):
+            return None
+        made = self._made.get(x)
+        if len(x.shape) < 3 or step.static["keepdims"] or (made is not None and made.name in _ARRANGED):
+            return None
+        flat = self._reshaped(x, (math.prod(x.shape[:-1]), x.shape[-1]), step.line)
+        return step._replace(operands=(flat,), static={**step.static, "axis": (0,)})
 
     def _product_of_transposes(self, step: Step) -> Step | None:
         product = self._made.get(step.operands[0])

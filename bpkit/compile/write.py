@@ -53,6 +53,7 @@ class _Names:
         self._numbers: dict[tuple[str, Any], Any] = {}
         self._words = words
         self._known: dict[int, str] = {}
+        self._functions: dict[str, Callable[..., Any]] = {}
 
     def name(self, prefix: str, value: Any) -> str:
         """A name for what the program uses and does not make."""
@@ -64,6 +65,14 @@ class _Names:
             self.stand_for[found] = value
             self._known[id(value)] = found
         return found
+
+    def function(self, step: Step) -> str:
+        """A name for what does a step in new memory."""
+        if step.do is not None:
+            return self.name(f"{step.name}_", _copied(step.do, copy_of(self._backend)))
+        if step.name not in self._functions:
+            self._functions[step.name] = function_of(self._backend, step.name)
+        return self.name(f"{step.name}_", self._functions[step.name])
 
     def word(self, x: Any) -> str:
         """How an operand or a setting is written."""
@@ -99,7 +108,7 @@ def _lines(planned: Planned, names: _Names, backend: Backend) -> list[str]:
         functions = {}
         if step.name == "annihilating_product":
             functions["isfinite"] = names.name("isfinite", math.isfinite)
-            functions["function"] = names.name(f"{step.name}_", _function(step, backend))
+            functions["function"] = names.function(step)
         return [f"{outs[0]} = {OPERATORS[step.name].format(*operands, **functions)}"]
     if planned.how is How.INTO:
         assert into is not None
@@ -117,7 +126,7 @@ def _lines(planned: Planned, names: _Names, backend: Backend) -> list[str]:
     if step.do is None and step.name == "matrix_transpose" and _has_transposes(backend):
         return [f"{outs[0]} = {operands[0]}.mT"]
     settings = [f"{key}={names.word(value)}" for key, value in step.static.items()]
-    function = names.name(f"{step.name}_", _function(step, backend))
+    function = names.function(step)
     comma = "," * (len(outs) > 1)
     return [f"{', '.join(outs)}{comma} = {function}({', '.join([*operands, *settings])})"]
 
@@ -132,12 +141,6 @@ def _empty(x: Slot, names: _Names, backend: Backend) -> str:
     empty = names.name("empty", backend.xp.empty)
     device = f", device={names.word(x.device)}" if x.device is not None else ""
     return f"{names.word(x)} = {empty}({x.shape}, dtype={names.name(str(x.dtype), x.dtype)}{device})"
-
-
-def _function(step: Step, backend: Backend) -> Callable[..., Any]:
-    if step.do is None:
-        return function_of(backend, step.name)
-    return _copied(step.do, copy_of(backend))
 
 
 @cache
