@@ -64,7 +64,14 @@ def initial_state(problem: Problem, array: Callable[[np.ndarray], Any]) -> Any:
     return moments, squares, tuple(array(np.ones((), np.float32)) for _ in range(2))
 
 
-def stepping(problem: Problem, array: Any, step: Callable[..., Any], state: Any, wait: Any) -> Program:
+def stepping(
+    problem: Problem,
+    array: Callable[[np.ndarray], Any],
+    step: Callable[..., Any],
+    state: Callable[[], Any],
+    wait: Callable[[Any], Any] = lambda _: None,
+    host: Callable[[Any], np.ndarray] = np.asarray,
+) -> Program:
     """The program of a step that takes and returns parameters and state, after one that is compared."""
     data = [array(x) for x in problem.data]
 
@@ -73,7 +80,10 @@ def stepping(problem: Problem, array: Any, step: Callable[..., Any], state: Any,
 
     step(*start(), *data)  # what is compiled in the first call is compared in the second
     current = [*step(*start(), *data)]
-    result = problem.gradients(current[0], current[1] and current[1][0])
+    params, after = current
+    moments = getattr(after, "mean", after[0] if problem.adam else {})
+    found = ({key: host(x) for key, x in part.items()} for part in (params, moments))
+    result = problem.gradients(*found)
 
     def run() -> None:
         current[:] = step(*current, *data)
@@ -84,31 +94,23 @@ def stepping(problem: Problem, array: Any, step: Callable[..., Any], state: Any,
 def bpkit_step(problem: Problem, loss: Callable[..., Any], jit: bool) -> Program:
     """Bpkit, on the backend in use; with jit the old weights are donated."""
     import bpkit
-    from bpkit import optim, registry, xp
+    from bpkit import optim, registry
 
     backend, device = registry.current()
     gradient = bpkit.grad(loss)
+    optimizer = (optim.adam if problem.adam else optim.sgd)(problem.rate)
 
     def array(x: np.ndarray) -> Any:
         return backend.from_host(x, device)
 
     def step(params: Any, state: Any, *data: Any) -> Any:
-        return update(problem, params, gradient(params, *data), state, xp.sqrt)
+        return optimizer.update(gradient(params, *data), state, params)
 
     def state() -> Any:
-        return initial_state(problem, array)
-
-    if not problem.adam:
-        optimizer = optim.sgd(problem.rate)
-
-        def step(params: Any, state: Any, *data: Any) -> Any:
-            return optimizer.update(gradient(params, *data), state, params)
-
-        def state() -> Any:
-            return optimizer.init({key: array(x) for key, x in problem.params.items()})
+        return optimizer.init({key: array(x) for key, x in problem.params.items()})
 
     run = bpkit.jit(step, donate_argnums=(0, 1)) if jit else step
-    return stepping(problem, array, run, state, lambda _: backend.synchronize())
+    return stepping(problem, array, run, state, host=backend.to_host)
 
 
 def jax_step(problem: Problem, loss: Callable[..., Any]) -> Program:
@@ -134,7 +136,7 @@ def autograd_step(problem: Problem, loss: Callable[..., Any]) -> Program:
     def step(params: Any, state: Any, *data: Any) -> Any:
         return update(problem, params, gradient(params, *data), state, np.sqrt)
 
-    return stepping(problem, np.array, step, partial(initial_state, problem, np.array), lambda _: None)
+    return stepping(problem, np.array, step, partial(initial_state, problem, np.array))
 
 
 def mygrad_step(problem: Problem, loss: Callable[..., Any]) -> Program:
@@ -148,7 +150,7 @@ def mygrad_step(problem: Problem, loss: Callable[..., Any]) -> Program:
         loss(tensors, *data).backward()
         return update(problem, params, {key: x.grad for key, x in tensors.items()}, state, np.sqrt)
 
-    return stepping(problem, np.array, step, partial(initial_state, problem, np.array), lambda _: None)
+    return stepping(problem, np.array, step, partial(initial_state, problem, np.array))
 
 
 def torch_step(problem: Problem, loss: Callable[..., Any], device: str, kind: str = "eager") -> Program:

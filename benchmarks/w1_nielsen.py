@@ -70,27 +70,29 @@ def straight(case: dict[str, Any]) -> Program:
     """The same written out for speed: no array is made, and no number is computed twice."""
     given = problem(case)
     params = {key: x.copy() for key, x in given.params.items()}
-    w0, b0, w1, b1 = params.values()
+    b0, b1 = params["b0"], params["b1"]
+    # A row for each neuron, as in the book: the first product takes half the time of the other order.
+    v0, v1 = params["w0"].T.copy(), params["w1"].T.copy()
     x, y = given.data
-    batch, xt = len(x), x.T
+    batch, v0t, v1t = len(x), v0.T, v1.T
     a0, s0, delta0 = (np.empty((batch, len(b0)), np.float32) for _ in range(3))
     a1, s1, delta1 = (np.empty((batch, len(b1)), np.float32) for _ in range(3))
-    gw0, gb0, gw1, gb1 = (np.empty_like(p) for p in (w0, b0, w1, b1))
+    gv0, gb0, gv1, gb1 = (np.empty_like(p) for p in (v0, b0, v1, b1))
     # Numbers without axes are arrays: NumPy takes longer to make something of a Python float.
     one, scale = np.array(1, np.float32), np.array(RATE / batch, np.float32)
     ones = np.ones(batch, np.float32)  # a product with it adds up columns faster than sum does
-    a0t, w1t = a0.T, w1.T
+    delta0t, delta1t = delta0.T, delta1.T
     dot, add, subtract, multiply = np.dot, np.add, np.subtract, np.multiply
     negative, exp, reciprocal = np.negative, np.exp, np.reciprocal
 
     def run() -> None:
-        dot(x, w0, a0)
+        dot(x, v0t, a0)
         add(a0, b0, a0)
         negative(a0, a0)
         exp(a0, a0)
         add(a0, one, a0)
         reciprocal(a0, a0)
-        dot(a0, w1, a1)
+        dot(a0, v1t, a1)
         add(a1, b1, a1)
         negative(a1, a1)
         exp(a1, a1)
@@ -101,39 +103,38 @@ def straight(case: dict[str, Any]) -> Program:
         multiply(delta1, a1, delta1)
         subtract(one, a1, s1)
         multiply(delta1, s1, delta1)
-        dot(delta1, w1t, delta0)
+        dot(delta1, v1, delta0)
         multiply(delta0, a0, delta0)
         subtract(one, a0, s0)
         multiply(delta0, s0, delta0)
-        dot(a0t, delta1, gw1)
-        subtract(w1, gw1, w1)
+        dot(delta1t, a0, gv1)
+        subtract(v1, gv1, v1)
         dot(ones, delta1, gb1)
         subtract(b1, gb1, b1)
-        dot(xt, delta0, gw0)
-        subtract(w0, gw0, w0)
+        dot(delta0t, x, gv0)
+        subtract(v0, gv0, v0)
         dot(ones, delta0, gb0)
         subtract(b0, gb0, b0)
 
     run()
-    return Program(run, given.gradients(params))
+    return Program(run, given.gradients({"w0": v0t, "b0": b0, "w1": v1t, "b1": b1}))
 
 
 def products(case: dict[str, Any]) -> Program:
     """The five matrix products of a step alone."""
     given = problem(case)
-    w0, b0, w1, b1 = given.params.values()
+    v0, v1 = given.params["w0"].T.copy(), given.params["w1"].T.copy()
     x, _ = given.data
-    batch = len(x)
-    a0, a1 = np.ones((batch, len(b0)), np.float32), np.ones((batch, len(b1)), np.float32)
-    delta0, gw0, gw1 = np.empty_like(a0), np.empty_like(w0), np.empty_like(w1)
-    xt, a0t, w1t = x.T, a0.T, w1.T
+    a0, a1 = np.ones((len(x), len(v0)), np.float32), np.ones((len(x), len(v1)), np.float32)
+    delta0, gv0, gv1 = np.empty_like(a0), np.empty_like(v0), np.empty_like(v1)
+    v0t, v1t, delta0t, a1t = v0.T, v1.T, delta0.T, a1.T
 
     def run() -> None:
-        np.dot(x, w0, a0)
-        np.dot(a0, w1, a1)
-        np.dot(a1, w1t, delta0)
-        np.dot(a0t, a1, gw1)
-        np.dot(xt, delta0, gw0)
+        np.dot(x, v0t, a0)
+        np.dot(a0, v1t, a1)
+        np.dot(a1, v1, delta0)
+        np.dot(a1t, a0, gv1)
+        np.dot(delta0t, x, gv0)
 
     return Program(run, None, note="a part of the work")
 
@@ -185,14 +186,17 @@ def cost(sigmoid: Any) -> Any:
 
 
 def own(case: dict[str, Any], jit: bool) -> Program:
-    """Bpkit."""
-    from bpkit import losses, nn
+    """Bpkit; the weights lie as in :class:`bpkit.nn.Dense`, a row for each neuron."""
+    from bpkit import losses, nn, xp
 
     def loss(params: Any, x: Any, y: Any) -> Any:
-        a = nn.sigmoid(x @ params["w0"] + params["b0"])
-        return losses.quadratic(nn.sigmoid(a @ params["w1"] + params["b1"]), y)
+        a = nn.sigmoid(x @ xp.matrix_transpose(params["w0"]) + params["b0"])
+        return losses.quadratic(nn.sigmoid(a @ xp.matrix_transpose(params["w1"]) + params["b1"]), y)
 
-    return training.bpkit_step(problem(case), loss, jit)
+    given = problem(case)
+    rows = given._replace(params={key: x.T.copy() for key, x in given.params.items()})
+    program = training.bpkit_step(rows, loss, jit)
+    return program._replace(result={key: g.T for key, g in program.result.items()})
 
 
 def by_jax(case: dict[str, Any]) -> Program:

@@ -1,5 +1,6 @@
 """W2: a training step of 784-512-512-10 with ReLU, softmax cross-entropy and Adam, mini-batches of 128."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,7 @@ def plain(case: dict[str, Any]) -> Program:
     def step(params: Any, state: Any, *data: Any) -> Any:
         return training.update(given, params, dense.gradients(params, *data), state, np.sqrt)
 
-    return training.stepping(
-        given, np.array, step, lambda: training.initial_state(given, np.array), lambda _: None
-    )
+    return training.stepping(given, np.array, step, partial(training.initial_state, given, np.array))
 
 
 def straight(case: dict[str, Any]) -> Program:
