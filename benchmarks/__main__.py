@@ -20,6 +20,8 @@ WORKLOADS = {
     "W2": "w2_adam",
     "W3": "w3_products",
     "W4": "w4_elementwise",
+    "W5": "w5_convolution",
+    "W6": "w6_transformer",
     "W7": "w7_chain",
     "W8": "w8_cost",
     "W9": "w9_install",

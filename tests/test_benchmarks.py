@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-WORKLOADS = ["W1", "W2", "W3", "W4", "W7", "W8", "W9"]
+WORKLOADS = [f"W{i}" for i in range(1, 10)]
 
 OWN = """
 from dataclasses import replace
