@@ -17,6 +17,7 @@ from bpkit.terminal import write_table
 
 WORKLOADS = {
     "W1": "w1_nielsen",
+    "W1E": "w1_epoch",
     "W2": "w2_adam",
     "W3": "w3_products",
     "W4": "w4_elementwise",

@@ -5,6 +5,7 @@ Deep Learning*, 2015, chapters 1 and 2). The book's own loop, written anew from 
 images one at a time and in float64; all others take the mini-batch as a matrix and in float32.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,15 @@ def plain(case: dict[str, Any]) -> Program:
 
 
 def straight(case: dict[str, Any]) -> Program:
-    """The same written out for speed: no array is made, and no number is computed twice."""
+    """The same written out for speed."""
     given = problem(case)
+    run, after = straight_step(given)
+    run()
+    return Program(run, given.gradients(after))
+
+
+def straight_step(given: Problem) -> tuple[Callable[[], None], dict[str, np.ndarray]]:
+    """A step in which no array is made, and no number is computed twice; and the weights that it changes."""
     params = {key: x.copy() for key, x in given.params.items()}
     b0, b1 = params["b0"], params["b1"]
     # A row for each neuron, as in the book: the first product takes half the time of the other order.
@@ -116,8 +124,7 @@ def straight(case: dict[str, Any]) -> Program:
         dot(ones, delta0, gb0)
         subtract(b0, gb0, b0)
 
-    run()
-    return Program(run, given.gradients({"w0": v0t, "b0": b0, "w1": v1t, "b1": b1}))
+    return run, {"w0": v0t, "b0": b0, "w1": v1t, "b1": b1}
 
 
 def products(case: dict[str, Any]) -> Program:
@@ -140,14 +147,19 @@ def products(case: dict[str, Any]) -> Program:
 
 
 def book(case: dict[str, Any]) -> Program:
-    """The book's loop: backpropagation image by image, gradients added up."""
+    """The book's loop on one mini-batch."""
     given = problem(case)
-    start = [given.params[key].astype(float) for key in ("w0", "w1")]
-    weights = [w.T.copy() for w in start]
-    biases = [given.params[key].astype(float)[:, None] for key in ("b0", "b1")]
-    examples = [
-        (x[:, None].astype(float), y[:, None].astype(float)) for x, y in zip(*given.data, strict=True)
-    ]
+    step, after = book_step(given.params)
+    columns = [x.astype(float)[..., None] for x in given.data]
+    examples = list(zip(*columns, strict=True))
+    step(examples)
+    return Program(lambda: step(examples), given.gradients(after()))
+
+
+def book_step(params: dict[str, Any]) -> tuple[Callable[[Any], None], Callable[[], dict[str, np.ndarray]]]:
+    """A step of the book's loop, backpropagation image by image, gradients added up; and the weights."""
+    weights = [params[key].astype(float).T.copy() for key in ("w0", "w1")]
+    biases = [params[key].astype(float)[:, None] for key in ("b0", "b1")]
 
     def backprop(x: np.ndarray, y: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
         zs, activations = [], [x]
@@ -159,7 +171,7 @@ def book(case: dict[str, Any]) -> Program:
         delta = np.dot(weights[-1].T, delta) * sigmoid(zs[-2]) * (1 - sigmoid(zs[-2]))
         return [delta, *by_bias], [np.dot(delta, activations[-3].T), *by_weight]
 
-    def run() -> None:
+    def step(examples: list[Any]) -> None:
         sum_b, sum_w = [np.zeros(b.shape) for b in biases], [np.zeros(w.shape) for w in weights]
         for x, y in examples:
             by_bias, by_weight = backprop(x, y)
@@ -169,9 +181,10 @@ def book(case: dict[str, Any]) -> Program:
         weights[:] = [w - rate * g for w, g in zip(weights, sum_w, strict=True)]
         biases[:] = [b - rate * g for b, g in zip(biases, sum_b, strict=True)]
 
-    run()
-    after = {"w0": weights[0].T, "b0": biases[0][:, 0], "w1": weights[1].T, "b1": biases[1][:, 0]}
-    return Program(run, given.gradients(after))
+    def after() -> dict[str, np.ndarray]:
+        return {"w0": weights[0].T, "b0": biases[0][:, 0], "w1": weights[1].T, "b1": biases[1][:, 0]}
+
+    return step, after
 
 
 def cost(sigmoid: Any) -> Any:
