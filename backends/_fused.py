@@ -54,14 +54,15 @@ def fused(program: Any, into: How) -> Into | None:
     """
     layout = Layout(program)
     # A row is never cut.
-    if layout.row > 4 * BLOCK or not any(_pays(way, program, layout) for way in LEAST):
+    if layout.row > 4 * BLOCK:
         return None
     loops = [can_loop(step) for step in program.steps]
-    if any(loops) and not has_compiler():
-        loops = [False] * len(loops)
     way = "loop" if all(loops) else "loops and functions" if sum(loops) > 1 else "functions"
-    if not _pays(way, program, layout):
-        return None
+    # Numba takes half a second to import: only where it is of use.
+    if way == "functions" or not _pays(way, program, layout) or not has_compiler():
+        way, loops = "functions", [False] * len(loops)
+        if not _pays(way, program, layout):
+            return None
     if way == "loop":
         return Into(_one_loop(program, layout), elementwise=True)
     parts = _parts(layout, loops, into, program)

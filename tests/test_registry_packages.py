@@ -102,9 +102,9 @@ def test_a_broken_package_fails_only_when_asked_for(install: Callable[..., None]
     [
         (
             "class thing:\n    name = 'broken'",
-            "TypeError: thing lacks capabilities, compiled, device, device_of, ",
+            "TypeError: thing lacks added, capabilities, compiled, device, device_of, ",
         ),
-        ("thing = 3", "TypeError: int lacks capabilities, "),
+        ("thing = 3", "TypeError: int lacks added, capabilities, "),
         (GOOD.format(name="other") + "thing = Homemade", "ValueError: its backend calls itself 'other'"),
         ("def thing():\n    raise RuntimeError('no licence')", "RuntimeError: no licence"),
         ("", "AttributeError: module "),
