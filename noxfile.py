@@ -200,12 +200,14 @@ def _run_suite(session: nox.Session, suite: Path, run: Path, backend: str, versi
     report = run.with_name(f"{run.name}.json")
     report.unlink(missing_ok=True)
     # Both draw the same examples: none that an earlier run found; the constants of the same modules, which
-    # Hypothesis takes from what is imported; and seeded where the suite shuffles with Python's own generator.
+    # Hypothesis takes from what is imported, also of those that only traced arrays need; and seeded where the
+    # suite shuffles with Python's own generator.
     shutil.rmtree(run, ignore_errors=True)
     traced = f'bpkit.testing.traced_namespace("{backend}")'
     raw = f'bpkit.registry.get_backend("{backend}").xp'
     chosen = traced if run.name.endswith("traced") else raw
-    program = f"import random; random.seed(0); {UNSHRUNK}; import bpkit.testing; {traced}; xp = {chosen}"
+    imports = "import bpkit.testing, bpkit.array_methods, bpkit.lending, bpkit.numpy_protocol, bpkit._foreign"
+    program = f"import random; random.seed(0); {UNSHRUNK}; {imports}; {traced}; xp = {chosen}"
     with session.chdir(suite):
         session.run(
             *("pytest", "array_api_tests", "-q", "--tb=no", "-rN", "--disable-warnings"),
