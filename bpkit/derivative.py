@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from bpkit.array import Array, constant
 from bpkit.evaluate import evaluate, without_numpy_scalars
 from bpkit.kinds import is_inexact, is_mutable, raw
-from bpkit.registry import backend_of
+from bpkit.registry import backend_of, common_backend
 from bpkit.rules.registry import Rule, rule_of
 from bpkit.trace import Trace, Traced, call, snapshot
 from bpkit.views import VIEWS, remember
@@ -26,13 +28,15 @@ class DerivativeTrace(Trace):
         """Run `name` one level down and link its result to the operands that depend on an input."""
         if not self.live:
             return self.afterwards(name, operands, static)
-        values, links, depends, outer, bare = [], [], False, None, False
+        values, links, depends, outer, bare, number = [], [], False, None, False, False
         for x in operands:
             link = None
             if isinstance(x, Traced):
                 if x._trace is self:
                     x, link = x._value, x._link
-                    depends = depends or link is not None
+                    if link is not None:
+                        depends = True
+                        number = number or isinstance(x, np.generic)
                 else:
                     bare = bare or x._trace.borrowed
                     x = snapshot(x)
@@ -42,6 +46,9 @@ class DerivativeTrace(Trace):
                 bare = True
             values.append(x)
             links.append(link)
+        if number and len(values) > 1:
+            # Another library's arrays take it as Python's number, and its derivative would be one of theirs.
+            common_backend(map(raw, values), name)
         if bare and depends:
             values = [
                 v if isinstance(x, Traced) and not x._trace.borrowed else self.keep(v)

@@ -208,6 +208,23 @@ def test_two_libraries_are_an_error_that_names_both(names: tuple[str, str], tran
         assert names[0] in str(caught.value) and names[1] in str(caught.value)
 
 
+@pytest.mark.parametrize("library", ["torch", "jax", "array_api_strict"])
+def test_a_numpy_scalar_with_a_derivative_is_no_number_of_another_library(library: str) -> None:
+    """Which would take it as one, and the derivative would be an array of that library."""
+    pytest.importorskip(library)
+    y = get_backend(library).from_host(np.ones(3, dtype=np.float32))
+    x = np.float64(2.0)
+    for f in (lambda t: xp.sum(t * y), lambda t: xp.sum(2.0 * t * y), lambda t: xp.sum(xp.divide(y, t * t))):
+        with pytest.raises(
+            MixedBackendsError, match=rf"numpy\.float64 of numpy.*{library}|{library}.*of numpy"
+        ):
+            grad(f)(x)
+        with pytest.raises(MixedBackendsError):
+            jvp(f, (x,), (x,))
+    # One without a derivative still is.
+    assert float(grad(lambda t: xp.sum(t * x) + xp.sum(t) * (3.0 * x))(y)[0]) == 8.0
+
+
 def test_an_operand_of_no_library_is_refused() -> None:
     with pytest.raises(TypeError, match="expected an array of one of the libraries numpy"):
         grad(lambda t: t + "1")(1.0)
