@@ -86,7 +86,7 @@ def blocks(program: Any, layout: Layout, parts: Sequence[Part], size: int) -> Ca
     shape = (pieces[0][1], *layout.shape[1:])
     dtypes = tuple(code.scratch)
     sums = [step for step in program.steps if is_sum(step)]
-    block = code.compiled(lambda: _scratch.arrays(shape, dtypes))
+    block = code.compiled(lambda: _scratch.arrays(shape, dtypes), shape[0])
     if len(pieces) == 1 and not sums:
         return launcher(program, layout, "call(0, {length}, 0, {arrays})", {"call": block})
 
@@ -162,7 +162,6 @@ class _Block:
 
     def __init__(self, program: Any, layout: Layout, parts: Sequence[Part], whole: bool) -> None:
         self._program = program
-        self._cut = "" if whole else "[:b - a]"
         cut = "" if whole else "[a:b]"
         self._scope: dict[str, Any] = {}
         self.lines: list[str] = []
@@ -181,7 +180,7 @@ class _Block:
             if math.prod(x.shape) == 1:
                 continue
             if self._may_come_too_soon(x, parts):
-                copies.append(f"o{i}[a:b] = v{x.index}")
+                copies.append((f"o{i}[a:b]", x))
             else:
                 self._place[x], self._words[x] = f"o{i}", f"v{x.index}"
                 self.lines.append(f"v{x.index} = o{i}{cut}")
@@ -189,10 +188,13 @@ class _Block:
         sums = iter(range(len(program.steps)))
         for n, part in enumerate(parts):
             self._part(n, part, sums)
-        self.lines += copies
+        self.lines += [f"{place} = {self._words[x]}" for place, x in copies]
 
-    def compiled(self, scratch: Callable[[], Any]) -> Callable[..., None]:
-        """The function: of the range, its number, the inputs, the outputs, and memory for the sums."""
+    def compiled(self, scratch: Callable[[], Any], length: int) -> Callable[..., None]:
+        """The function: of the range, its number, the inputs, the outputs, and memory for the sums.
+
+        `length` is that of a range, but for the last one, which may be shorter.
+        """
         count = sum(is_sum(step) for step in self._program.steps)
         names = [
             *("a", "b", "n"),
@@ -202,7 +204,9 @@ class _Block:
         ]
         lines = list(self.lines)
         if self.scratch:
-            lines.insert(0, f"{', '.join(f's{i}' for i in range(len(self.scratch)))}, = scratch()")
+            arrays = ", ".join(f"s{i}" for i in range(len(self.scratch)))
+            shorter = ", ".join(f"s{i}[:b - a]" for i in range(len(self.scratch)))
+            lines = [f"{arrays}, = scratch()", f"if b - a < {length}: {arrays}, = {shorter},", *lines]
         body = "".join(f"    {line}\n" for line in lines)
         scope = {**self._scope, "scratch": scratch}
         exec(compile(f"def block({', '.join(names)}):\n{body}", "<bpkit.jit>", "exec"), scope)
@@ -234,9 +238,7 @@ class _Block:
                 else:
                     place = f"s{len(self.scratch)}"
                     self.scratch.append(out.dtype)
-                self._place[out] = place
-                self._words[out] = f"v{out.index}"
-                self.lines.append(f"v{out.index} = {place}{self._cut}")
+                self._place[out] = self._words[out] = place
         if not part.into.elementwise:
             self._release(n, part)
         into = part.into
@@ -245,7 +247,8 @@ class _Block:
         written = list(map(self._word, part.outs))
         if into.keyword:
             written = [f"{into.keyword}={written[0]}"]
-        given = [*map(self._word, (*into.first, *part.operands, *into.before)), *written]
+        operands = _cheaper(part) if into.elementwise else part.operands
+        given = [*map(self._word, (*into.first, *operands, *into.before)), *written]
         self.lines.append(f"{name}({', '.join([*bounds, *given, *map(self._word, into.after)])})")
 
     def _release(self, n: int, part: Part) -> None:
@@ -263,6 +266,16 @@ class _Block:
         name = f"{prefix.replace('.', '_')}_{len(self._scope)}"
         self._scope[name] = value
         return name
+
+
+def _cheaper(part: Part) -> list[Any]:
+    """The operands, with arrays without axes for numbers, which cost NumPy a microsecond to look at."""
+    dtypes = {x.dtype for x in part.operands if hasattr(x, "dtype")}
+    (dtype,) = dtypes if len(dtypes) == 1 else (np.dtype(object),)
+    return [
+        np.asarray(x, dtype=dtype) if type(x) in (int, float) and dtype.kind == "f" else x
+        for x in part.operands
+    ]
 
 
 def _slot(x: Any) -> bool:

@@ -50,8 +50,12 @@ class Layout:
         self.shapes |= {x: self.shape for x in program.outputs if math.prod(x.shape) > 1}
 
     def pieces(self, size: int) -> Sequence[tuple[int, int]]:
-        """Ranges of the first axis, of about `size` elements each."""
-        step = max(1, size // self.row)
+        """Ranges of the first axis, of `size` elements at most, or of one row."""
+        count = -(-self.size // size)
+        if count > 1:
+            # By fours, that threads have equal shares of few pieces.
+            count = min(-(-count // 4) * 4, self.shape[0])
+        step = -(-self.shape[0] // count)
         return [(a, min(a + step, self.shape[0])) for a in range(0, self.shape[0], step)]
 
 
