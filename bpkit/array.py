@@ -1,5 +1,6 @@
 """The array that a transform shows to the user's function."""
 
+import math
 import operator
 import sys
 import warnings
@@ -263,6 +264,17 @@ class Array(Traced):
 
     def __index__(self) -> int:
         return operator.index(self._number("operator.index"))
+
+    # Without these, math asks for a float, whose gradient would be missed; integers have none.
+
+    def __trunc__(self) -> int:
+        return math.trunc(float(self._number("math.trunc")))
+
+    def __floor__(self) -> int:
+        return math.floor(float(self._number("math.floor")))
+
+    def __ceil__(self) -> int:
+        return math.ceil(float(self._number("math.ceil")))
 
     def __float__(self) -> float:
         value = self._number("float")

@@ -12,10 +12,17 @@ import numpy as np
 import pytest
 
 import bpkit
-from bpkit import grad, jvp, stop_gradient, value_and_grad, vjp, xp
+from bpkit import grad, jvp, stop_gradient, value_and_grad, vjp, vmap, xp
 from bpkit._protocol import Backend
 from bpkit.array import Array
-from bpkit.errors import BackendError, GradientCutError, GradientCutWarning, MixedBackendsError, TraceError
+from bpkit.errors import (
+    BackendError,
+    BatchingError,
+    GradientCutError,
+    GradientCutWarning,
+    MixedBackendsError,
+    TraceError,
+)
 from bpkit.kinds import raw
 from bpkit.namespace.xp import namespace_of
 from bpkit.registry import backend_of, get_backend
@@ -247,6 +254,15 @@ def test_python_branches_and_loops_follow_the_values(backend: Backend) -> None:
     g = grad(f)
     assert float(g(xp.asarray(2.0), xp.asarray(2))) == pytest.approx(10 * 16 * 3 * 4)
     assert float(g(xp.asarray(-2.0), xp.asarray(2))) == pytest.approx(-16 * 3 * 4)
+
+
+def test_integers_that_math_makes_of_a_value_are_no_cut(backend: Backend) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = grad(lambda x: x * math.floor(x) + math.ceil(x * 2.0) * x + math.trunc(-x))(xp.asarray(2.3))
+    assert float(found) == 2 + 5
+    with pytest.raises(BatchingError, match=r"math\.floor\(\) of a value that differs between the examples"):
+        vmap(lambda x: x * math.floor(x))(xp.asarray([1.5, 2.5]))
 
 
 def test_int_bool_and_index(backend: Backend) -> None:
