@@ -154,3 +154,7 @@ class Number(Array):
     __rmul__ = _reflected("multiply", operator.mul, Array.__rmul__)
     __truediv__ = _operator("divide", operator.truediv, Array.__truediv__)
     __rtruediv__ = _reflected("divide", operator.truediv, Array.__rtruediv__)
+
+
+# Python's own errors name the class, of which users know only this one.
+Number.__name__ = Array.__name__
