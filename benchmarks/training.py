@@ -156,37 +156,81 @@ def mygrad_step(problem: Problem, loss: Callable[..., Any]) -> Program:
 def torch_step(problem: Problem, loss: Callable[..., Any], device: str, kind: str = "eager") -> Program:
     """PyTorch with its own optimiser; `kind` is ``"eager"``, ``"fused"`` or ``"compile"``.
 
-    The last compiles the loss with its gradient, and uses the fused optimiser.
+    The last is one compiled function, gradient and update in place.
     """
     import torch
 
-    fused = kind != "eager"
     data = [torch.from_numpy(x).to(device) for x in problem.data]
     params = {key: torch.from_numpy(x.copy()).to(device) for key, x in problem.params.items()}
-    for x in params.values():
-        x.requires_grad_()
-    compiled = torch.compile(loss) if kind == "compile" else loss
-
-    def run() -> None:
-        optimizer.zero_grad()
-        compiled(params, *data).backward()
-        optimizer.step()
-
-    def make() -> Any:
-        if problem.adam:
-            return torch.optim.Adam(params.values(), lr=problem.rate, fused=fused)
-        return torch.optim.SGD(params.values(), lr=problem.rate, fused=fused)
-
-    optimizer = make()
+    if kind == "compile":
+        start, run = _torch_compiled(problem, loss, params, data)
+    else:
+        start, run = _torch_optimizer(problem, loss, params, data, kind == "fused")
+    start()
     run()  # what is compiled in the first call is compared in the second
     with torch.no_grad():
         for key, x in problem.params.items():
             params[key].copy_(torch.from_numpy(x))
-    optimizer = make()
+    moments = start()
     run()
-    moments = (
-        {key: optimizer.state[x]["exp_avg"].cpu() for key, x in params.items()} if problem.adam else None
-    )
-    after = {key: x.detach().cpu() for key, x in params.items()}
-    result = problem.gradients(after, moments)
-    return Program(run, result, lambda: torch.cuda.synchronize() if device.startswith("cuda") else None)
+    host = [{key: x.detach().cpu().numpy() for key, x in part.items()} for part in (params, moments())]
+    wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
+    return Program(run, problem.gradients(*host), wait)
+
+
+def _torch_optimizer(problem: Problem, loss: Any, params: Any, data: Any, fused: bool) -> tuple[Any, Any]:
+    """A function that starts anew, and returns where Adam's moments are found; and a step."""
+    import torch
+
+    optimizer: Any = None
+    for x in params.values():
+        x.requires_grad_()
+
+    def start() -> Callable[[], Any]:
+        nonlocal optimizer
+        kind = torch.optim.Adam if problem.adam else torch.optim.SGD
+        optimizer = kind(params.values(), lr=problem.rate, fused=fused)
+        return lambda: {key: optimizer.state[x]["exp_avg"] for key, x in params.items() if problem.adam}
+
+    def run() -> None:
+        optimizer.zero_grad()
+        loss(params, *data).backward()
+        optimizer.step()
+
+    return start, run
+
+
+def _torch_compiled(problem: Problem, loss: Any, params: Any, data: Any) -> tuple[Any, Any]:
+    """The same for one compiled function."""
+    import torch
+
+    gradient = torch.func.grad(loss)
+    moments, squares = ({key: torch.zeros_like(x) for key, x in params.items()} for _ in range(2))
+    powers = torch.ones(2, device=data[0].device)
+
+    def start() -> Callable[[], Any]:
+        for x in (*moments.values(), *squares.values()):
+            x.zero_()
+        powers.fill_(1)
+        return lambda: moments if problem.adam else {}
+
+    def step(*data: Any) -> None:
+        grads = gradient(params, *data)
+        if not problem.adam:
+            for key, x in params.items():
+                x.sub_(grads[key], alpha=problem.rate)
+            return
+        powers.mul_(torch.tensor([BETA1, BETA2], device=powers.device))
+        rate, root = problem.rate / (1 - powers[0]), torch.sqrt(1 - powers[1])
+        for key, x in params.items():
+            moments[key].mul_(BETA1).add_(grads[key], alpha=1 - BETA1)
+            squares[key].mul_(BETA2).addcmul_(grads[key], grads[key], value=1 - BETA2)
+            x.sub_(rate * moments[key] / (squares[key].sqrt() / root + EPS))
+
+    compiled = torch.compile(step)
+
+    def run() -> None:
+        with torch.no_grad():
+            compiled(*data)
+
+    return start, run

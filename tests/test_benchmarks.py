@@ -39,27 +39,17 @@ def own(tmp_path: Path, change: str, library: str = "numpy") -> str:
     return str(path)
 
 
-@pytest.fixture(scope="module")
-def all_in_small(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
-    """The tables and the JSON of one run."""
-    path = tmp_path_factory.mktemp("benchmarks") / "found.json"
-    done = run("all", "--quick", "--peers", "numpy", "--threads", "1", "--json", str(path))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout, json.loads(path.read_text("utf-8"))
-
-
-def test_the_machine_is_told(all_in_small: tuple[str, dict[str, Any]]) -> None:
-    tables, found = all_in_small
-    assert found["machine"]["threads"] == 1
-    assert "1 threads (OMP, BLAS)" in tables
-    assert f"numpy {found['machine']['versions']['numpy']}" in tables
-    assert found["machine"]["cpu"] in tables
-
-
 @pytest.mark.parametrize("name", WORKLOADS)
-def test_workload_runs_in_small(name: str, all_in_small: tuple[str, dict[str, Any]]) -> None:
-    tables, found = all_in_small
-    cases = found["workloads"][name]["cases"]
+def test_workload_runs_in_small(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    done = run(name, "--quick", "--peers", "numpy", "--threads", "1", "--json", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(path.read_text("utf-8"))
+    machine, cases = found["machine"], found["workloads"][name]["cases"]
+    assert machine["threads"] == 1
+    assert "1 threads (OMP, BLAS)" in done.stdout
+    assert f"numpy {machine['versions']['numpy']}" in done.stdout
+    assert machine["cpu"] in done.stdout
     assert cases
     for case in cases.values():
         rows: dict[str, Any] = case["rows"]
@@ -69,7 +59,7 @@ def test_workload_runs_in_small(name: str, all_in_small: tuple[str, dict[str, An
             assert row["fastest_s"] > 0, title
             assert row["fastest_s"] <= row["median_s"], title
             assert len(row["times_s"]) == 2, title
-            assert title in tables
+            assert title in done.stdout
         assert rows[case["first"]][f"{case['first']} takes times"] == 1
 
 
