@@ -112,19 +112,22 @@ class NumpyBackend(LibraryBackend):
     def into(self, name: str, operands: tuple[Any, ...], static: Mapping[str, Any], out: Any) -> Into | None:
         function = getattr(self.xp, name, None)
         if isinstance(function, np.ufunc) and function.signature is None and name not in _INTO:
-            return Into(function, elementwise=True)
+            return Into(function, elementwise=True, makes=True)
         if name in _ROUNDING and out.dtype.kind == "f":
-            return Into(_ROUNDING[name], elementwise=True)
+            return Into(_ROUNDING[name], elementwise=True, makes=True)
         if name == "matmul" and _by_blas(operands, out):
-            return Into(np.dot, packed=True)
+            return Into(np.dot, packed=True, makes=True)
         if name == "annihilating_product" and _quickly_summed(operands[1], out):
             return Into(annihilating_product(out.dtype), elementwise=True)
         if name == "sum" and static["axis"] in (0, (0,)) and _by_blas(operands, out):
             shape = (1,) * static["keepdims"] + operands[0].shape[:1]
-            return Into(np.dot, first=(_ones(shape, out.dtype),), packed=True)
+            return Into(np.dot, first=(_ones(shape, out.dtype),), packed=True, makes=True)
+        if name == "mean" and out.dtype.char in "fdFD" and math.prod(operands[0].shape):
+            shares = math.prod(operands[0].shape) // math.prod(out.shape)
+            return Into(_mean, before=(static["axis"], shares), after=(static["keepdims"],), makes=True)
         if name in _REDUCTIONS:
             settings = (static["axis"], static.get("dtype"))
-            return Into(_REDUCTIONS[name], before=settings, after=(static["keepdims"],))
+            return Into(_REDUCTIONS[name], before=settings, after=(static["keepdims"],), makes=True)
         return _INTO.get(name)
 
     def added(
@@ -207,6 +210,11 @@ def _where(condition: Any, x: Any, y: Any, out: Any) -> None:
     np.copyto(out, x, where=condition)
 
 
+def _mean(x: Any, axis: Any, count: int, out: Any, keepdims: bool) -> Any:
+    total = _REDUCTIONS["sum"](x, axis, None, out, keepdims)
+    return total / count if out is None else np.divide(total, count, out)
+
+
 def _reshape(x: Any, out: Any) -> None:
     np.copyto(out.reshape(x.shape), x)
 
@@ -222,7 +230,7 @@ def _annihilating_product(factor: Any, derivative: Any, out: Any = None) -> Any:
     return factor * derivative if out is None else np.multiply(factor, derivative, out)
 
 
-_REDUCTIONS = {
+_REDUCTIONS: dict[str, Callable[..., Any]] = {
     "all": np.logical_and.reduce,
     "any": np.logical_or.reduce,
     "max": np.maximum.reduce,
@@ -234,12 +242,12 @@ _ROUNDING = {"ceil": np.ceil, "floor": np.floor, "sign": np.sign, "trunc": np.tr
 """Functions that are ufuncs as they should be for floats only."""
 _INTO = {
     # These two take no `out` by position.
-    "maximum": Into(np.maximum, keyword="out", elementwise=True),
-    "minimum": Into(np.minimum, keyword="out", elementwise=True),
+    "maximum": Into(np.maximum, keyword="out", elementwise=True, makes=True),
+    "minimum": Into(np.minimum, keyword="out", elementwise=True, makes=True),
     "annihilating_product": Into(_annihilating_product, elementwise=True),
     "astype": Into(_cast),
     "cotangent_as": Into(_cast),
-    "matmul": Into(np.matmul),
+    "matmul": Into(np.matmul, makes=True),
     "reshape": Into(_reshape, packed=True),
     "where": Into(_where),
 }

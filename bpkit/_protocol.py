@@ -56,6 +56,8 @@ class Into(NamedTuple):
         The one operand that `out` may be where it is not elementwise.
     packed : bool
         `out` must lie in memory without gaps, row by row.
+    makes : bool
+        It takes None as `out`, and returns a new array then.
     """
 
     function: Callable[..., Any]
@@ -66,6 +68,7 @@ class Into(NamedTuple):
     elementwise: bool = False
     over: int | None = None
     packed: bool = False
+    makes: bool = False
 
 
 @runtime_checkable

@@ -85,7 +85,7 @@ def test_products_and_sums_of_columns_are_dot() -> None:
     # Integers have no BLAS, and an input that is written over may have any layout.
     assert "matmul(" in code_of(lambda x: -(x @ x), np.arange(9).reshape(3, 3))
     square = np.asfortranarray(normal(4, 4))
-    assert "dot(a" not in code_of(lambda x, y: y @ y, square, square.copy(), donated=(0,))
+    assert " = dot(a1, a1)" in code_of(lambda x, y: y @ y, square, square.copy(), donated=(0,))
 
 
 def test_numbers_are_arrays_without_axes() -> None:
@@ -264,3 +264,23 @@ def test_single_numbers_meet_in_operators() -> None:
                 assert found.dtype == expected.dtype == dtype
         code = compiled.source
         assert "if isfinite" in code and "negative_(" not in code
+
+
+def test_what_is_returned_is_made_without_detours() -> None:
+    x = normal(5, 4)
+    for fun, line in (
+        (lambda x: xp.sum(xp.sin(x)), "t2 = sum(t1, None, None, None, False)"),
+        (lambda x: xp.sum(xp.sin(x), axis=1), "t2 = sum(t1, 1, None, None, False)"),
+        (lambda x: xp.sum(xp.sin(x), axis=0), "t2 = dot(k0, t1)"),
+        (lambda x: xp.mean(xp.sin(x)), "t2 = mean(t1, None, 20, None, False)"),
+        (lambda x: xp.mean(xp.sin(x), axis=1, keepdims=True), "t2 = mean(t1, 1, 4, None, True)"),
+        (lambda x: xp.exp(xp.mean(xp.sin(x), axis=(0, 1))), "t2 = mean(t1, (0, 1), 20, None, False)"),
+        (lambda x: xp.max(xp.sin(x)), "t2 = max(t1, None, None, None, False)"),
+        (lambda x: xp.sin(x) * 2, "t2 = multiply(t1, n2)"),
+        (lambda x: xp.maximum(xp.sin(x), 0.5), "t2 = maximum(t1, n0_5)"),
+        (lambda x: xp.matmul(xp.sin(x), x.T), "t3 = dot(t1, t2)"),
+        (lambda x: xp.sin(x) @ x[0, :], "t3 = matmul(t1, t2)"),
+    ):
+        code = code_of(fun, x)
+        assert line in code, code
+    code_of(xp.sum, np.asarray([True, False]))

@@ -48,7 +48,11 @@ class How(Enum):
 
 
 class Planned(NamedTuple):
-    """A step, and how it is done; if by `into`, for which results memory is taken anew in each run."""
+    """A step, and how it is done.
+
+    By `into`, with memory that is taken anew in each run for some of the results; or by a call, which may be
+    one of the function of `into` too.
+    """
 
     step: Step
     how: How
@@ -202,7 +206,7 @@ class _Planner:
         into: Into | None = getattr(step.do, "into", None)
         # A `reshape` that copies is known to do so only in the arena.
         made = step.do is None and (step.name != "reshape" or step.operands[0] in self.memory)
-        if made and len(step.outs) == 1 and math.prod(step.outs[0].shape) > 1:
+        if made and len(step.outs) == 1:
             into = self.backend.into(step.name, step.operands, step.static, step.outs[0])
         if into is None:
             return None
@@ -212,8 +216,9 @@ class _Planner:
             if self.roots[out] is out and not into.packed:
                 self._donate(out, i, step, into)
         fresh = tuple([out for out in kept if out not in self.over])
-        if fresh and step.do is None:
-            return None
+        # Memory for one number costs more than it saves.
+        if step.do is None and (fresh or math.prod(step.outs[0].shape) < 2):
+            return Planned(step, How.CALL, into) if into.makes else None
         self._reuse(i, step, into)
         self.memory.update({out: self.arena.take(out) for out in step.outs if out not in kept})
         return Planned(step, How.INTO, into, fresh)

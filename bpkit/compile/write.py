@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from bpkit._protocol import Backend
+from bpkit._protocol import Backend, Into
 from bpkit.compile.fuse import Fused
 from bpkit.compile.plan import OPERATORS, How, Plan, Planned
 from bpkit.evaluate import function_of
@@ -113,22 +113,28 @@ def _lines(planned: Planned, names: _Names, backend: Backend) -> list[str]:
     if planned.how is How.INTO:
         assert into is not None
         new = [_empty(x, names, backend) for x in planned.fresh]
-        if into.elementwise and step.do is None:
-            operands = [
-                names.number(x, step) or word for x, word in zip(step.operands, operands, strict=True)
-            ]
-        written = [f"{into.keyword}={outs[0]}"] if into.keyword else outs
-        given = [*map(names.word, into.first), *operands, *map(names.word, into.before), *written]
-        call = ", ".join([*given, *map(names.word, into.after)])
-        name = getattr(into.function, "__name__", step.name)
-        name = step.name if name == "<lambda>" else name
-        return [*new, f"{names.name(name.strip('_'), into.function)}({call})"]
+        return [*new, _written(step, into, outs, names)]
+    if into is not None:
+        return [f"{outs[0]} = {_written(step, into, [], names)}"]
     if step.do is None and step.name == "matrix_transpose" and _has_transposes(backend):
         return [f"{outs[0]} = {operands[0]}.mT"]
     settings = [f"{key}={names.word(value)}" for key, value in step.static.items()]
     function = names.function(step)
     comma = "," * (len(outs) > 1)
     return [f"{', '.join(outs)}{comma} = {function}({', '.join([*operands, *settings])})"]
+
+
+def _written(step: Step, into: Into, outs: list[str], names: _Names) -> str:
+    """The call of a function that writes into `outs`, or that makes the result, if there are none."""
+    operands = [
+        (step.do is None and into.elementwise and names.number(x, step)) or names.word(x)
+        for x in step.operands
+    ]
+    memory = [f"{into.keyword}={outs[0]}"] if into.keyword and outs else outs or ["None"] * bool(into.after)
+    given = [*map(names.word, into.first), *operands, *map(names.word, into.before), *memory]
+    name = getattr(into.function, "__name__", step.name)
+    name = step.name if name in ("<lambda>", "reduce") else name.strip("_")
+    return f"{names.name(name, into.function)}({', '.join([*given, *map(names.word, into.after)])})"
 
 
 @cache
