@@ -44,6 +44,9 @@ DTYPES = (
 )
 
 
+_AS_IT_IS = nullcontext()
+
+
 class LibraryBackend:
     """The part of a backend that follows from its library's name."""
 
@@ -162,7 +165,7 @@ class LibraryBackend:
         return None
 
     def quiet(self) -> AbstractContextManager[Any]:
-        return nullcontext()
+        return _AS_IT_IS
 
     def into(self, name: str, operands: tuple[Any, ...], static: Mapping[str, Any], out: Any) -> Into | None:
         return None
