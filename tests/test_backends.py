@@ -12,6 +12,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from bpkit._protocol import Backend, Capability
+from bpkit.backends import _blas
 from bpkit.backends._common import DTYPES, is_basic_key
 from bpkit.backends.cupy_backend import CupyBackend
 from bpkit.errors import DeviceNotFoundError
@@ -394,3 +395,17 @@ def test_index_add_keeps_the_device(backend: Backend) -> None:
         x = backend.from_host(np.zeros(3, np.float32), device)
         result = backend.index_add(x, 0, backend.from_host(np.ones((), np.float32), device))
         assert backend.device_of(result) == name
+
+
+def test_blas_by_itself_and_through_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("scipy")
+    x = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    find = _blas._library.__wrapped__
+    with monkeypatch.context() as patch:
+        patch.setattr(_blas, "sys", SimpleNamespace(modules={}))
+        alone = find()
+        patch.setattr(_blas, "PathFinder", SimpleNamespace(find_spec=lambda *_: None))
+        through_scipy = find()
+    assert alone.__name__ == "_fblas" and through_scipy.__name__ == "scipy.linalg.blas"
+    for library in (alone, through_scipy):
+        assert_array_equal(library.dgemm(2.0, x, x, trans_b=1), 2 * x @ x.T)
