@@ -187,8 +187,8 @@ def _show(stream: Any, title: str, measured: dict[str, Any]) -> None:
     for goal in measured["goals"]:
         if goal["is"] is not None:
             verdict = "reached" if goal["is"] <= goal["at_most"] else "missed"
-            rows = f"{goal['row']} over {goal['other']}"
-            print(f"{rows}: {goal['is']:.2f}, goal {goal['at_most']:.3g}, {verdict}", file=stream)
+            pair = f"{goal['row']} over {goal['other']}"
+            print(f"{pair}: {goal['is']:.2f}, goal {goal['at_most']:.3g}, {verdict}", file=stream)
     for name, note in measured["skipped"].items():
         print(f"left out: {name}, {note}", file=stream)
     for name, row in measured["rows"].items():
