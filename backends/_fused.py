@@ -29,9 +29,10 @@ CHUNK = 65536
 """Elements of a piece of a loop, which takes some ten times as long as handing it to a thread."""
 
 LEAST: Mapping[str, tuple[tuple[int, int], ...]] = {
+    "numbers": ((32, 1),),
     "loop": ((6, 256), (2, 4096)),
     "loops and functions": ((16, 256), (2, 16384)),
-    "functions": ((2, 65536), (1, 262144)),
+    "functions": ((16, 65536), (1, 262144)),
 }
 """From how many functions on, and from how many elements on, each way is faster than the functions one after
 the other with `out=`. Measured with NumPy 2.4 and Numba 0.68 in float32 on two cores with AVX-512, in
@@ -53,6 +54,9 @@ def fused(program: Any, into: How) -> Into | None:
         :meth:`bpkit._protocol.Backend.into`.
     """
     layout = Layout(program)
+    if layout.size == 1:
+        one = _pays("numbers", program, layout) and all(map(can_loop, program.steps)) and has_compiler()
+        return Into(_one_loop(program, layout), elementwise=True) if one else None
     # A row is never cut.
     if layout.row > 4 * BLOCK:
         return None

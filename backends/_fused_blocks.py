@@ -131,7 +131,7 @@ def launcher(program: Any, layout: Layout, call: str, scope: Mapping[str, Any]) 
             f"    if not ({' and '.join(f'{name}.flags.c_contiguous' for name in whole)}):",
             f"        return through_copies(({', '.join(names)},), ({', '.join(outs)},))",
         ]
-    lines.append(f"    {call.format(arrays=', '.join(given), length=layout.shape[0])}")
+    lines.append(f"    {call.format(arrays=', '.join(given), length=layout.shape[0] if layout.shape else 1)}")
 
     def through_copies(operands: tuple[Any, ...], results: tuple[Any, ...]) -> None:
         found = [np.empty(x.shape, dtype=x.dtype) for x in results]

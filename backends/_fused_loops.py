@@ -31,7 +31,7 @@ _ANY = "biuf"
 _FORMS: Mapping[str, tuple[str, str]] = {
     "abs": ("f", "abs({a})"),
     "add": ("iuf", "{a} + {b}"),
-    "annihilating_product": ("f", "{a} * ({b} if (abs({b}) < inf) | ({a} != {zero}) else {zero})"),
+    "annihilating_product": ("f", "{a} * choose((abs({b}) < inf) | ({a} != {zero}), {b}, {zero})"),
     "divide": ("f", "{a} / {b}"),
     "equal": (_ANY, "{a} == {b}"),
     "greater": ("iuf", "{a} > {b}"),
@@ -46,17 +46,24 @@ _FORMS: Mapping[str, tuple[str, str]] = {
     "logical_or": ("b", "{a} | {b}"),
     "logical_xor": ("b", "{a} != {b}"),
     # Of equal operands, such as 0 and -0, NumPy takes the second.
-    "maximum": ("iuf", "{a} if ({a} > {b}) | ({a} != {a}) else {b}"),
-    "minimum": ("iuf", "{a} if ({a} < {b}) | ({a} != {a}) else {b}"),
+    "maximum": ("iuf", "choose(({a} > {b}) | ({a} != {a}), {a}, {b})"),
+    "minimum": ("iuf", "choose(({a} < {b}) | ({a} != {a}), {a}, {b})"),
     "multiply": ("iuf", "{a} * {b}"),
     "negative": ("f", "-{a}"),
     "not_equal": (_ANY, "{a} != {b}"),
     "positive": ("iuf", "{a}"),
     "reciprocal": ("f", "{one} / {a}"),
-    "sign": ("f", "{a} if {a} != {a} else {of}({a} > {zero}) - {of}({a} < {zero})"),
+    "sign": ("f", "choose({a} != {a}, {a}, {of}({a} > {zero}) - {of}({a} < {zero}))"),
     "sqrt": ("f", "sqrt({a})"),
     "square": ("iuf", "{a} * {a}"),
     "subtract": ("iuf", "{a} - {b}"),
+}
+# Of single numbers, which NumPy's own loops do not do faster; right within rounding.
+_OF_NUMBERS: Mapping[str, str] = {
+    **{name: f"math.{name}({{a}})" for name in ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh")},
+    **{name: f"math.{name}({{a}})" for name in ("tanh", "asinh", "acosh", "atanh", "exp", "expm1")},
+    **{name: f"math.{name}({{a}})" for name in ("log", "log1p", "log10")},
+    **{name: f"math.{name}({{a}}, {{b}})" for name in ("atan2", "copysign", "hypot", "pow")},
 }
 _CASTS = ("astype", "cotangent_as")
 _TYPES = (
@@ -91,9 +98,15 @@ def can_loop(step: Any) -> bool:
         return bool(out.kind in "bf" or dtypes[0].kind in "biu")
     if step.name == "where":
         return bool(dtypes[0].kind == "b")
-    if step.name not in _FORMS:
-        return False
-    return _computed_in(step).kind in _FORMS[step.name][0]
+    form = _form(step)
+    return form is not None and _computed_in(step).kind in form[0]
+
+
+def _form(step: Any) -> tuple[str, str] | None:
+    """The kinds of dtypes that a function is computed in, and how it is written."""
+    if step.name in _OF_NUMBERS and step.outs[0].shape == ():
+        return "f", _OF_NUMBERS[step.name]
+    return _FORMS.get(step.name)
 
 
 def _computed_in(step: Any) -> np.dtype[Any]:
@@ -171,11 +184,11 @@ def _source(
         level = 1 + max((d for d, length in enumerate(shape) if length > 1), default=-1)
         loads[level].append(f"x{i} = {array}[{', '.join(places) or '()'}]")
     types += [f"A({_type(x.dtype)}, {depth}, 'C')" for x in outs]
-    body = list(loads[depth])
+    body = list(loads[depth]) if depth else []
     for n, step in enumerate(steps):
         body.append(f"t{n} = {_expression(step, words)}")
         words[step.outs[0]] = f"t{n}"
-    place = ", ".join(f"i{d}" for d in range(depth))
+    place = ", ".join(f"i{d}" for d in range(depth)) or "()"
     body += [f"o{k}[{place}] = {words[x]}" for k, x in enumerate(outs)]
     names = [*(f"a{i}" for i in range(len(inputs))), *(f"o{k}" for k in range(len(outs)))]
     # Numba checks a signed index for being negative, which keeps LLVM from making vector instructions.
@@ -184,6 +197,8 @@ def _source(
         bounds = "u8(start), u8(stop)" if d == 0 else f"u8(o0.shape[{d}])"
         lines.append(f"{'    ' * (d + 1)}for i{d} in range({bounds}):")
         lines += _indented(loads[d + 1] if d + 1 < depth else body, d + 2)
+    if not depth:
+        lines += _indented(body, 1)
     return "\n".join(lines) + "\n", f"void(i8, i8, {', '.join(types)})"
 
 
@@ -202,11 +217,11 @@ def _expression(step: Any, words: Mapping[Any, str]) -> str:
     given = [_operand(x, inner, words) for x in step.operands]
     if step.name == "where":
         condition = _operand(step.operands[0], np.dtype(bool), words)
-        return f"{given[1]} if {condition} else {given[2]}"
+        return f"choose({condition}, {given[1]}, {given[2]})"
     if step.name in _CASTS:
         return given[0]
     of = _type(inner)
-    form = _FORMS[step.name][1]
+    _, form = _form(step) or ("", "")
     if out.kind == "b":
         return form.format(**dict(zip("ab", given, strict=False)), zero=f"{of}(0)")
     constants = {"zero": f"{of}(0)", "one": f"{of}(1)", "of": of}
@@ -222,6 +237,26 @@ def _operand(x: Any, dtype: np.dtype[Any], words: Mapping[Any, str]) -> str:
     # As NumPy converts a number.
     value = np.asarray(x).astype(dtype)[()].item()
     return f"{of}({value!r})"
+
+
+@cache
+def _choose() -> Callable[..., Any]:
+    """``choose(condition, a, b)`` for compiled code: an instruction, where Python's ``if`` is a branch.
+
+    Each branch makes all that follows slower to compile.
+    """
+    from numba.extending import intrinsic
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def choose(context: Any, condition: Any, a: Any, b: Any) -> Any:
+        def instruction(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.select(*arguments)
+
+        # Both are of one type already.
+        return a(condition, a, a), instruction
+
+    found: Callable[..., Any] = choose
+    return found
 
 
 _known: dict[str, Callable[..., None]] = {}
@@ -242,6 +277,8 @@ def _compiled(source: str, signature: str) -> Callable[..., None]:
             types = numba.types
             scope: dict[str, Any] = {
                 "inf": math.inf,
+                "math": math,
+                "choose": _choose(),
                 "nan": math.nan,
                 "sqrt": math.sqrt,
                 "__name__": __name__,

@@ -43,7 +43,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, cache: 
     """Whatever can be fused is, in pieces of a few elements, with and without Numba."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     monkeypatch.setattr(_fused, "has_compiler", lambda: request.param == "loops")
-    monkeypatch.setattr(_fused, "LEAST", dict.fromkeys(_fused.LEAST, ((1, 1),)))
+    monkeypatch.setattr(_fused, "LEAST", {**dict.fromkeys(_fused.LEAST, ((1, 1),)), "numbers": ()})
     monkeypatch.setattr(_fused, "BLOCK", 8)
     monkeypatch.setattr(_fused, "CHUNK", 8)
     return str(request.param)
@@ -439,3 +439,49 @@ def test_a_choice_between_two_functions(way: str) -> None:
     x, y = np.random.default_rng(0).normal(size=(2, 5, 9))
     (program,) = compare(lambda x, y: xp.tanh(xp.where(xp.floor(x) == 0.0, xp.exp(x), y)), x, y)
     assert sorted(step.name for step in program.steps) == ["equal", "exp", "floor", "tanh", "where"]
+
+
+@NEEDS_NUMBA
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_single_numbers(dtype: str, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    functions: tuple[str, ...] = (
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "asinh",
+        "atanh",
+    )
+    functions += ("exp", "expm1", "log", "log1p", "log10", "sqrt", "reciprocal", "expit", "abs", "sign")
+
+    def f(x: Any, y: Any) -> Any:
+        found = [getattr(xp, name)(x) for name in functions]
+        found += [getattr(xp, name)(x, y) for name in ("atan2", "hypot", "copysign", "pow", "maximum")]
+        found += [xp.acosh(x + 1), xp.where(x > y, x, y), annihilating_product(x, 1 / y), x * 2 + y]
+        return [found, [z * z for z in found], [z - y for z in found]]
+
+    compiled = jit(f)
+    for values in (
+        (0.3, 0.7),
+        (0.3, 0.7),
+        (-0.5, 0.2),
+        (1.5, -2.0),
+        (0.0, 0.0),
+        (np.inf, -0.0),
+        (np.nan, 1.0),
+    ):
+        # As an array without axes, as a scalar, and one of each.
+        for make in (np.asarray, np.dtype(dtype).type, lambda z, dtype=dtype: np.asarray(z, dtype=dtype)[()]):
+            x, y = (np.asarray(make(z), dtype=dtype)[() if make is not np.asarray else ...] for z in values)
+            with np.errstate(all="ignore"):
+                wanted, found = leaves(f(x, y)), leaves(compiled(x, y))
+            for a, b in zip(found, wanted, strict=True):
+                assert a.dtype == b.dtype and np.shape(a) == ()
+                np.testing.assert_allclose(a, b, rtol=2e-6 if dtype == "float32" else 1e-14, atol=1e-15)
+    assert "    fused(" in compiled.source

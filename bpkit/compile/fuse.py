@@ -24,7 +24,9 @@ from bpkit.rules.registry import elementwise_names
 __all__ = ["Fused", "fuse"]
 
 LARGEST = 256
-"""Steps in a group: a compiler takes seconds for many more, and no cache holds what they make."""
+"""Steps in a group of arrays: no cache holds what many more make."""
+LARGEST_OF_NUMBERS = 4096
+"""The same of single numbers, for which a compiler takes ten seconds."""
 
 _CASTS = frozenset({"astype", "cotangent_as"})
 _REDUCTIONS = frozenset({"sum", "mean"})
@@ -77,13 +79,14 @@ def fuse(program: Program, backend: Backend) -> Program:
     done: list[Step] = []
     for members in links.ordered():
         group = [steps[i] for i in members]
-        whole = _fused(group, links.results(members), backend, numbers) if links.shapes[members[0]] else None
+        alone = links.shapes[members[0]] is None
+        whole = None if alone else _fused(group, links.results(members), backend, numbers)
         done += group if whole is None else [whole]
     return Program(program.inputs, done, program.outputs)
 
 
 def _shape(step: Step, backend: Backend) -> tuple[int, ...] | None:
-    """The shape over which a step may run element by element, if it may and has more than one element."""
+    """The shape over which a step may run element by element, if it may: single numbers have no axes."""
     if step.do is not None or len(step.outs) > 1:
         return None
     out, x = step.outs[0], step.operands[0]
@@ -96,7 +99,7 @@ def _shape(step: Step, backend: Backend) -> tuple[int, ...] | None:
         known = step.static.get("device") is None
     elif step.static:
         known = False
-    if not known or math.prod(out.shape) < 2:
+    if not known or (out.shape and math.prod(out.shape) < 2):
         return None
     return None if backend.into(step.name, step.operands, step.static, out) is None else out.shape
 
@@ -182,7 +185,11 @@ class _Links:
         members: dict[int, list[int]] = defaultdict(list)
         for i, group in enumerate(self.groups):
             members[group].append(i)
-        parts = [part for whole in members.values() for part in _in_pieces(whole, LARGEST)]
+        parts = [
+            part
+            for whole in members.values()
+            for part in _in_pieces(whole, LARGEST if self.shapes[whole[0]] else LARGEST_OF_NUMBERS)
+        ]
         place = {i: n for n, part in enumerate(parts) for i in part}
         sources = [{place[j] for i in part for j in self.before[i]} - {n} for n, part in enumerate(parts)]
         waiting = list(map(len, sources))
