@@ -272,10 +272,13 @@ def _cheaper(part: Part) -> list[Any]:
     """The operands, with arrays without axes for numbers, which cost NumPy a microsecond to look at."""
     dtypes = {x.dtype for x in part.operands if hasattr(x, "dtype")}
     (dtype,) = dtypes if len(dtypes) == 1 else (np.dtype(object),)
-    return [
-        np.asarray(x, dtype=dtype) if type(x) in (int, float) and dtype.kind == "f" else x
-        for x in part.operands
-    ]
+    return [_number(x, dtype) if type(x) in (int, float) and dtype.kind == "f" else x for x in part.operands]
+
+
+def _number(x: float, dtype: Any) -> Any:
+    # One that is too large for the dtype is an infinity there, and no warning.
+    with np.errstate(all="ignore"):
+        return np.asarray(x, dtype=dtype)
 
 
 def _slot(x: Any) -> bool:

@@ -235,7 +235,8 @@ def _operand(x: Any, dtype: np.dtype[Any], words: Mapping[Any, str]) -> str:
             return words[x]
         return f"({words[x]} != 0)" if dtype.kind == "b" else f"{of}({words[x]})"
     # As NumPy converts a number.
-    value = np.asarray(x).astype(dtype)[()].item()
+    with np.errstate(all="ignore"):
+        value = np.asarray(x).astype(dtype)[()].item()
     return f"{of}({value!r})"
 
 
@@ -299,15 +300,15 @@ def _compiled(source: str, signature: str) -> Callable[..., None]:
 
 def _kept(name: str, source: str) -> str | None:
     """A file that stands for the source, beside which Numba keeps what it compiled; None if there is none."""
-    path = _folder() / f"{name}.py"
-    if path.exists():
-        return str(path)
     try:
+        path = _folder() / f"{name}.py"
+        if path.exists():
+            return str(path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
             file.write(source)
         os.replace(file.name, path)
-    except OSError:
+    except (OSError, RuntimeError):  # no home directory
         return None
     return str(path)
 

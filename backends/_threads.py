@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -51,7 +52,10 @@ def spread(work: Callable[[Any], Any], pieces: Sequence[Any]) -> None:
     helpers: list[Future[None]] = []
     if count:
         pool = _pool(others())
-        helpers = [pool.submit(some) for _ in range(count)]
+        # While Python shuts down it gives out no more work.
+        with suppress(RuntimeError):
+            for _ in range(count):
+                helpers.append(pool.submit(some))
     try:
         some()
     finally:

@@ -381,6 +381,19 @@ def test_a_value_that_is_needed_later_only_is_made_later(way: str) -> None:
     assert len(program.steps) == 5
 
 
+def test_an_update_with_momenta_is_one_step(way: str) -> None:
+    # Its corrections are made of single numbers, after which the rest could have begun.
+    p, g, m, v = np.random.default_rng(0).uniform(size=(4, 4, 5))
+
+    def adam(p: Any, g: Any, m: Any, v: Any, t: Any) -> Any:
+        m = 0.9 * m + 0.1 * g
+        v = 0.999 * v + 0.001 * g * g
+        return p - 0.1 * (m / (1 - 0.9**t)) / (xp.sqrt(v / (1 - 0.999**t)) + 1e-8), m, v
+
+    (program,) = compare(adam, p, g, m, v, np.asarray(3.0))
+    assert len(program.outputs) == 3 and len(program.steps) == 14
+
+
 def test_a_constant_array_and_one_that_is_the_same_everywhere(way: str) -> None:
     x = np.random.default_rng(0).normal(size=(5, 7))
     ramp = np.arange(35.0).reshape(5, 7)

@@ -138,23 +138,33 @@ class _Links:
         for j, sources in enumerate(self.before):
             stages.append(max((stages[i] + (not self._may_share(i, j)) for i in sources), default=0))
         # What is needed later only is done later, with those who need it, if that keeps no more values alive.
+        kept = self._kept_alive(stages)
         for i in reversed(range(len(stages))):
             if self.shapes[i] is None or not self.after[i]:
                 continue
             latest = min(stages[j] - (not self._may_share(i, j)) for j in self.after[i])
-            if latest > stages[i] and self._sources_for_it_alone(i, stages) < 2:
+            if latest > stages[i] and kept[i] < 2:
                 stages[i] = latest
         return stages
 
-    def _sources_for_it_alone(self, i: int, stages: list[int]) -> int:
-        """How many operands a group would have to hand out for step i alone, were it not in that group."""
-        return sum(
-            self._may_share(j, i)
-            and stages[j] == stages[i]
-            and self.outputs.isdisjoint(self.steps[j].outs)
-            and all(k == i or (self._may_share(j, k) and stages[k] == stages[j]) for k in self.after[j])
-            for j in self.before[i]
-        )
+    def _kept_alive(self, stages: list[int]) -> list[int]:
+        """For each step how many values its group would have to hand out were it done later.
+
+        With it goes what its group makes for it alone.
+        """
+        kept: list[int] = []
+        for i, sources in enumerate(self.before):
+            count = 0
+            for j in sources:
+                inside = [k for k in self.after[j] if self._may_share(j, k) and stages[k] == stages[j]]
+                if (
+                    i in inside
+                    and len(inside) == len(self.after[j])
+                    and self.outputs.isdisjoint(self.steps[j].outs)
+                ):
+                    count += kept[j] if inside == [i] else 1
+            kept.append(count)
+        return kept
 
     def _groups(self) -> list[int]:
         first = list(range(len(self.steps)))
