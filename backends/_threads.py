@@ -54,8 +54,7 @@ def spread(work: Callable[[Any], Any], pieces: Sequence[Any]) -> None:
         pool = _pool(others())
         # While Python shuts down it gives out no more work.
         with suppress(RuntimeError):
-            for _ in range(count):
-                helpers.append(pool.submit(some))
+            helpers.extend(pool.submit(some) for _ in range(count))
     try:
         some()
     finally:
