@@ -16,7 +16,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["FEW", "SINGLE", "added_columns", "added_product", "annihilating_product", "finite_where_zero"]
+__all__ = [
+    "FEW",
+    "SINGLE",
+    "added_columns",
+    "added_product",
+    "annihilating_product",
+    "finite_where_zero",
+    "logistic",
+]
 
 SINGLE = 2**18
 """The number of multiplications from which on OpenBLAS takes threads for a product."""
@@ -98,6 +106,23 @@ def annihilating_product(dtype: Any) -> Callable[..., None]:
         multiply(factor, derivative, out)
 
     return annihilating_product
+
+
+@lru_cache(maxsize=64)
+def logistic(dtype: Any) -> Callable[..., None]:
+    """The function `expit`, into memory that is not the operand's."""
+    asum, negative, exp, add, reciprocal = _routine("asum", dtype), np.negative, np.exp, np.add, np.reciprocal
+    one = np.ones((), dtype)
+
+    def expit(x: Any, out: Any) -> None:
+        exp(negative(x, out), out)
+        # Only where 1 / (1 + exp(-x)) is a normal number, exp(-x) is finite.
+        if isfinite(asum(out.ravel())):
+            reciprocal(add(one, out, out), out)
+        else:
+            np.divide(exp(np.minimum(x, 0.0)), 1.0 + exp(-np.abs(x)), out)
+
+    return expit
 
 
 def finite_where_zero(factor: Any, derivative: Any) -> Any:

@@ -181,6 +181,9 @@ class LibraryBackend:
     def fused(self, program: Any) -> Into | None:
         return None
 
+    def rounded(self, name: str, x: Any, out: Any) -> Into | None:
+        return None
+
     def compiled(
         self, program: Callable[..., Any], donated: tuple[int, ...], inputs: Sequence[Any]
     ) -> Callable[..., Any]:

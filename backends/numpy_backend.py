@@ -13,7 +13,15 @@ import numpy as np
 
 from bpkit._protocol import Into
 
-from ._blas import FEW, SINGLE, added_columns, added_product, annihilating_product, finite_where_zero
+from ._blas import (
+    FEW,
+    SINGLE,
+    added_columns,
+    added_product,
+    annihilating_product,
+    finite_where_zero,
+    logistic,
+)
 from ._common import LibraryBackend, host_copy, is_basic_key, layout_copy, share_memory
 from ._fused import fused
 from ._special import has_scipy, right_scipy_special, scipy_dtype, scipy_special
@@ -136,8 +144,8 @@ class NumpyBackend(LibraryBackend):
         c, first, *others = shapes
         result = (first[0], others[0][1]) if others else (first[1],)
         added = math.prod(result) * (first[1] if others else first[0])
-        # Where c is copied to every row first, less is saved.
-        limit = SINGLE if c == result else SINGLE // 16
+        # Where c is copied to every row first, less is saved; and most where b lies as BLAS likes it.
+        limit = SINGLE if c == result or turned[-1] else SINGLE // 16
         if dtype.char not in "fd" or not 0 < added <= limit or not has_scipy():
             return None
         function = added_product(turned, dtype) if others else added_columns(first[0], turned[0], dtype)
@@ -145,6 +153,10 @@ class NumpyBackend(LibraryBackend):
 
     def fused(self, program: Any) -> Into | None:
         return fused(program, self.into)
+
+    def rounded(self, name: str, x: Any, out: Any) -> Into | None:
+        few = math.prod(out.shape) <= CALLS and _quickly_summed(x, out)
+        return Into(logistic(out.dtype)) if name == "expit" and few else None
 
     def index_set(self, x: Any, key: Any, value: Any) -> Any:
         out = layout_copy(x)
@@ -189,6 +201,8 @@ def _owner(x: Any) -> Any:
     return x
 
 
+CALLS = 512
+"""Elements up to which a call costs more than what it does; more of them are better off in a fused loop."""
 _REALS = frozenset({np.float32, np.float64})
 _NUMBERS = _REALS | {float, int}
 

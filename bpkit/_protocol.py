@@ -252,6 +252,12 @@ class Backend(Protocol):
         for the outputs, any of which may lie in any input of its shape, and several threads may call it.
         """
 
+    def rounded(self, name: str, x: Any, out: Any) -> Into | None:
+        """A faster way to write a function of these few elements, if its results may round otherwise.
+
+        `x` is the operand; None where there is none, or it is not faster.
+        """
+
     def compiled(
         self, program: Callable[..., Any], donated: tuple[int, ...], inputs: Sequence[Any]
     ) -> Callable[..., Any]:

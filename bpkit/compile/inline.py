@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 from bpkit._protocol import Backend
+from bpkit.compile.plan import Written
 from bpkit.evaluate import definition_of
 from bpkit.namespace.xp import namespace_of
 from bpkit.record import Program, Recorder, Slot, Step
@@ -33,6 +34,9 @@ def inline(program: Program, backend: Backend) -> Program:
 def _parts(step: Step, backend: Backend) -> list[Step]:
     """What a step does, recorded at ones of its operand's shape."""
     defined, x = definition_of(backend, step.name), step.operands[0]
+    into = backend.rounded(step.name, x, step.outs[0])
+    if into is not None:
+        return [step._replace(do=Written(into, step.outs[0]))]
     if defined is None:
         return [step]
     recorder = Recorder("jit", lambda: step.line)

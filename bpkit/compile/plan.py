@@ -21,7 +21,7 @@ from bpkit.kinds import returns_scalars
 from bpkit.record import Program, Slot, Step
 from bpkit.views import VIEWS
 
-__all__ = ["How", "Plan", "Planned", "plan"]
+__all__ = ["How", "Plan", "Planned", "Written", "plan"]
 
 OPERATORS = {
     "add": "{0} + {1}",
@@ -32,6 +32,25 @@ OPERATORS = {
     "subtract": "{0} - {1}",
 }
 """What single numbers are put into."""
+
+
+class Written:
+    """The ``do`` of a step that the library writes into memory, for want of a function of the namespace.
+
+    Attributes
+    ----------
+    into : Into
+    """
+
+    def __init__(self, into: Into, out: Slot) -> None:
+        self.into = into
+        self._out = out
+
+    def __call__(self, *operands: Any) -> Any:
+        """The result in new memory."""
+        out = self._out.backend.xp.empty(self._out.shape, dtype=self._out.dtype, device=self._out.device)
+        self.into.function(*operands, *self.into.before, out)
+        return out
 
 
 class How(Enum):

@@ -6,34 +6,15 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, NamedTuple
 
-from bpkit._protocol import Backend, Into
+from bpkit._protocol import Backend
+from bpkit.compile.plan import Written
 from bpkit.record import Program, Slot, Step
 
-__all__ = ["Added", "add_products"]
+__all__ = ["add_products"]
 
 
 _ARRANGED = frozenset({"broadcast_to", "getitem", "matrix_transpose", "permute_dims"})
 """Functions after which a `reshape` has to copy."""
-
-
-class Added:
-    """What does the step: ``c + alpha * a @ b``, or ``c + alpha * sum(x, axis=0)``.
-
-    Attributes
-    ----------
-    into : Into
-        How it is written into memory, see :meth:`bpkit._protocol.Backend.added`.
-    """
-
-    def __init__(self, into: Into, out: Slot) -> None:
-        self.into = into
-        self._out = out
-
-    def __call__(self, *operands: Any) -> Any:
-        """The result in new memory."""
-        out = self._out.backend.xp.empty(self._out.shape, dtype=self._out.dtype, device=self._out.device)
-        self.into.function(*operands, *self.into.before, out)
-        return out
 
 
 def add_products(program: Program, backend: Backend) -> Program:
@@ -157,7 +138,7 @@ class _Products:
                     y if is_turned else self._transpose(y, step.line)
                     for y, is_turned in zip(factors, turned, strict=True)
                 ]
-                name, do = f"{term.step.name}_added", Added(into, out)
+                name, do = f"{term.step.name}_added", Written(into, out)
                 return Step(name, (c, *given), {}, (out,), step.line, do)
         return None
 
