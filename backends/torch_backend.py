@@ -190,7 +190,10 @@ class TorchBackend(LibraryBackend):
 
     def _annihilating_product(self, factor: Any, derivative: Any) -> Any:
         # Most derivatives are finite, and where the values are at hand it takes one pass to see that.
-        if type(derivative) is self.module.Tensor and derivative.device.type == "cpu":
+        torch = self.module
+        here = type(derivative) is torch.Tensor and derivative.device.type == "cpu"
+        # torch.compile would cut its graph at a value.
+        if here and not torch.compiler.is_compiling():
             try:
                 plain = isfinite(derivative.sum().item())
             except (NotImplementedError, RuntimeError):  # wrapped tensors (torch.func) have no values
