@@ -123,6 +123,8 @@ class NumpyBackend(LibraryBackend):
             return Into(function, elementwise=True, makes=True)
         if name in _ROUNDING and out.dtype.kind == "f":
             return Into(_ROUNDING[name], elementwise=True, makes=True)
+        if name == "clip" and _by_numbers(operands[1:], out):
+            return Into(np.clip, elementwise=True)
         if name == "matmul" and _by_blas(operands, out):
             return Into(np.dot, packed=True, makes=True)
         if name == "annihilating_product" and _quickly_summed(operands[1], out):
@@ -265,6 +267,12 @@ _INTO = {
     "reshape": Into(_reshape, packed=True),
     "where": Into(_where),
 }
+
+
+def _by_numbers(bounds: tuple[Any, ...], out: Any) -> bool:
+    """Whether NumPy's own clip, which takes 0.0 for -0.0, does the same as the namespace's."""
+    plain = all(type(x) is float and math.isfinite(x) and x != 0 for x in bounds)
+    return bool(out.dtype.kind == "f" and plain and bounds[0] <= bounds[1])
 
 
 def _by_blas(operands: tuple[Any, ...], out: Any) -> bool:

@@ -119,7 +119,7 @@ def _ways_to_write(
 
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.7, 1e-40, -1e-40, 1e30, -1e30, 2.0**24, np.inf, -np.inf, np.nan]
 NOT_FUSED = {"clip", "positive"}
-"""The one is no function of NumPy's that writes into given memory; the other changes nothing."""
+"""The one has a test of its own; the other changes nothing."""
 FUNCTIONS = sorted(
     {
         *(name for name in elementwise_names() if "." not in name and name not in NOT_FUSED),
@@ -186,6 +186,25 @@ def test_special_values_of_what_takes_more_than_numbers(way: str, name: str) -> 
             made = [np.asarray(z) for z in leaves(calls[name](x, y))]
         found = compare(calls[name], x, y)
         assert found or all(z.dtype == x.dtype for z in made)
+
+
+def test_clip(way: str) -> None:
+    for dtype in ("float32", "float64"):
+        x = np.concatenate([SPECIAL, [3.5, -3.5, 3.4, 1e300]])
+        with np.errstate(all="ignore"):
+            x = x.astype(dtype)
+        for low, high in (
+            (-2.5, 3.5),
+            (-1e30, 1e30),
+            (1.0, 1.0),
+            (-3.4028234663852886e38, 3.4028234663852886e38),
+        ):
+            (program,) = compare(lambda x, low=low, high=high: xp.clip(x, low, high) * 2, x)
+            assert len(program.steps) == 2
+        # NumPy's own would not keep the sign of a zero.
+        for bounds in ((0.0, 1.0), (-1.0, None), (2.0, 1.0)):
+            (program,) = compare(lambda x, bounds=bounds: xp.clip(x, *bounds) * 2, x)
+            assert len(program.steps) == 1
 
 
 def test_casts_of_integers(way: str) -> None:
