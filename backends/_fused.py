@@ -39,7 +39,9 @@ the other with `out=`. Measured with NumPy 2.4 and Numba 0.68 in float32 on two 
 microseconds one after the other / in one loop: SGD (2 functions) of 1,024 elements 4.0 / 4.0, of 4,096 4.8 /
 4.5, of 16,384 8.0 / 5.9; Adam (12) of 256 9.4 / 7.0, of 16,384 45 / 22. In loops and functions: gradient of
 tanh, expit, log1p, exp and sin (28) of 256 17 / 10, of 16,384 137 / 97; tanh and exp (7) of 4,096 11.5 /
-13.5, of 16,384 37 / 34. In blocks of functions: that gradient of 16,384 137 / 158."""
+13.5, of 16,384 37 / 34. In blocks of functions, by one thread: that gradient of 16,384 137 / 158, of 262,144
+3,290 / 2,990; bias and relu (2) of 65,536 57 / 71. Single numbers: a chain of 1,000 and its gradient (3,119)
+226 / 25, after ten seconds or more of compiling, whose result is kept on disk."""
 
 How = Callable[[str, tuple[Any, ...], Mapping[str, Any], Any], Into | None]
 
