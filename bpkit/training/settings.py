@@ -81,7 +81,8 @@ class Settings:
     dtype : {"float32", "float64"}
         Of weights and images.
     jit : bool
-        Whether steps are compiled; see :func:`bpkit.training.train`. It decides how they round.
+        Whether steps are compiled; see :func:`bpkit.training.train`. It decides how they round, and so does
+        whether Numba is installed.
 
     Raises
     ------
