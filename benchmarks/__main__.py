@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong = [name for name in names if name not in WORKLOADS and not name.endswith(".py")]
     if wrong:
         sys.exit(f"no workload {wrong[0]!r}; there are {', '.join(WORKLOADS)}, all, or a file FILE.py")
+    if unknown := set(options.peers or ()) - {"numpy", *harness.INSTALL}:
+        sys.exit(f"no peer {unknown.pop()!r}; there are numpy, {', '.join(harness.INSTALL)}")
     threads = str(options.threads)
     # Before any library is loaded; the processes of the peers inherit it.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -99,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     several = "W1 to W9, all, or a file of your own; without one, a list of them"
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=several)
     peers = f"beside bpkit, with commas between them: numpy, {', '.join(harness.INSTALL)} (default: all)"
-    parser.add_argument("--peers", metavar="NAMES", help=peers)
+    parser.add_argument("--peers", metavar="NAMES", type=lambda names: names.split(","), help=peers)
     parser.add_argument("--case", action="append", metavar="NAME", help="only this case; repeatable")
     backends = "where bpkit runs: numpy, jax, torch, torch:cuda ...; repeatable (default: numpy)"
     parser.add_argument("--backend", action="append", metavar="NAME", help=backends)
@@ -120,7 +122,6 @@ def _measure(
 ) -> dict[str, Any]:
     """Rows, what was left out, and the goals, of one case."""
     backends = options.backend or ["numpy"]
-    libraries = options.peers.split(",") if options.peers is not None else None
     cuda = [spec.partition(":")[2] for spec in backends if spec.startswith("torch:")]
     case = {
         **settings,
@@ -130,7 +131,7 @@ def _measure(
         "torch_device": cuda[0] if cuda else "cpu",
     }
     rows, skipped = [], {}
-    for peer in workload.rows(backends, libraries):
+    for peer in workload.rows(backends, options.peers):
         if peer.cases and name not in peer.cases:
             continue
         if peer.library != "bpkit" and not util.find_spec(peer.library):

@@ -198,7 +198,7 @@ def _advice(name: str, operands: Sequence[Any], static: dict[str, Any]) -> str:
     if name == "reshape":
         return f"{described(operands[0])} has {math.prod(shapes[0])} elements; -1 is the length that fits"
     if name == "matmul":
-        if all(shapes) and shapes[0][-1] != (rows := shapes[1][-2:][0]):
+        if len(shapes) == 2 and all(shapes) and shapes[0][-1] != (rows := shapes[1][-2:][0]):
             return (
                 f"x1 @ x2 sums over the last axis of x1, of length {shapes[0][-1]}, and the last but one of "
                 f"x2 (the only one of a vector), of length {rows}: they must be equal. x.mT is the transpose"

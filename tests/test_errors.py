@@ -615,3 +615,18 @@ def test_scipy_says_what_to_set_and_what_has_no_path(switch: str) -> None:
         assert "in scipy.special.logsumexp: SciPy works with" in logsumexp
     assert bessel.startswith("scipy.special.jv of a value traced by grad")
     assert "the function itself, which is compiled code, would lose the gradient" in bessel
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda w: [[1.0, 2.0]] @ w,
+        lambda w: w @ [[1.0], [2.0]],
+        lambda w: xp.matmul(w, 3.0),
+        lambda w: 2.0 @ w,
+    ],
+)
+def test_a_product_with_what_is_no_array_keeps_its_own_error(f: Any) -> None:
+    for transform in (bpkit.grad(lambda w: xp.sum(f(w))), bpkit.jit(f)):
+        with pytest.raises((TypeError, ValueError), match=r"expected an array|matmul: Input operand"):
+            transform(np.ones((2, 1)))

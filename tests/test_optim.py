@@ -379,3 +379,13 @@ def test_a_gradient_of_another_shape_is_refused_by_place() -> None:
 def test_parameters_must_be_arrays() -> None:
     with pytest.raises(ArgumentError, match=r"params\['w'\] is a float; a parameter must be an array"):
         optim.sgd(0.1).init({"w": 1.0})
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_the_state_of_another_optimizer_is_refused(name: str) -> None:
+    params = {"w": np.ones(2)}
+    state = (optim.adam() if name == "sgd" else optim.sgd(0.1)).init(params)
+    made, wanted = ("AdamState", "SGDState") if name == "sgd" else ("SGDState", "AdamState")
+    text = rf"^{name}\.update: state must be of the class {wanted}; it is of {made}; make the state with init"
+    with pytest.raises(ArgumentError, match=text):
+        getattr(optim, name)(0.1).update(params, state, params)

@@ -7,7 +7,15 @@ from bpkit import namespace as xp
 from bpkit import tree
 from bpkit.errors import ArgumentError
 from bpkit.kinds import is_real
-from bpkit.optim.optimizer import FROM_INIT, Optimizer, check_params, gradients, leaves_like, setting
+from bpkit.optim.optimizer import (
+    FROM_INIT,
+    Optimizer,
+    check_params,
+    check_state,
+    gradients,
+    leaves_like,
+    setting,
+)
 
 __all__ = ["AdamState", "adam", "adamw"]
 
@@ -154,6 +162,7 @@ def _adam(
         return AdamState(xp.astype(count, "int32"), zeros, tree.map(xp.zeros_like, params))
 
     def update(grads: Any, state: AdamState, params: Any) -> tuple[Any, AdamState]:
+        check_state(f"{name}.update", state, AdamState)
         old, structure = tree.flatten(params)
         slopes = gradients(name, grads, params, old, structure)
         means = leaves_like(f"{name}.update", "state.mean", state.mean, structure, FROM_INIT)

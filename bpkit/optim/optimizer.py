@@ -11,7 +11,7 @@ from bpkit import tree
 from bpkit._messages import a_type
 from bpkit.errors import ArgumentError, ShapeError
 
-__all__ = ["FROM_INIT", "Optimizer", "check_params", "gradients", "leaves_like", "setting"]
+__all__ = ["FROM_INIT", "Optimizer", "check_params", "check_state", "gradients", "leaves_like", "setting"]
 
 _FROM_GRAD = "take grads from bpkit.grad of a function of these params"
 FROM_INIT = "make the state with init(params)"
@@ -57,6 +57,20 @@ def setting(called: str, name: str, value: Any, below: float = math.inf) -> floa
         return float(value)
     expected = "a finite number and not negative" if below == math.inf else f"from 0 to below {below:g}"
     raise ArgumentError(f"{called}({name}={value!r}): {name} must be {expected}")
+
+
+def check_state(called: str, state: Any, expected: type) -> None:
+    """Refuse a state that another optimiser made.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if not isinstance(state, expected):
+        raise ArgumentError(
+            f"{called}: state must be of the class {expected.__name__}; it is of {type(state).__name__}; "
+            f"{FROM_INIT} of the same optimizer"
+        )
 
 
 def check_params(called: str, params: Any) -> None:

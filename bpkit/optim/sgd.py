@@ -5,7 +5,15 @@ from typing import Any, NamedTuple
 from bpkit import namespace as xp
 from bpkit import tree
 from bpkit.errors import ArgumentError
-from bpkit.optim.optimizer import FROM_INIT, Optimizer, check_params, gradients, leaves_like, setting
+from bpkit.optim.optimizer import (
+    FROM_INIT,
+    Optimizer,
+    check_params,
+    check_state,
+    gradients,
+    leaves_like,
+    setting,
+)
 
 __all__ = ["SGDState", "sgd"]
 
@@ -90,6 +98,7 @@ def sgd(
         return SGDState(tree.map(xp.zeros_like, params) if friction else None)
 
     def update(grads: Any, state: SGDState, params: Any) -> tuple[Any, SGDState]:
+        check_state("sgd.update", state, SGDState)
         old, structure = tree.flatten(params)
         slopes = gradients("sgd", grads, params, old, structure)
         buffers: list[Any] = []
