@@ -34,7 +34,9 @@ Time bpkit beside other libraries and beside NumPy code written by hand.
 Every program of a workload starts from the same weights. What its first step computes is compared with the
 reference, in float64, before anything is timed; a program that differs ends the run. Then the programs take
 turns, each library in a process of its own, and each turn runs a program many times. Shown are the fastest
-turn, the median of all turns and their quartiles. "bpkit takes" is the median of the ratios within a turn.
+turn, the median of all turns and their quartiles, and how many times as long as each row the first one
+takes: the median of the ratios within a turn, and the ratio of the fastest turns. On a machine that does
+something else as well, only the second says something, since a busy machine can only make a turn longer.
 Libraries that are not installed are left out, with a line that says what to install.
 """
 EXAMPLES = """\
@@ -83,11 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             of_cases["cases"][case] = measured
             _show(shown, f"{name}, {case}: {workload.title}", measured)
             failed = failed or any("error" in row for row in measured["rows"].values())
-    found["machine"]["load_at_end"] = os.getloadavg()
+            found["machine"]["load_at_end"] = os.getloadavg()
+            if options.json not in (None, "-"):  # after each case: all of them take long
+                Path(options.json).write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     if options.json == "-":
         print(json.dumps(found))
-    elif options.json:
-        Path(options.json).write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     return 1 if failed else 0
 
 
@@ -154,6 +156,8 @@ def _measure(
     first = rows[0].name
     for title, row in found.items():
         row[f"{first} takes times"] = harness.ratio(found, first, title)
+        if "times_s" in row and "times_s" in found[first]:
+            row[f"{first} takes times, fastest"] = found[first]["fastest_s"] / row["fastest_s"]
         base, colon, _ = title.rpartition(": ")
         if colon:
             row["times its loss"] = harness.ratio(found, title, f"{base}: loss")
@@ -171,7 +175,7 @@ def _show(stream: Any, title: str, measured: dict[str, Any]) -> None:
     unit, scale = ("µs", 1e6) if typical < 0.002 else ("ms", 1e3) if typical < 2 else ("s", 1.0)
     ratio = f"{measured['first']} takes times"
     extra = [key for key in ("gflops_per_s", "times its loss") if any(key in row for row in rows.values())]
-    headings = ["", f"{unit}, fastest", "median", "quartiles", f"{measured['first']} takes … × of it"]
+    headings = ["", f"{unit}, fastest", "median", "quartiles", f"{measured['first']} ÷ it", "by fastest"]
     headings += [{"gflops_per_s": "GFLOP/s"}.get(key, key) for key in extra]
     notes = any(row["note"] for row in rows.values())
 
@@ -182,7 +186,9 @@ def _show(stream: Any, title: str, measured: dict[str, Any]) -> None:
     for name, row in rows.items():
         low, high = (number(scale * x) for x in row["quartiles_s"])
         cells = [name, number(scale * row["fastest_s"]), number(scale * row["median_s"]), f"{low}–{high}"]
-        cells += [f"{row[ratio]:.2f}", *[number(row.get(key)) for key in extra]]
+        ratios = (row[ratio], row.get(f"{ratio}, fastest"))
+        cells += ["" if found is None else f"{found:.2f}" for found in ratios]
+        cells += [number(row.get(key)) for key in extra]
         table.append(("", [*cells, row["note"]] if notes else cells))
     write_table(stream, title, [*headings, ""] if notes else headings, table, headings[1:])
     for goal in measured["goals"]:

@@ -96,8 +96,14 @@ def test_the_right_peer_is_timed(tmp_path: Path) -> None:
     assert "another" in done.stderr  # the table
 
 
-def test_a_peer_that_fails_is_told_and_the_others_are_timed(tmp_path: Path) -> None:
-    done = run(own(tmp_path, "raise OSError('no compiler')"), "--quick")
+@pytest.mark.parametrize("first", ["plain", "another"])
+def test_a_peer_that_fails_is_told_and_the_others_are_timed(first: str, tmp_path: Path) -> None:
+    path = own(tmp_path, "raise OSError('no compiler')")
+    if first == "another":
+        Path(path).write_text(
+            Path(path).read_text("utf-8").replace("peers=peers", "peers=peers[::-1]"), "utf-8"
+        )
+    done = run(path, "--quick")
     assert done.returncode == 1
     assert "OSError: no compiler" in done.stdout
     assert "failed: another" in done.stdout
