@@ -60,4 +60,7 @@ WORKLOAD = Workload(
     ],
     goals={"step": [("bpkit, jit", "the machine's own sgemm", 1 / 0.95)]},
     work=work,
+    # Of four million inputs of ReLU some are so near to 0 that they have another sign in float32. By hand too
+    # that makes 1.4e-3 in w0.
+    rtol=5e-3,
 )
