@@ -210,10 +210,65 @@ def test_adam_is_pure_and_trains() -> None:
     assert float(loss(params)) < 1e-3
 
 
-def test_adam_of_nothing() -> None:
-    optimizer = optim.adam()
-    params, state = optimizer.update({"b": None}, optimizer.init({"b": None}), {"b": None})
-    assert (params, int(state.count), state.mean) == ({"b": None}, 1, {"b": None})
+@pytest.mark.parametrize("optimizer", [optim.sgd(0.1), optim.adam()], ids=["sgd", "adam"])
+def test_nothing_to_train_is_refused(optimizer: optim.Optimizer) -> None:
+    with pytest.raises(ArgumentError, match=r"init: params has no arrays, so there is nothing to train"):
+        optimizer.init({"b": None})
+
+
+def falling(count: Any) -> Any:
+    """A schedule that computes in float64 where it can."""
+    steps = xp.astype(count, "float64")
+    return 0.1 / (1 + steps / 7)
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["", "jit"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.usefixtures("backend")
+def test_a_schedule_gives_each_step_its_rate(name: str, jit: bool) -> None:
+    make = getattr(optim, name)
+    options: dict[str, Any] = {"weight_decay": 0.1}
+    optimizer = make(falling, **options)
+    update = bpkit.jit(optimizer.update) if jit else optimizer.update
+    params = expected = {"w": random_tree(0)["w"], "v": random_tree(1, "float32")["w"]}
+    state = optimizer.init(params)
+    plain = make(0.1, **options).init(params)
+    for step in range(8):
+        grads = {"w": random_tree(step)["w"], "v": random_tree(step, "float32")["w"]}
+        rate = 0.1 / (1 + step / 7)
+        expected, plain = make(rate, **options).update(grads, plain, expected)
+        params, state = update(grads, state, params)
+    assert int(state.count) == 8
+    for key, rtol in (("w", 1e-13), ("v", 1e-5)):
+        assert params[key].dtype == expected[key].dtype
+        np.testing.assert_allclose(on_host(params[key]), on_host(expected[key]), rtol=rtol)
+    if jit:
+        assert update.explain() == "1. the first call"
+
+
+def constant(rate: Any) -> optim.Schedule:
+    return lambda count: rate
+
+
+@pytest.mark.parametrize("rate", [0.5, np.float64(0.5), np.asarray(0.5)], ids=repr)
+def test_a_schedule_may_return_a_number(rate: Any) -> None:
+    params = {"w": np.ones(2, np.float32)}
+    optimizer = optim.sgd(constant(rate))
+    new, _ = optimizer.update(params, optimizer.init(params), params)
+    np.testing.assert_array_equal(new["w"], np.full(2, 0.5, np.float32), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("rate", "found"),
+    [(np.ones(2), r"an array of shape \(2,\)"), (None, "a NoneType"), ("1", "a str")],
+    ids=str,
+)
+def test_a_schedule_may_return_nothing_else(rate: Any, found: str) -> None:
+    params = {"w": np.ones(2)}
+    optimizer = optim.sgd(constant(rate))
+    state = optimizer.init(params)
+    with pytest.raises(ArgumentError, match=f"a schedule must return one number.* returned {found}"):
+        optimizer.update(params, state, params)
 
 
 @pytest.mark.parametrize(
@@ -317,9 +372,10 @@ def test_a_learning_rate_of_zero_changes_nothing() -> None:
     np.testing.assert_array_equal(params[0], np.ones(2))
 
 
-def test_nesterov_needs_momentum() -> None:
-    with pytest.raises(ArgumentError, match=r"needs a momentum: sgd\(\.\.\., momentum=0\.9, nesterov=True\)"):
-        optim.sgd(0.1, nesterov=True)
+@pytest.mark.parametrize("others", [{}, {"momentum": 0.9, "dampening": 0.1}], ids=str)
+def test_nesterov_needs_momentum_and_no_dampening(others: dict[str, float]) -> None:
+    with pytest.raises(ArgumentError, match=r"a momentum and no dampening: sgd\(\.\.\., momentum=0\.9, nest"):
+        optim.sgd(0.1, nesterov=True, **others)
 
 
 @pytest.mark.parametrize(

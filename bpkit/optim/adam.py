@@ -1,21 +1,9 @@
 """Adam: steps that are scaled by running means of the gradient and of its square."""
 
-import math
 from typing import Any, NamedTuple
 
 from bpkit import namespace as xp
-from bpkit import tree
-from bpkit.errors import ArgumentError
-from bpkit.kinds import is_real
-from bpkit.optim.optimizer import (
-    FROM_INIT,
-    Optimizer,
-    check_params,
-    check_state,
-    gradients,
-    leaves_like,
-    setting,
-)
+from bpkit.optim.optimizer import Optimizer, Schedule, flag, leafwise, pair_of_betas, setting, share_of_mean
 
 __all__ = ["AdamState", "adam", "adamw"]
 
@@ -30,18 +18,24 @@ class AdamState(NamedTuple):
     mean, square : tree
         Running means of the gradients and of their squares, from zero on, with the structure, shapes and
         dtypes of the parameters.
+    largest : tree or None
+        The largest mean of squares so far; None without `amsgrad`.
     """
 
     count: Any
     mean: Any
     square: Any
+    largest: Any = None
 
 
 def adam(
-    learning_rate: float = 1e-3,
+    learning_rate: float | Schedule = 1e-3,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     weight_decay: float = 0.0,
+    amsgrad: bool = False,
+    *,
+    maximize: bool = False,
 ) -> Optimizer:
     """Adam, with the meaning of ``torch.optim.Adam``.
 
@@ -52,16 +46,22 @@ def adam(
         v = betas[1] * v + (1 - betas[1]) * g**2
         p = p - learning_rate * m / (1 - betas[0] ** t) / (sqrt(v / (1 - betas[1] ** t)) + eps)
 
+    With `amsgrad` the largest v so far takes the place of v in the last line.
+
     Parameters
     ----------
-    learning_rate : float
-        Step size, finite, not negative.
+    learning_rate : float or Schedule
+        Step size, finite, not negative; or a function of the count of steps done.
     betas : tuple of two floats
         How much of the mean of gradients and of the mean of squares stays in each step, from 0 to below 1.
     eps : float
         Keeps the quotient finite where gradients are zero; finite, not negative.
     weight_decay : float
         Strength of the L2 penalty ``weight_decay / 2 * sum(p**2)``, finite, not negative.
+    amsgrad : bool
+        Whether steps never grow again where a gradient was once large.
+    maximize : bool
+        Whether to climb: the gradient of the function, not of the penalty, counts with the other sign.
 
     Returns
     -------
@@ -81,6 +81,8 @@ def adam(
     ----------
     D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1, in the order
     of computation that its section 2 recommends.
+    S. J. Reddi, S. Kale and S. Kumar, "On the convergence of Adam and beyond", ICLR 2018, for `amsgrad`; the
+    maximum is PyTorch's, taken before the division by ``1 - betas[1] ** t``.
 
     Examples
     --------
@@ -95,14 +97,17 @@ def adam(
     >>> x.round(3), int(state.count)
     (array([ 2.511, -0.537]), 3)
     """
-    return _adam("adam", learning_rate, betas, eps, penalty=weight_decay)
+    return _adam("adam", learning_rate, betas, eps, amsgrad, weight_decay=weight_decay, maximize=maximize)
 
 
 def adamw(
-    learning_rate: float = 1e-3,
+    learning_rate: float | Schedule = 1e-3,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     weight_decay: float = 1e-2,
+    amsgrad: bool = False,
+    *,
+    maximize: bool = False,
 ) -> Optimizer:
     """Adam with decoupled weight decay, with the meaning of ``torch.optim.AdamW``.
 
@@ -115,6 +120,8 @@ def adamw(
         As for :func:`adam`.
     weight_decay : float
         The share of the weights that goes in each step, over the learning rate; finite, not negative.
+    amsgrad, maximize
+        As for :func:`adam`.
 
     Returns
     -------
@@ -133,65 +140,44 @@ def adamw(
     >>> optimizer.update(xp.zeros_like(x), optimizer.init(x), x)[0]
     array([ 3.8, -1.9])
     """
-    return _adam("adamw", learning_rate, betas, eps, shrinking=weight_decay)
+    return _adam(
+        "adamw",
+        learning_rate,
+        betas,
+        eps,
+        amsgrad,
+        weight_decay=weight_decay,
+        decoupled=True,
+        maximize=maximize,
+    )
 
 
 def _adam(
-    name: str, learning_rate: float, betas: Any, eps: float, *, penalty: float = 0.0, shrinking: float = 0.0
+    name: str, learning_rate: float | Schedule, betas: Any, eps: float, amsgrad: bool, **options: Any
 ) -> Optimizer:
-    rate = setting(name, "learning_rate", learning_rate)
     eps = setting(name, "eps", eps)
-    penalty = setting(name, "weight_decay", penalty)
-    shrinking = setting(name, "weight_decay", shrinking)
-    if not isinstance(betas, tuple | list) or len(betas) != 2:
-        raise ArgumentError(f"{name}(betas={betas!r}): betas must be two numbers, for instance (0.9, 0.999)")
-    beta1, beta2 = (setting(name, "betas", beta, below=1.0) for beta in betas)
+    beta1, beta2 = pair_of_betas(name, betas)
+    slots = ("mean", "square", "largest") if flag(name, "amsgrad", amsgrad) else ("mean", "square")
 
-    def init(params: Any) -> AdamState:
-        check_params(name, params)
-        leaves = tree.leaves(params)
-        for path, p in zip(tree.paths(params), leaves, strict=True):
-            if not is_real(p):
-                raise ArgumentError(
-                    f"{name}.init: params{path} has dtype {p.dtype}; {name} needs real floating parameters, "
-                    f"since it divides by the root of a mean of squares"
-                )
-        # Where the parameters are, and of the type that the sum in `update` has.
-        count = xp.sum(xp.zeros_like(leaves[0])) if leaves else xp.zeros(())
-        zeros = tree.map(xp.zeros_like, params)
-        return AdamState(xp.astype(count, "int32"), zeros, tree.map(xp.zeros_like, params))
-
-    def update(grads: Any, state: AdamState, params: Any) -> tuple[Any, AdamState]:
-        check_state(f"{name}.update", state, AdamState)
-        old, structure = tree.flatten(params)
-        slopes = gradients(name, grads, params, old, structure)
-        means = leaves_like(f"{name}.update", "state.mean", state.mean, structure, FROM_INIT)
-        squares = leaves_like(f"{name}.update", "state.square", state.square, structure, FROM_INIT)
-        count = state.count + 1
-        factors: dict[Any, tuple[Any, Any]] = {}
-        new = []
-        for i, (p, g) in enumerate(zip(old, slopes, strict=True)):
-            if p.dtype not in factors:
-                factors[p.dtype] = _factors(xp.astype(count, p.dtype))
-            scale, floor = factors[p.dtype]
-            if penalty:
-                g = g + penalty * p
-            if shrinking:
-                p = (1.0 - rate * shrinking) * p
-            means[i] = m = beta1 * means[i] + (1.0 - beta1) * g
-            squares[i] = v = beta2 * squares[i] + (1.0 - beta2) * (g * g)
-            new.append(p - scale * m / (xp.sqrt(v) + floor))
-        mean, square = tree.unflatten(structure, means), tree.unflatten(structure, squares)
-        return tree.unflatten(structure, new), AdamState(count, mean, square)
-
-    def _factors(count: Any) -> tuple[Any, Any]:
+    def shared(rate: Any, t: Any) -> tuple[Any, Any]:
         """What the mean is multiplied by, and what is added to the root of the mean of squares."""
-        root = xp.sqrt(_share(beta2, count))
-        return rate * root / _share(beta1, count), eps * root
+        root = xp.sqrt(share_of_mean(beta2, t))
+        return rate * root / share_of_mean(beta1, t), eps * root
 
-    return Optimizer(init, update)
+    def step(p: Any, g: Any, kept: AdamState, given: tuple[Any, Any]) -> tuple[Any, AdamState]:
+        scale, floor = given
+        m = beta1 * kept.mean + (1.0 - beta1) * g
+        v = beta2 * kept.square + (1.0 - beta2) * (g * g)
+        largest = xp.maximum(kept.largest, v) if amsgrad else None
+        return p - scale * m / (xp.sqrt(largest if amsgrad else v) + floor), AdamState(None, m, v, largest)
 
-
-def _share(beta: float, count: Any) -> Any:
-    """``1 - beta**count``, how much of a mean is gradients by now, to the last digits also in float32."""
-    return -xp.expm1(count * (math.log(beta) if beta else -math.inf))
+    return leafwise(
+        name,
+        learning_rate,
+        AdamState,
+        step,
+        dict.fromkeys(slots, xp.zeros_like),
+        shared=shared,
+        real="it divides by the root of a mean of squares",
+        **options,
+    )

@@ -1,4 +1,4 @@
-"""What an optimiser is, and the check that its trees fit together."""
+"""What an optimiser is, how one is made of the formula for one array, and the checks that they share."""
 
 import math
 from collections.abc import Callable
@@ -10,8 +10,28 @@ from bpkit import namespace as xp
 from bpkit import tree
 from bpkit._messages import a_type
 from bpkit.errors import ArgumentError, ShapeError
+from bpkit.kinds import is_inexact, is_real
 
-__all__ = ["FROM_INIT", "Optimizer", "check_params", "check_state", "gradients", "leaves_like", "setting"]
+__all__ = [
+    "FROM_INIT",
+    "Optimizer",
+    "Schedule",
+    "check_params",
+    "check_state",
+    "flag",
+    "gradients",
+    "leafwise",
+    "leaves_like",
+    "no_steps",
+    "pair_of_betas",
+    "rate_of",
+    "setting",
+    "share_of_mean",
+]
+
+Schedule = Callable[[Any], Any]
+"""A learning rate that changes: ``count -> rate``, from the number of steps done before this one, an array of
+int32 of shape (), to an array of shape (), written in bpkit's functions so that it can be compiled."""
 
 _FROM_GRAD = "take grads from bpkit.grad of a function of these params"
 FROM_INIT = "make the state with init(params)"
@@ -45,6 +65,143 @@ class Optimizer:
     update: Callable[[Any, Any, Any], tuple[Any, Any]]
 
 
+def leafwise(
+    name: str,
+    learning_rate: float | Schedule,
+    state_type: Any,
+    step: Callable[[Any, Any, Any, Any], tuple[Any, Any]],
+    slots: dict[str, Callable[[Any], Any]],
+    *,
+    shared: Callable[[Any, Any], Any] | None = None,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+    maximize: bool = False,
+    real: str = "",
+) -> Optimizer:
+    """An optimizer from what it does to one array.
+
+    Parameters
+    ----------
+    name : str
+        Of the function that the user called, for errors.
+    learning_rate : float or Schedule
+    state_type : NamedTuple class
+        With a field ``count`` and one for each slot.
+    step : callable
+        ``step(p, g, kept, given) -> (p, kept)``, where `kept` is of `state_type` and has an array in each
+        slot, and `given` is what `shared` returned, or the rate where there is no `shared`.
+    slots : dict
+        For each field that holds a tree what it has at first, as a function of a parameter. Other fields hold
+        None.
+    shared : callable, optional
+        ``shared(rate, t)``: what steps of all arrays of a dtype have in common; `t` counts steps from 1 on,
+        as an array of that dtype.
+    weight_decay : float
+        Strength of the L2 penalty, or with `decoupled` the share of the weights that goes over the rate.
+    maximize : bool
+        Whether to go up.
+    real : str
+        Why parameters must be real; empty if they may be complex.
+
+    Returns
+    -------
+    Optimizer
+        The state counts steps if `shared` or a schedule asks for it; otherwise ``count`` is None.
+    """
+    rate = learning_rate if callable(learning_rate) else setting(name, "learning_rate", learning_rate)
+    decay = setting(name, "weight_decay", weight_decay)
+    penalty, shrinking = (0.0, decay) if flag(name, "decoupled_weight_decay", decoupled) else (decay, 0.0)
+    flag(name, "maximize", maximize)
+    counts = shared is not None or callable(rate)
+
+    def init(params: Any) -> Any:
+        check_params(name, params, real)
+        state = {slot: tree.map(first, params) for slot, first in slots.items()}
+        return _state(no_steps(params) if counts else None, state)
+
+    def update(grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
+        check_state(f"{name}.update", state, state_type)
+        old, structure = tree.flatten(params)
+        slopes = gradients(name, grads, params, old, structure)
+        kept = {
+            slot: leaves_like(f"{name}.update", f"state.{slot}", getattr(state, slot), structure, FROM_INIT)
+            for slot in slots
+        }
+        count = state.count + 1 if counts else None
+        of_dtype: dict[Any, tuple[Any, Any]] = {}
+        new = []
+        for i, (p, g) in enumerate(zip(old, slopes, strict=True)):
+            if p.dtype not in of_dtype:
+                now = rate_of(rate, state.count, p.dtype)
+                of_dtype[p.dtype] = now, shared(now, xp.astype(count, p.dtype)) if shared else now
+            now, given = of_dtype[p.dtype]
+            if maximize:
+                g = -g
+            if penalty:
+                g = g + penalty * p
+            if shrinking:
+                p = (1.0 - now * shrinking) * p
+            p, after = step(p, g, _state(None, {slot: values[i] for slot, values in kept.items()}), given)
+            for slot, values in kept.items():
+                values[i] = getattr(after, slot)
+            new.append(p)
+        return tree.unflatten(structure, new), _state(
+            count, {slot: tree.unflatten(structure, values) for slot, values in kept.items()}
+        )
+
+    def _state(count: Any, held: dict[str, Any]) -> Any:
+        return state_type(**{field: held.get(field) for field in state_type._fields} | {"count": count})
+
+    return Optimizer(init, update)
+
+
+def rate_of(learning_rate: float | Schedule, count: Any, dtype: Any) -> Any:
+    """The learning rate of a step.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+    count : array of int32, shape (), or None
+        Steps done before; a schedule needs it.
+    dtype : dtype
+        Of the parameters, so that the rate does not promote them.
+
+    Returns
+    -------
+    float or array of `dtype`, shape ()
+        A float as it is.
+
+    Raises
+    ------
+    ArgumentError
+        If a schedule returns anything but one number.
+
+    Examples
+    --------
+    >>> from bpkit import xp
+    >>> rate_of(0.5, None, "float32")
+    0.5
+    >>> float(rate_of(lambda count: 1 / (1 + count), xp.asarray(3), "float32"))
+    0.25
+    """
+    if not callable(learning_rate):
+        return learning_rate
+    rate = learning_rate(count)
+    if getattr(rate, "shape", None) == ():
+        return xp.astype(rate, dtype)
+    if isinstance(rate, Real):
+        return setting("schedule", "learning_rate", rate)
+    found = f"an array of shape {tuple(rate.shape)}" if hasattr(rate, "shape") else a_type(type(rate))
+    raise ArgumentError(
+        f"a schedule must return one number, an array of shape (); {learning_rate!r} returned {found}"
+    )
+
+
+def no_steps(params: Any) -> Any:
+    """A count of no steps, where the parameters are, and of the type that the count has after a step."""
+    return xp.sum(xp.zeros_like(tree.leaves(params)[0], dtype="int32"), dtype="int32")
+
+
 def setting(called: str, name: str, value: Any, below: float = math.inf) -> float:
     """A setting as Python's own float: a NumPy scalar would promote float32 parameters to float64.
 
@@ -57,6 +214,38 @@ def setting(called: str, name: str, value: Any, below: float = math.inf) -> floa
         return float(value)
     expected = "a finite number and not negative" if below == math.inf else f"from 0 to below {below:g}"
     raise ArgumentError(f"{called}({name}={value!r}): {name} must be {expected}")
+
+
+def flag(called: str, name: str, value: Any) -> bool:
+    """A setting that is True or False.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if isinstance(value, bool):
+        return value
+    raise ArgumentError(f"{called}({name}={value!r}): {name} must be True or False")
+
+
+def pair_of_betas(called: str, betas: Any) -> list[float]:
+    """Two settings, how much of a running mean stays in each step.
+
+    Raises
+    ------
+    ArgumentError
+        If they are not two numbers from 0 to below 1.
+    """
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise ArgumentError(
+            f"{called}(betas={betas!r}): betas must be two numbers, for instance (0.9, 0.999)"
+        )
+    return [setting(called, "betas", beta, below=1.0) for beta in betas]
+
+
+def share_of_mean(beta: float, t: Any) -> Any:
+    """``1 - beta**t``, how much of a running mean is values by now, to the last digits also in float32."""
+    return -xp.expm1(t * (math.log(beta) if beta else -math.inf))
 
 
 def check_state(called: str, state: Any, expected: type) -> None:
@@ -73,19 +262,38 @@ def check_state(called: str, state: Any, expected: type) -> None:
         )
 
 
-def check_params(called: str, params: Any) -> None:
-    """Refuse parameters that are no arrays.
+def check_params(called: str, params: Any, real: str = "") -> None:
+    """Refuse parameters that are no floating arrays.
+
+    Parameters
+    ----------
+    called : str
+        The optimizer to name in an error.
+    params : tree
+    real : str
+        Why they must be real; empty if they may be complex.
 
     Raises
     ------
     ArgumentError
-        Naming the first.
+        Naming the first, or if there is none.
     """
-    for path, p in zip(tree.paths(params), tree.leaves(params), strict=True):
+    leaves = tree.leaves(params)
+    if not leaves:
+        raise ArgumentError(
+            f"{called}.init: params has no arrays, so there is nothing to train; give it the parameters that "
+            f"are to change, of which a model has none if all its parts are frozen"
+        )
+    for path, p in zip(tree.paths(params), leaves, strict=True):
         if not hasattr(p, "shape"):
             raise ArgumentError(
                 f"{called}.init: params{path} is {a_type(type(p))}; a parameter must be an array: "
                 f"bpkit.xp.asarray({p!r})"
+            )
+        if not (is_real(p) if real else is_inexact(p)):
+            kind, reason = ("real floating", f", since {real}") if real else ("floating", "")
+            raise ArgumentError(
+                f"{called}.init: params{path} has dtype {p.dtype}; {called} needs {kind} parameters{reason}"
             )
 
 

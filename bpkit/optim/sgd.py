@@ -3,17 +3,8 @@
 from typing import Any, NamedTuple
 
 from bpkit import namespace as xp
-from bpkit import tree
 from bpkit.errors import ArgumentError
-from bpkit.optim.optimizer import (
-    FROM_INIT,
-    Optimizer,
-    check_params,
-    check_state,
-    gradients,
-    leaves_like,
-    setting,
-)
+from bpkit.optim.optimizer import Optimizer, Schedule, flag, leafwise, setting
 
 __all__ = ["SGDState", "sgd"]
 
@@ -26,32 +17,45 @@ class SGDState(NamedTuple):
     momentum : tree or None
         The running sum of gradients, with the structure, shapes and dtypes of the parameters; None without
         momentum.
+    count : array of int32, shape (), or None
+        Steps done, where a schedule or `dampening` needs it.
     """
 
     momentum: Any
+    count: Any = None
 
 
 def sgd(
-    learning_rate: float, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False
+    learning_rate: float | Schedule,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+    *,
+    dampening: float = 0.0,
+    maximize: bool = False,
 ) -> Optimizer:
     """Gradient descent on mini-batches, with the meaning of ``torch.optim.SGD``.
 
-    With gradient g, parameter p and buffer b, which starts at zero, one step is ::
+    With gradient g, parameter p and buffer b, which after the first step is g, one step is ::
 
         g = g + weight_decay * p
-        b = momentum * b + g
+        b = momentum * b + (1 - dampening) * g
         p = p - learning_rate * (g + momentum * b if nesterov else b)
 
     Parameters
     ----------
-    learning_rate : float
-        Step size, finite, not negative.
+    learning_rate : float or Schedule
+        Step size, finite, not negative; or a function of the count of steps done.
     momentum : float
         How much of the buffer stays, finite, not negative; 0 keeps no buffer.
     weight_decay : float
         Strength of the L2 penalty ``weight_decay / 2 * sum(p**2)``, finite, not negative.
     nesterov : bool
-        Look ahead by one step of the momentum, which must be positive.
+        Look ahead by one step of the momentum, which must be positive, without dampening.
+    dampening : float
+        How much of each gradient after the first does not get into the buffer, finite, not negative.
+    maximize : bool
+        Whether to climb: the gradient of the function, not of the penalty, counts with the other sign.
 
     Returns
     -------
@@ -87,32 +91,33 @@ def sgd(
     >>> x
     array([ 0.5 , -0.25])
     """
-    rate = setting("sgd", "learning_rate", learning_rate)
-    decay = setting("sgd", "weight_decay", weight_decay)
     friction = setting("sgd", "momentum", momentum)
-    if nesterov and friction == 0.0:
-        raise ArgumentError("sgd(nesterov=True) needs a momentum: sgd(..., momentum=0.9, nesterov=True)")
+    damping = setting("sgd", "dampening", dampening)
+    if flag("sgd", "nesterov", nesterov) and (friction == 0.0 or damping > 0.0):
+        raise ArgumentError(
+            "sgd(nesterov=True) needs a momentum and no dampening: sgd(..., momentum=0.9, nesterov=True)"
+        )
 
-    def init(params: Any) -> SGDState:
-        check_params("sgd", params)
-        return SGDState(tree.map(xp.zeros_like, params) if friction else None)
+    def shared(rate: Any, t: Any) -> tuple[Any, Any]:
+        """The rate, and what is taken of the gradient: all of it in the first step."""
+        return rate, 1.0 - damping * xp.astype(t > 1, t.dtype)
 
-    def update(grads: Any, state: SGDState, params: Any) -> tuple[Any, SGDState]:
-        check_state("sgd.update", state, SGDState)
-        old, structure = tree.flatten(params)
-        slopes = gradients("sgd", grads, params, old, structure)
-        buffers: list[Any] = []
+    def step(p: Any, g: Any, kept: SGDState, given: Any) -> tuple[Any, SGDState]:
+        rate, taken = given if damped else (given, 1.0)
         if friction:
-            buffers = leaves_like("sgd.update", "state.momentum", state.momentum, structure, FROM_INIT)
-        new = []
-        for i, (p, g) in enumerate(zip(old, slopes, strict=True)):
-            if decay:
-                g = g + decay * p
-            if friction:
-                buffers[i] = b = friction * buffers[i] + g
-                g = g + friction * b if nesterov else b
-            new.append(p - rate * g)
-        kept = SGDState(tree.unflatten(structure, buffers)) if friction else state
-        return tree.unflatten(structure, new), kept
+            b = friction * kept.momentum + (taken * g if damped else g)
+            kept = SGDState(b)
+            g = g + friction * b if nesterov else b
+        return p - rate * g, kept
 
-    return Optimizer(init, update)
+    damped = friction > 0.0 and damping > 0.0
+    return leafwise(
+        "sgd",
+        learning_rate,
+        SGDState,
+        step,
+        {"momentum": xp.zeros_like} if friction else {},
+        shared=shared if damped else None,
+        weight_decay=weight_decay,
+        maximize=maximize,
+    )
