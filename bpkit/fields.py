@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from bpkit._messages import a_type
 from bpkit.errors import ArgumentError
 
-__all__ = ["Parts", "complete", "is_plain", "parts_of", "splitter", "static"]
+__all__ = ["Parts", "buffer", "complete", "is_plain", "parts_of", "splitter", "static"]
 
 _BUILTIN = (dict, frozenset, list, set, tuple)
 
@@ -42,6 +42,36 @@ def static(**options: Any) -> Any:
     return dataclasses.field(metadata={"static": True}, **options)
 
 
+def buffer(**options: Any) -> Any:
+    """Declare a field of a :class:`bpkit.nn.Module` that holds arrays which are state and not parameters.
+
+    A buffer is a child as every other array is: transforms, `jit` and checkpoints see it. But no optimiser
+    changes it (:func:`bpkit.nn.partition` keeps it apart); a layer does, in training mode, by the
+    :class:`bpkit.nn.Mode` of the call.
+
+    Parameters
+    ----------
+    **options
+        What :func:`dataclasses.field` takes: ``default``, ``default_factory``, ``init``, …
+
+    Returns
+    -------
+    dataclasses.Field
+        Typed as `Any`, so that it can stand as the default of a field of any type.
+
+    Examples
+    --------
+    >>> from bpkit import nn, tree, xp
+    >>> class Scale(nn.Module):
+    ...     factor: object
+    ...     calls: object = nn.buffer()
+    >>> scale = Scale(xp.asarray(2.0), calls=xp.asarray(0.0))
+    >>> len(tree.leaves(scale)), len(tree.leaves(nn.partition(scale).trainable))
+    (2, 1)
+    """
+    return dataclasses.field(metadata={"buffer": True}, **options)
+
+
 def is_plain(cls: type) -> bool:
     """Whether a class is a dataclass of which all fields are given when an instance is made.
 
@@ -61,12 +91,15 @@ class Parts(NamedTuple):
     ----------
     children, settings : tuple of str
         Fields made by :func:`static` are settings, and every other field is a child.
+    buffers : frozenset of str
+        The children made by :func:`buffer`.
     slots : bool
         Whether some field is not in ``__dict__``.
     """
 
     children: tuple[str, ...]
     settings: tuple[str, ...]
+    buffers: frozenset[str]
     slots: bool
 
 
@@ -76,13 +109,14 @@ def parts_of(cls: Any) -> Parts:
     fields = dataclasses.fields(cls)
     settings = tuple(field.name for field in fields if field.metadata.get("static"))
     children = tuple(field.name for field in fields if not field.metadata.get("static"))
+    buffers = frozenset([field.name for field in fields if field.metadata.get("buffer")])
     slots = any(isinstance(getattr(cls, field.name, None), MemberDescriptorType) for field in fields)
-    return Parts(children, settings, slots)
+    return Parts(children, settings, buffers, slots)
 
 
 def splitter(cls: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """``flatten`` and ``unflatten`` of a dataclass, as :func:`bpkit.tree.register` takes them."""
-    children, settings, slots = parts_of(cls)
+    children, settings, _, slots = parts_of(cls)
     declared = frozenset(children + settings)
 
     def flatten(x: Any) -> tuple[list[Any], tuple[Any, ...], tuple[str, ...]]:
@@ -114,7 +148,7 @@ def complete(x: Any) -> dict[str, Any]:
     """The fields where ``__dict__`` holds fewer or more: slots, class-level defaults, cached properties."""
     cls: Any = type(x)
     name = cls.__name__
-    children, settings, _ = parts_of(cls)
+    children, settings, _, _ = parts_of(cls)
     declared = frozenset(children + settings)
     # typing puts __orig_class__ on an instance of a generic class.
     undeclared = [

@@ -27,6 +27,8 @@ __all__ = [
     "leaves",
     "map",
     "match",
+    "merge",
+    "parts",
     "path_of",
     "paths",
     "register",
@@ -147,6 +149,28 @@ def map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     return spec.unflatten([function(*each) for each in zip(found, *others, strict=True)])
 
 
+def merge(first: Any, second: Any) -> Any:
+    """One tree of two: what `first` has, and where that is None what `second` has.
+
+    Raises
+    ------
+    ValueError
+        If the structures differ in anything but None, or both have something in one place.
+
+    Examples
+    --------
+    >>> merge({"w": 1, "b": None}, {"w": None, "b": [2]})
+    {'w': 1, 'b': [2]}
+    """
+    flatten((first, second))  # so that their dataclasses are known
+    found, spec = optree.tree_flatten(first, none_is_leaf=True, namespace=NAMESPACE)
+    others = spec.flatten_up_to(second)
+    for accessor, one, other in zip(spec.accessors(), found, others, strict=True):
+        if one is not None and other is not None:
+            raise ValueError(f"both have something in {accessor.codify('tree')}")
+    return spec.unflatten([y if x is None else x for x, y in zip(found, others, strict=True)])
+
+
 def broadcast_prefix(prefix: Any, tree: Any) -> list[Any]:
     """For each leaf of a tree what stands above it in `prefix`, where ``None`` is a value like any other.
 
@@ -175,6 +199,25 @@ def paths(tree: Any) -> list[str]:
     ["['layers'][0]", "['layers'][1]"]
     """
     return [a.codify("") for a in structure(tree).accessors()]
+
+
+def parts(tree: Any) -> list[Any]:
+    """The tree itself, every container in it and every leaf, from the top down.
+
+    Examples
+    --------
+    >>> parts({"layers": [1, 2]})
+    [{'layers': [1, 2]}, [1, 2], 1, 2]
+    """
+    flatten(tree)  # so that its dataclasses are known
+    found: list[Any] = []
+
+    def note(part: Any) -> bool:
+        found.append(part)
+        return False
+
+    optree.tree_flatten(tree, is_leaf=note, namespace=NAMESPACE)
+    return found
 
 
 def path_of(part: Any, tree: Any) -> str | None:

@@ -87,7 +87,7 @@ def _packed(structure: tree.Structure, leaves: list[str], scope: Scope, lines: l
         return f"({''.join([f'{x}, ' for x in parts])})"
     if kind == "named tuple":
         return f"{scope.name(cls)}({', '.join(parts)})"
-    children, settings, _ = parts_of(cls)
+    children, settings, _, _ = parts_of(cls)
     fields = one_level(structure).__dict__
     made = f"o{len(lines)}"
     # Not by __init__, nor by assignment, which an instance may refuse.
@@ -154,7 +154,7 @@ class Unpacker:
         if kind == "fields":
             self.unless(wrong)
             fields = self._container()
-            _, settings, _ = parts_of(cls)
+            _, settings, _, _ = parts_of(cls)
             self.lines.append(f"{fields} = {word}.__dict__")
             count = len(children) + len(settings)
             self.lines.append(f"if len({fields}) != {count}: {fields} = {self._scope.name(complete)}({word})")

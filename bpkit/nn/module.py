@@ -5,19 +5,20 @@ from typing import Any, Self, dataclass_transform
 
 from bpkit import tree
 from bpkit.errors import ArgumentError
-from bpkit.fields import static
+from bpkit.fields import buffer, static
 
-__all__ = ["Module", "static"]
+__all__ = ["Module", "buffer", "static"]
 
 
-@dataclass_transform(eq_default=False, field_specifiers=(static, dataclasses.field))
+@dataclass_transform(eq_default=False, field_specifiers=(static, buffer, dataclasses.field))
 class Module:
     """A layer or a model: a pytree of arrays plus static settings.
 
     A subclass declares its fields as a dataclass does. Fields made by :func:`static` are settings, and must
-    be hashable; every other field is a child: an array, another Module, a container of them, or None. The
-    class gets the ``__init__`` of a dataclass unless it has or inherits one of its own, which then must set
-    every field. Instances compare by identity.
+    be hashable; every other field is a child: an array, another Module, a container of them, or None. Those
+    made by :func:`buffer` hold arrays that are state and no parameters. The class gets the ``__init__`` of a
+    dataclass unless it has or inherits one of its own, which then must set every field. Instances compare by
+    identity.
 
     So `bpkit.grad` of a function of a model is a model of the same structure that holds the gradients,
     `bpkit.tree.map` goes over its arrays, and nothing about a model is global. A model is not changed in

@@ -1,7 +1,9 @@
 """Functions that are recorded once and run as straight-line code of their library from then on."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import update_wrapper
 from inspect import signature
 from threading import Lock
@@ -31,7 +33,7 @@ from bpkit.transforms.call_kinds import (
 )
 from bpkit.transforms.recorded import Recorded
 
-__all__ = ["Jitted", "jit"]
+__all__ = ["Jitted", "jit", "without_jit"]
 
 KEPT = 128
 """How many programs one function keeps; the oldest goes first."""
@@ -39,6 +41,18 @@ RECENT = 4
 """How many of them are asked one after the other whether they serve."""
 NUMBERS = 4
 """After how many recordings in turn for new values of one number there is a warning."""
+
+_off: ContextVar[bool] = ContextVar("_off", default=False)
+
+
+@contextmanager
+def without_jit() -> Iterator[None]:
+    """Let the functions themselves run, because what they do depends on more than their arguments."""
+    token = _off.set(True)
+    try:
+        yield
+    finally:
+        _off.reset(token)
 
 
 def jit(
@@ -90,7 +104,8 @@ def jit(
     Notes
     -----
     Inside another transform (``grad(jit(f))``) the function itself runs: put ``jit`` outermost. So it does
-    while :func:`bpkit.debug_nans` is on, which looks at every function that it calls. Warnings of
+    inside :func:`bpkit.nn.training_call`, and while :func:`bpkit.debug_nans` is on, which looks at every
+    function that it calls. Warnings of
     floating-point arithmetic are given in the first call only.
 
     Examples
@@ -153,7 +168,7 @@ class Jitted:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the function returns for these arguments."""
-        if tracing() or self._eager or (watches and watcher.get() is not None):
+        if tracing() or _off.get() or self._eager or (watches and watcher.get() is not None):
             return self.__wrapped__(*args, **kwargs)
         for recorded in self._recent:
             arrays = recorded.given(args, kwargs)
