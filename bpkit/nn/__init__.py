@@ -3,6 +3,7 @@
 from bpkit.nn import init, mode
 from bpkit.nn.activations import identity, relu, sigmoid, softmax, tanh
 from bpkit.nn.dense import Dense
+from bpkit.nn.dropout import Dropout
 from bpkit.nn.mode import Mode, training_call
 from bpkit.nn.module import Module, buffer, static
 from bpkit.nn.partition import Frozen, combine, partition
@@ -10,6 +11,7 @@ from bpkit.nn.sequential import Lambda, Sequential
 
 __all__ = [
     "Dense",
+    "Dropout",
     "Frozen",
     "Lambda",
     "Mode",
