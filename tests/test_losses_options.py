@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bpkit
-from bpkit import losses, tree
+from bpkit import losses, nn, tree
 from bpkit import namespace as xp
 from bpkit.errors import ArgumentError, DataError, ShapeError
 from bpkit.registry import backend_of
@@ -405,6 +405,21 @@ def test_penalties() -> None:
         losses.l2({"b": params["b"]}, skip_biases=True)
     with pytest.raises(ArgumentError, match="l1: there is no floating array in params"):
         losses.l1({})
+
+
+def test_penalties_leave_out_what_is_not_trained() -> None:
+    class Scaled(nn.Module):
+        weight: Any
+        running: Any = nn.buffer()
+
+    with bpkit.use_backend("numpy"):
+        layer = Scaled(np.asarray([[3.0]]), np.asarray([[100.0]]))
+        model = [layer, nn.Frozen(nn.Dense(2, 2, key=bpkit.random.key(0)))]
+        assert losses.l1(model) == 3
+        assert losses.l2(model) == 4.5
+        gradient = bpkit.grad(losses.l2)(model)
+    assert gradient[0].weight == 3
+    assert gradient[0].running == 0
 
 
 @pytest.mark.usefixtures("backend")

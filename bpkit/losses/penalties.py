@@ -8,6 +8,7 @@ from bpkit import tree
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError
 from bpkit.kinds import is_real
+from bpkit.nn.partition import partition
 
 __all__ = ["l1", "l2"]
 
@@ -83,7 +84,9 @@ def l2(params: Any, *, skip_biases: bool = False) -> RawArray:
 
 
 def _summed(name: str, function: Callable[[RawArray], RawArray], params: Any, skip_biases: bool) -> RawArray:
-    chosen = [x for x in tree.leaves(params) if is_real(x) and not (skip_biases and x.ndim < 2)]
+    chosen = [
+        x for x in tree.leaves(partition(params).trainable) if is_real(x) and not (skip_biases and x.ndim < 2)
+    ]
     if not chosen:
         what = "floating array with two or more axes" if skip_biases else "floating array"
         raise ArgumentError(f"{name}: there is no {what} in params; expected a model or a tree of arrays")
