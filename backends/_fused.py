@@ -3,8 +3,10 @@
 Where all functions are ones that Numba turns into vector instructions, that pass is one loop
 (`_fused_loops.py`). Otherwise, and without Numba, every function does a block of elements before the next
 block begins, so that what lies between them stays in the cache (`_fused_blocks.py`). Either way each element
-goes through the same operations as without fusing, so the results are the same bits. Sums are not: they are
-sums of the sums of blocks, which depend on the shapes alone and not on the number of threads.
+goes through the same operations as without fusing, so the results are the same bits, but for exponentials,
+sines and the like of float32 in a loop, which are as near to the true values as NumPy's
+(`_fused_functions.py`), and for sums: they are sums of the sums of blocks, which depend on the shapes alone
+and not on the number of threads.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +17,9 @@ import numpy as np
 from bpkit._protocol import Into
 
 from ._fused_blocks import Part, blocks, launcher
+from ._fused_functions import can_fuse_multiply_and_add
 from ._fused_layout import Layout, is_sum
-from ._fused_loops import can_loop, has_compiler, loop
+from ._fused_loops import can_loop, has_compiler, is_approximate, loop
 from ._threads import spread
 
 __all__ = ["fused"]
@@ -26,7 +29,8 @@ BLOCK = 32768
 blocks cost more calls, and of longer ones what lies between the functions leaves a cache of 2 MB."""
 
 CHUNK = 65536
-"""Elements of a piece of a loop, which takes some ten times as long as handing it to a thread."""
+"""Elements of a piece of a loop, which takes some ten times as long as handing it to a thread. A logarithm or
+a sine takes as long as the rest of a loop may: pieces have fewer elements by that."""
 
 LEAST: Mapping[str, tuple[tuple[int, int], ...]] = {
     "numbers": ((32, 1),),
@@ -62,17 +66,31 @@ def fused(program: Any, into: How) -> Into | None:
     # A row is never cut.
     if layout.row > 4 * BLOCK:
         return None
-    loops = [can_loop(step) for step in program.steps]
-    way = "loop" if all(loops) else "loops and functions" if sum(loops) > 1 else "functions"
-    # Numba takes half a second to import: only where it is of use.
-    if way == "functions" or not _pays(way, program, layout) or not has_compiler():
-        way, loops = "functions", [False] * len(loops)
-        if not _pays(way, program, layout):
-            return None
+    loops = _loops(program, layout)
+    way = _way(loops)
+    if not _pays(way, program, layout):
+        return None
     if way == "loop":
         return Into(_one_loop(program, layout), elementwise=True)
     parts = _parts(layout, loops, into, program)
     return Into(blocks(program, layout, parts, BLOCK), elementwise=True)
+
+
+def _loops(program: Any, layout: Layout) -> list[bool]:
+    """For each step whether it is done in a loop of Numba's."""
+    loops = list(map(can_loop, program.steps))
+    none = [False] * len(loops)
+    # Numba takes half a second to import: only where it is of use.
+    if _way(loops) == "functions" or not _pays(_way(loops), program, layout) or not has_compiler():
+        return none
+    if can_fuse_multiply_and_add():
+        return loops
+    exact = [can and not is_approximate(step) for can, step in zip(loops, program.steps, strict=True)]
+    return exact if _way(exact) != "functions" and _pays(_way(exact), program, layout) else none
+
+
+def _way(loops: list[bool]) -> str:
+    return "loop" if all(loops) else "loops and functions" if sum(loops) > 1 else "functions"
 
 
 def _pays(way: str, program: Any, layout: Layout) -> bool:
@@ -83,9 +101,10 @@ def _pays(way: str, program: Any, layout: Layout) -> bool:
 
 def _one_loop(program: Any, layout: Layout) -> Callable[..., None]:
     function, scope = loop(layout, program.steps, program.inputs, program.outputs)
-    if layout.size < 2 * CHUNK:
+    chunk = CHUNK // (1 + sum(map(is_approximate, program.steps)) // 2)
+    if layout.size < 2 * chunk:
         return launcher(program, layout, f"{function}(0, {{length}}, {{arrays}})", scope)
-    scope |= {"spread": spread, "pieces": layout.pieces(CHUNK), "applied": _applied}
+    scope |= {"spread": spread, "pieces": layout.pieces(chunk), "applied": _applied}
     return launcher(program, layout, f"spread(applied({function}, ({{arrays}},)), pieces)", scope)
 
 

@@ -1,8 +1,10 @@
 """Element-wise functions as one loop that Numba compiles: arithmetic, comparisons and choices.
 
 The loop does to each element what NumPy does, one rounding for each function, in the dtype that NumPy would
-compute in; LLVM makes vector instructions of it. Functions whose results would not be the same bits (sines,
-exponentials, powers), and divisions of integers, are not among them: :func:`can_loop`.
+compute in; LLVM makes vector instructions of it. Of the functions that are not rounded like that (sines,
+exponentials, logarithms, powers), those of `_fused_functions.py` are among them, in float32: their results
+are as near to the true ones as NumPy's, and not the same bits. The others, and divisions of integers, are
+not: :func:`can_loop`.
 
 Compiled loops are kept on disk, in the user's cache, by their source.
 """
@@ -22,16 +24,18 @@ from typing import Any
 
 import numpy as np
 
+from ._fused_functions import FUNCTIONS, VERSION, intrinsics
 from ._fused_layout import Layout
 
-__all__ = ["can_loop", "has_compiler", "loop"]
+__all__ = ["can_loop", "has_compiler", "is_approximate", "loop"]
 
 _ANY = "biuf"
 # By name: the kinds of dtypes that it is computed in, and how it is written for operands a, b, c.
 _FORMS: Mapping[str, tuple[str, str]] = {
     "abs": ("f", "abs({a})"),
     "add": ("iuf", "{a} + {b}"),
-    "annihilating_product": ("f", "{a} * choose((abs({b}) < inf) | ({a} != {zero}), {b}, {zero})"),
+    # Only what is not finite makes a NaN of 0.
+    "annihilating_product": ("f", "choose(({a} == {zero}) & ({a} * {b} != {a} * {b}), {a}, {a} * {b})"),
     "divide": ("f", "{a} / {b}"),
     "equal": (_ANY, "{a} == {b}"),
     "greater": ("iuf", "{a} > {b}"),
@@ -65,6 +69,8 @@ _OF_NUMBERS: Mapping[str, str] = {
     **{name: f"math.{name}({{a}})" for name in ("log", "log1p", "log10")},
     **{name: f"math.{name}({{a}}, {{b}})" for name in ("atan2", "copysign", "hypot", "pow")},
 }
+_ROUND = ("cos", "sin")
+"""Functions whose vector instructions are right up to `NEAR` only."""
 _CASTS = ("astype", "cotangent_as")
 _TYPES = (
     "bool",
@@ -85,7 +91,7 @@ def has_compiler() -> bool:
 
 
 def can_loop(step: Any) -> bool:
-    """Whether a loop gives the same bits as NumPy for a step."""
+    """Whether a loop does a step as NumPy does: to the same bits, unless it :func:`is_approximate`."""
     dtypes = [np.dtype(x.dtype) for x in (*step.operands, *step.outs) if hasattr(x, "dtype")]
     if any(dtype.name not in _TYPES or not dtype.isnative for dtype in dtypes):
         return False
@@ -99,7 +105,16 @@ def can_loop(step: Any) -> bool:
     if step.name == "where":
         return bool(dtypes[0].kind == "b")
     form = _form(step)
-    return form is not None and _computed_in(step).kind in form[0]
+    return is_approximate(step) or (form is not None and _computed_in(step).kind in form[0])
+
+
+def is_approximate(step: Any) -> bool:
+    """Whether a loop does a step by a function of `_fused_functions.py`.
+
+    It needs a processor that :func:`~bpkit.backends._fused_functions.can_fuse_multiply_and_add`.
+    """
+    of_many = step.name in FUNCTIONS and step.outs[0].shape != ()
+    return of_many and bool(step.operands[0].dtype == step.outs[0].dtype == np.float32)
 
 
 def _form(step: Any) -> tuple[str, str] | None:
@@ -184,21 +199,31 @@ def _source(
         level = 1 + max((d for d, length in enumerate(shape) if length > 1), default=-1)
         loads[level].append(f"x{i} = {array}[{', '.join(places) or '()'}]")
     types += [f"A({_type(x.dtype)}, {depth}, 'C')" for x in outs]
-    body = list(loads[depth]) if depth else []
-    for n, step in enumerate(steps):
-        body.append(f"t{n} = {_expression(step, words)}")
-        words[step.outs[0]] = f"t{n}"
-    place = ", ".join(f"i{d}" for d in range(depth)) or "()"
-    body += [f"o{k}[{place}] = {words[x]}" for k, x in enumerate(outs)]
+    words |= {step.outs[0]: f"t{n}" for n, step in enumerate(steps)}
+    made = {step.outs[0]: step for step in steps}
+    round_ones = [step for step in steps if step.name in _ROUND and is_approximate(step)]
+
+    def nest(ends: list[str], count: int = len(steps), near: bool = True) -> list[str]:
+        """The first steps for every element, and what is to be done then."""
+        body = [f"t{n} = {_expression(step, words, made, near)}" for n, step in enumerate(steps[:count])]
+        lines = []
+        for d in range(depth):
+            # Numba asks whether a signed index is negative, which keeps LLVM from making vectors.
+            bounds = "u8(start), u8(stop)" if d == 0 else f"u8(o0.shape[{d}])"
+            lines.append(f"{'    ' * d}for i{d} in range({bounds}):")
+            lines += _indented(loads[d + 1], d + 1)
+        return lines + _indented([*body, *ends], depth)
+
     names = [*(f"a{i}" for i in range(len(inputs))), *(f"o{k}" for k in range(len(outs)))]
-    # Numba checks a signed index for being negative, which keeps LLVM from making vector instructions.
     lines = [f"def loop(start, stop, {', '.join(names)}):", *_indented(loads[0], 1)]
-    for d in range(depth):
-        bounds = "u8(start), u8(stop)" if d == 0 else f"u8(o0.shape[{d}])"
-        lines.append(f"{'    ' * (d + 1)}for i{d} in range({bounds}):")
-        lines += _indented(loads[d + 1] if d + 1 < depth else body, d + 2)
-    if not depth:
-        lines += _indented(body, 1)
+    place = ", ".join(f"i{d}" for d in range(depth)) or "()"
+    ends = [f"o{k}[{place}] = {words[x]}" for k, x in enumerate(outs)]
+    if round_ones:
+        # What is not stored is not computed: LLVM drops it.
+        far = [f"far = farther(far, {words[step.operands[0]]})" for step in round_ones]
+        lines += ["    far = u4(0)", *_indented(nest(far, steps.index(round_ones[-1])), 1)]
+        lines += ["    if far:", *_indented(nest(ends, near=False), 2), "        return"]
+    lines += _indented(nest(ends), 1)
     return "\n".join(lines) + "\n", f"void(i8, i8, {', '.join(types)})"
 
 
@@ -211,8 +236,16 @@ def _type(dtype: Any) -> str:
     return f"{dtype.kind}{dtype.itemsize}"
 
 
-def _expression(step: Any, words: Mapping[Any, str]) -> str:
+def _expression(step: Any, words: Mapping[Any, str], made: Mapping[Any, Any], near: bool) -> str:
     """What a step computes; every value keeps its dtype."""
+    if is_approximate(step):
+        inner = made.get(step.operands[0])
+        if step.name == "exp" and inner is not None and inner.name == "minimum" and inner.operands[1] == 0:
+            # The logistic function has exp(-|x|) too, and LLVM does once what is there twice.
+            x = _operand(inner.operands[0], np.dtype(np.float32), words)
+            return f"choose({x} >= f4(0.0), f4(1.0), f4(f4_exp(f4(-f4(abs({x}))))))"
+        of = f"f4_{step.name}" if near or step.name not in _ROUND else f"math.{step.name}"
+        return f"f4({of}({words[step.operands[0]]}))"
     inner, out = _computed_in(step), np.dtype(step.outs[0].dtype)
     given = [_operand(x, inner, words) for x in step.operands]
     if step.name == "where":
@@ -266,7 +299,7 @@ _lock = Lock()
 
 def _compiled(source: str, signature: str) -> Callable[..., None]:
     """The function of a source: compiled now, or earlier."""
-    digest = hashlib.sha256(f"{signature}\n{source}".encode()).hexdigest()[:32]
+    digest = hashlib.sha256(f"{VERSION}\n{signature}\n{source}".encode()).hexdigest()[:32]
     # Numba's compiler is not for several threads at once.
     with _lock:
         if digest not in _known:
@@ -283,6 +316,7 @@ def _compiled(source: str, signature: str) -> Callable[..., None]:
                 "nan": math.nan,
                 "sqrt": math.sqrt,
                 "__name__": __name__,
+                **intrinsics(),
             }
             scope |= {"b1": np.bool_} | {_type(kind): getattr(np, kind) for kind in _TYPES[1:]}
             kinds = {"A": types.Array, "void": types.void, "b1": types.boolean}

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,9 +41,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["blocks", pytest.param("loops", marks=NEEDS_NUMBA)])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, cache: Path) -> str:
-    """Whatever can be fused is, in pieces of a few elements, with and without Numba."""
+    """Whatever can be fused is, in pieces of a few elements, with and without Numba.
+
+    Without the functions that round otherwise than NumPy's: `test_fused_functions.py`.
+    """
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     monkeypatch.setattr(_fused, "has_compiler", lambda: request.param == "loops")
+    monkeypatch.setattr(_fused, "can_fuse_multiply_and_add", lambda: False)
     monkeypatch.setattr(_fused, "LEAST", {**dict.fromkeys(_fused.LEAST, ((1, 1),)), "numbers": ()})
     monkeypatch.setattr(_fused, "BLOCK", 8)
     monkeypatch.setattr(_fused, "CHUNK", 8)
@@ -517,3 +522,28 @@ def test_single_numbers(dtype: str, monkeypatch: pytest.MonkeyPatch, cache: Path
                 assert a.dtype == b.dtype and np.shape(a) == ()
                 np.testing.assert_allclose(a, b, rtol=2e-6 if dtype == "float32" else 1e-14, atol=1e-15)
     assert "    fused(" in compiled.source
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_work_in_pieces(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_threads, "others", lambda: threads)
+    done: list[int] = []
+    _threads.spread(done.append, range(100))
+    assert sorted(done) == list(range(100))
+
+    ended: list[int] = []
+
+    def work(piece: int) -> None:
+        if piece == 7:
+            raise ValueError("seven")
+        time.sleep(0.001)
+        ended.append(piece)
+
+    # What has begun has ended when the error comes, and what has not begun does not begin.
+    with pytest.raises(ValueError, match="seven"):
+        _threads.spread(work, range(20))
+    count = len(ended)
+    time.sleep(0.01)
+    assert len(ended) == count
+    _threads.spread(done.append, range(5))
+    assert len(done) == 105
