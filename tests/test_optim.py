@@ -33,25 +33,6 @@ def random_tree(seed: int, dtype: str = "float64") -> dict[str, Any]:
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.usefixtures("backend")
-def test_sgd_takes_the_steps_of_torch(options: dict[str, Any]) -> None:
-    torch = pytest.importorskip("torch")
-    params = random_tree(0)
-    theirs = [torch.tensor(on_host(p), requires_grad=True) for p in tree.leaves(params)]
-    reference = torch.optim.SGD(theirs, lr=0.1, **options)
-    optimizer = optim.sgd(0.1, **options)
-    state = optimizer.init(params)
-    for step in range(1, 101):
-        grads = random_tree(step)
-        for p, g in zip(theirs, tree.leaves(grads), strict=True):
-            p.grad = torch.tensor(on_host(g))
-        reference.step()
-        params, state = optimizer.update(grads, state, params)
-    for ours, p in zip(tree.leaves(params), theirs, strict=True):
-        np.testing.assert_allclose(on_host(ours), p.detach().numpy(), rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.usefixtures("backend")
 def test_sgd_follows_its_three_lines(options: dict[str, Any]) -> None:
     mu, decay, nesterov = (options.get(k, 0.0) for k in ("momentum", "weight_decay", "nesterov"))
     params = random_tree(0)
@@ -72,21 +53,6 @@ def test_sgd_follows_its_three_lines(options: dict[str, Any]) -> None:
         np.testing.assert_allclose(on_host(state.momentum["w"]), buffers["w"], rtol=1e-13)
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.usefixtures("backend")
-def test_float32_stays_float32(options: dict[str, Any]) -> None:
-    wide: dict[str, Any] = {
-        name: np.float64(value) if name != "nesterov" else value for name, value in options.items()
-    }
-    optimizer = optim.sgd(np.float64(0.1), **wide)
-    params = random_tree(0, "float32")
-    state = optimizer.init(params)
-    for step in range(1, 3):
-        params, state = optimizer.update(random_tree(step, "float32"), state, params)
-    float32 = xp.dtype_of("float32", like=params["w"])
-    assert all(x.dtype == float32 for x in tree.leaves((params, state)))
-
-
 @pytest.mark.usefixtures("backend")
 def test_gradients_of_another_dtype_do_not_change_the_parameters() -> None:
     optimizer = optim.sgd(0.1, momentum=0.9)
@@ -94,21 +60,6 @@ def test_gradients_of_another_dtype_do_not_change_the_parameters() -> None:
     params, state = optimizer.update(random_tree(1, "float64"), optimizer.init(params), params)
     float32 = xp.dtype_of("float32", like=params["w"])
     assert all(x.dtype == float32 for x in tree.leaves((params, state)))
-
-
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.usefixtures("backend")
-def test_update_is_pure(options: dict[str, Any]) -> None:
-    optimizer = optim.sgd(0.1, **options)
-    params, grads = random_tree(0), random_tree(1)
-    params, state = optimizer.update(grads, optimizer.init(params), params)
-    before = [on_host(x).copy() for x in tree.leaves((grads, state, params))]
-    first = optimizer.update(grads, state, params)
-    second = optimizer.update(grads, state, params)
-    for x, y in zip(before, tree.leaves((grads, state, params)), strict=True):
-        np.testing.assert_array_equal(x, on_host(y))
-    for x, y in zip(tree.leaves(first), tree.leaves(second), strict=True):
-        np.testing.assert_array_equal(on_host(x), on_host(y))
 
 
 ADAMS: list[tuple[str, dict[str, Any]]] = [
@@ -132,26 +83,25 @@ def adam_and_torch(name: str, options: dict[str, Any], params: Any) -> tuple[Any
 
 
 @pytest.mark.parametrize("jit", [False, True], ids=["", "jit"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("name", "options"), ADAMS, ids=str)
 @pytest.mark.usefixtures("backend")
-def test_adam_takes_the_steps_of_torch(name: str, options: dict[str, Any], dtype: str, jit: bool) -> None:
+def test_adam_takes_the_steps_of_torch_in_float32(name: str, options: dict[str, Any], jit: bool) -> None:
     torch = pytest.importorskip("torch")
-    params = random_tree(0, dtype)
+    params = random_tree(0, "float32")
     optimizer, reference, theirs = adam_and_torch(name, options, params)
     state = optimizer.init(params)
     update = bpkit.jit(optimizer.update, donate_argnums=(1, 2)) if jit else optimizer.update
     first = [on_host(p).copy() for p in tree.leaves(params)]
     for step in range(1, 21):
-        grads = tree.map(lambda g, step=step: g * (10.0 ** (step % 3 - 2)), random_tree(step, dtype))
+        grads = tree.map(lambda g, step=step: g * (10.0 ** (step % 3 - 2)), random_tree(step, "float32"))
         for p, g in zip(theirs, tree.leaves(grads), strict=True):
             p.grad = torch.tensor(on_host(g))
         reference.step()
         params, state = update(grads, state, params)
     # A weight near zero is as exact as the steps that led there.
-    tolerance = {"float64": 1e-13, "float32": 2e-6}[dtype]
+    tolerance = 2e-6
     for ours, p, x in zip(tree.leaves(params), theirs, first, strict=True):
-        assert str(on_host(ours).dtype) == dtype
+        assert on_host(ours).dtype == "float32"
         moved = max(np.abs(on_host(ours) - x).max(), np.abs(x).max())
         np.testing.assert_allclose(on_host(ours), p.detach().numpy(), rtol=tolerance, atol=tolerance * moved)
         kept = reference.state[p]
@@ -208,12 +158,6 @@ def test_adam_is_pure_and_trains() -> None:
     for _ in range(300):
         params, state = optimizer.update(bpkit.grad(loss)(params), state, params)
     assert float(loss(params)) < 1e-3
-
-
-@pytest.mark.parametrize("optimizer", [optim.sgd(0.1), optim.adam()], ids=["sgd", "adam"])
-def test_nothing_to_train_is_refused(optimizer: optim.Optimizer) -> None:
-    with pytest.raises(ArgumentError, match=r"init: params has no arrays, so there is nothing to train"):
-        optimizer.init({"b": None})
 
 
 def falling(count: Any) -> Any:

@@ -178,6 +178,5 @@ def _adam(
         step,
         dict.fromkeys(slots, xp.zeros_like),
         shared=shared,
-        real="it divides by the root of a mean of squares",
         **options,
     )

@@ -10,7 +10,7 @@ from bpkit import namespace as xp
 from bpkit import tree
 from bpkit._messages import a_type
 from bpkit.errors import ArgumentError, ShapeError
-from bpkit.kinds import is_inexact, is_real
+from bpkit.kinds import is_complex, is_inexact, is_real
 
 __all__ = [
     "FROM_INIT",
@@ -76,7 +76,7 @@ def leafwise(
     weight_decay: float = 0.0,
     decoupled: bool = False,
     maximize: bool = False,
-    real: str = "",
+    linear: bool = False,
 ) -> Optimizer:
     """An optimizer from what it does to one array.
 
@@ -95,13 +95,13 @@ def leafwise(
         None.
     shared : callable, optional
         ``shared(rate, t)``: what steps of all arrays of a dtype have in common; `t` counts steps from 1 on,
-        as an array of that dtype.
+        as an array of that dtype, of complex ones the real dtype.
     weight_decay : float
         Strength of the L2 penalty, or with `decoupled` the share of the weights that goes over the rate.
     maximize : bool
         Whether to go up.
-    real : str
-        Why parameters must be real; empty if they may be complex.
+    linear : bool
+        Whether steps are linear in the gradients; if not, complex parameters are refused.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def leafwise(
     counts = shared is not None or callable(rate)
 
     def init(params: Any) -> Any:
-        check_params(name, params, real)
+        check_params(name, params, linear)
         state = {slot: tree.map(first, params) for slot, first in slots.items()}
         return _state(no_steps(params) if counts else None, state)
 
@@ -132,9 +132,13 @@ def leafwise(
         new = []
         for i, (p, g) in enumerate(zip(old, slopes, strict=True)):
             if p.dtype not in of_dtype:
-                now = rate_of(rate, state.count, p.dtype)
-                of_dtype[p.dtype] = now, shared(now, xp.astype(count, p.dtype)) if shared else now
+                dtype = xp.real(p).dtype if is_complex(p) else p.dtype
+                now = rate_of(rate, state.count, dtype)
+                of_dtype[p.dtype] = now, shared(now, xp.astype(count, dtype)) if shared else now
             now, given = of_dtype[p.dtype]
+            if is_complex(p):
+                # A gradient is what a change of p is multiplied by; the way up is its conjugate.
+                g = xp.conj(g)
             if maximize:
                 g = -g
             if penalty:
@@ -262,7 +266,7 @@ def check_state(called: str, state: Any, expected: type) -> None:
         )
 
 
-def check_params(called: str, params: Any, real: str = "") -> None:
+def check_params(called: str, params: Any, linear: bool = False) -> None:
     """Refuse parameters that are no floating arrays.
 
     Parameters
@@ -270,8 +274,8 @@ def check_params(called: str, params: Any, real: str = "") -> None:
     called : str
         The optimizer to name in an error.
     params : tree
-    real : str
-        Why they must be real; empty if they may be complex.
+    linear : bool
+        Whether they may be complex: whether a step is linear in the gradients.
 
     Raises
     ------
@@ -290,10 +294,10 @@ def check_params(called: str, params: Any, real: str = "") -> None:
                 f"{called}.init: params{path} is {a_type(type(p))}; a parameter must be an array: "
                 f"bpkit.xp.asarray({p!r})"
             )
-        if not (is_real(p) if real else is_inexact(p)):
-            kind, reason = ("real floating", f", since {real}") if real else ("floating", "")
+        if not (is_inexact(p) if linear else is_real(p)):
             raise ArgumentError(
-                f"{called}.init: params{path} has dtype {p.dtype}; {called} needs {kind} parameters{reason}"
+                f"{called}.init: params{path} has dtype {p.dtype}; {called} needs "
+                f"{'floating' if linear else 'real floating'} parameters"
             )
 
 

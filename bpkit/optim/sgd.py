@@ -120,4 +120,5 @@ def sgd(
         shared=shared if damped else None,
         weight_decay=weight_decay,
         maximize=maximize,
+        linear=True,
     )
