@@ -1,7 +1,35 @@
 """Networks: modules, layers, activation functions and initialisers."""
 
 from bpkit.nn import init, mode
-from bpkit.nn.activations import identity, relu, sigmoid, softmax, tanh
+from bpkit.nn.activations import (
+    celu,
+    elu,
+    gelu,
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    identity,
+    leaky_relu,
+    log_softmax,
+    logsigmoid,
+    mish,
+    relu,
+    relu6,
+    selu,
+    sigmoid,
+    silu,
+    softmax,
+    softmin,
+    softplus,
+    softshrink,
+    softsign,
+    swish,
+    tanh,
+    tanhshrink,
+    threshold,
+)
 from bpkit.nn.batch_norm import BatchNorm
 from bpkit.nn.dense import Dense
 from bpkit.nn.dropout import Dropout
@@ -9,6 +37,7 @@ from bpkit.nn.mode import Mode, training_call
 from bpkit.nn.module import Module, buffer, static
 from bpkit.nn.normalization import GroupNorm, LayerNorm, RMSNorm
 from bpkit.nn.partition import Frozen, combine, partition
+from bpkit.nn.prelu import PReLU
 from bpkit.nn.sequential import Lambda, Sequential
 
 __all__ = [
@@ -21,18 +50,41 @@ __all__ = [
     "LayerNorm",
     "Mode",
     "Module",
+    "PReLU",
     "RMSNorm",
     "Sequential",
     "buffer",
+    "celu",
     "combine",
+    "elu",
+    "gelu",
+    "glu",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
     "identity",
     "init",
+    "leaky_relu",
+    "log_softmax",
+    "logsigmoid",
+    "mish",
     "mode",
     "partition",
     "relu",
+    "relu6",
+    "selu",
     "sigmoid",
+    "silu",
     "softmax",
+    "softmin",
+    "softplus",
+    "softshrink",
+    "softsign",
     "static",
+    "swish",
     "tanh",
+    "tanhshrink",
+    "threshold",
     "training_call",
 ]
