@@ -18,7 +18,14 @@ collect_ignore_glob = ["thirdparty/*"]
 
 # JAX compiles every function for every shape, and these tests have many of both.
 COMPILING = {
-    *("test_batching", "test_checkpoint", "test_composition", "test_custom", "test_higher_order"),
+    *(
+        "test_activations",
+        "test_batching",
+        "test_checkpoint",
+        "test_composition",
+        "test_custom",
+        "test_higher_order",
+    ),
     *("test_implicit", "test_jacobians", "test_linearize", "test_losses_options"),
     *("test_published_derivatives", "test_vmap"),
 }
