@@ -38,12 +38,14 @@ from bpkit.nn.module import Module, buffer, static
 from bpkit.nn.normalization import GroupNorm, LayerNorm, RMSNorm
 from bpkit.nn.partition import Frozen, combine, partition
 from bpkit.nn.prelu import PReLU
-from bpkit.nn.sequential import Lambda, Sequential
+from bpkit.nn.sequential import Lambda, Residual, Sequential
+from bpkit.nn.shapes import Flatten, Reshape
 
 __all__ = [
     "BatchNorm",
     "Dense",
     "Dropout",
+    "Flatten",
     "Frozen",
     "GroupNorm",
     "Lambda",
@@ -52,6 +54,8 @@ __all__ = [
     "Module",
     "PReLU",
     "RMSNorm",
+    "Reshape",
+    "Residual",
     "Sequential",
     "buffer",
     "celu",

@@ -1,13 +1,15 @@
-"""Layers one after another."""
+"""Layers made of layers: one after another, and with a way around."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, overload
 
+from bpkit import namespace as xp
 from bpkit._protocol import RawArray
-from bpkit.errors import ArgumentError
+from bpkit.errors import ArgumentError, ShapeError
+from bpkit.nn.activations import identity
 from bpkit.nn.module import Module, layout, static
 
-__all__ = ["Lambda", "Sequential"]
+__all__ = ["Lambda", "Residual", "Sequential"]
 
 
 class Lambda(Module):
@@ -146,6 +148,76 @@ class Sequential(Module):
 
     def __repr__(self) -> str:
         return layout(type(self).__name__, [repr(layer) for layer in self.layers], lines=len(self.layers) > 1)
+
+
+class Residual(Module):
+    """A layer with a way around it: ``y = shortcut(x) + layer(x)``.
+
+    Parameters
+    ----------
+    layer : Module or callable
+    shortcut : Module or callable
+        What leads around, where the layer's output has another shape than `x`; else `x` itself.
+
+    Attributes
+    ----------
+    layer, shortcut : Module
+
+    Raises
+    ------
+    ArgumentError
+        If one is neither a Module nor a function.
+
+    References
+    ----------
+    K. He, X. Zhang, S. Ren and J. Sun, "Deep residual learning for image recognition", CVPR 2016, equations 1
+    and 2.
+
+    Examples
+    --------
+    >>> from bpkit import nn, xp
+    >>> Residual(nn.relu)(xp.asarray([-1.0, 2.0]))
+    array([-1.,  4.])
+    """
+
+    layer: Any
+    shortcut: Any
+
+    def __init__(self, layer: Callable[[Any], Any], shortcut: Callable[[Any], Any] = identity) -> None:
+        self.layer = layer if isinstance(layer, Module) else Lambda(layer)
+        self.shortcut = shortcut if isinstance(shortcut, Module) else Lambda(shortcut)
+
+    def __call__(self, x: RawArray) -> RawArray:
+        """Apply the layer.
+
+        Parameters
+        ----------
+        x : array
+            What the layer takes.
+
+        Returns
+        -------
+        array of the shape of the layer's output
+
+        Raises
+        ------
+        ShapeError
+            If the two ways lead to different shapes.
+        """
+        around, y = self.shortcut(x), self.layer(x)
+        if tuple(around.shape) != tuple(y.shape):
+            raise ShapeError(
+                f"{type(self).__name__}: {_label(self.layer)} returned shape {tuple(y.shape)}, and "
+                f"{_label(self.shortcut)} leads around it with shape {tuple(around.shape)}; they are added: "
+                f"give a shortcut of the same shape, Residual(layer, shortcut=nn.Dense(...))"
+            )
+        return xp.add(around, y)
+
+    def __repr__(self) -> str:
+        parts = [repr(self.layer)]
+        if not (isinstance(self.shortcut, Lambda) and self.shortcut.function is identity):
+            parts.append(f"shortcut={self.shortcut!r}")
+        return layout(type(self).__name__, parts)
 
 
 def _name(function: Callable[..., Any]) -> str:
