@@ -19,7 +19,7 @@
     ├── ArgumentError                  (TypeError)    an argument of a transform has the wrong kind
     ├── GradientCheckError             (AssertionError) a derivative disagrees with finite differences
     ├── ShapeError                     (ValueError)   shapes that do not fit
-    ├── NonFiniteError                 (FloatingPointError) what bpkit.debug_nans found
+    ├── NonFiniteError                 (FloatingPointError) what bpkit.debug_nans found, or a norm
     ├── DataError                      (ValueError)
     │   ├── CorruptDataError                          a data file is truncated, swapped or damaged
     │   └── MissingDataError           (FileNotFoundError) it is not here and cannot be fetched
@@ -160,6 +160,9 @@ class ShapeError(_LineError, ValueError):
 
 class NonFiniteError(_LineError, FloatingPointError):
     """A value is NaN or infinite, and :func:`bpkit.debug_nans` is on.
+
+    Also the norm of gradients, where :func:`bpkit.optim.clip_by_norm` was asked to look; it leaves the
+    attributes empty.
 
     Attributes
     ----------

@@ -39,7 +39,7 @@ FROM_INIT = "make the state with init(params)"
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """Two pure functions over trees of arrays.
+    """Pure functions over trees of arrays.
 
     Attributes
     ----------
@@ -49,6 +49,9 @@ class Optimizer:
         ``update(grads, state, params) -> (params, state)``: one step. `grads` has the structure and the
         shapes of `params`. It changes nothing in place, and the new parameters keep the dtypes of the old
         ones.
+    observe : callable, optional
+        ``observe(state, value) -> state``: what a validation found, a number, for those whose steps depend on
+        it (:func:`bpkit.optim.on_plateau`). For all others it is left out, and the state stays as it is.
 
     Examples
     --------
@@ -63,6 +66,7 @@ class Optimizer:
 
     init: Callable[[Any], Any]
     update: Callable[[Any, Any, Any], tuple[Any, Any]]
+    observe: Callable[[Any, Any], Any] = lambda state, value: state
 
 
 def leafwise(
