@@ -20,7 +20,7 @@ import pytest
 from bpkit import __version__, registry
 from bpkit._protocol import Backend
 from bpkit.cli import main
-from bpkit.cli.interrupt import Interrupt
+from bpkit.training.interrupt import Interrupt
 from bpkit.data import digits
 from bpkit.errors import SaveError
 from bpkit.training import Run, Session, preset

@@ -16,7 +16,7 @@ import numpy as np
 
 from bpkit import registry
 from bpkit.cli.display import display_for
-from bpkit.cli.interrupt import Interrupt
+from bpkit.training.interrupt import Interrupt
 from bpkit.cli.parser import OPTIONS, UsageError
 from bpkit.errors import BackendError
 from bpkit.terminal import write_table
@@ -143,13 +143,13 @@ def selected_backend(option: str | None, run: Run | None = None) -> Iterator[Non
 def _training_result(session: Session, interrupted: bool) -> dict[str, Any]:
     state, settings, saved = session.state, session.run.settings, session.run.saved
     last = state.metrics[-1] if state.metrics else None
-    best = max(state.metrics, key=lambda epoch: epoch.test_accuracy, default=None)
+    best = max(state.metrics, key=lambda epoch: epoch.metrics["test_accuracy"], default=None)
     return {
-        "test_accuracy": last and last.test_accuracy,
-        "best_test_accuracy": best and best.test_accuracy,
+        "test_accuracy": last and last.metrics["test_accuracy"],
+        "best_test_accuracy": best and best.metrics["test_accuracy"],
         "best_epoch": best and best.epoch,
-        "validation_accuracy": last and last.validation_accuracy,
-        "train_accuracy": last and last.train_accuracy,
+        "validation_accuracy": last and last.metrics["validation_accuracy"],
+        "train_accuracy": last and last.metrics["train_accuracy"],
         "loss": last and last.loss,
         "epochs": state.epoch,
         "seconds": state.seconds + sum(epoch.seconds + epoch.evaluation_seconds for epoch in state.metrics),

@@ -48,8 +48,8 @@ class Lines(Display):
         """Write the line."""
         self._write(
             f"epoch {epoch.epoch}/{self._session.epochs}: loss {epoch.loss:.4f}, accuracy: train "
-            f"{epoch.train_accuracy:.2%}, validation {epoch.validation_accuracy:.2%}, test "
-            f"{epoch.test_accuracy:.2%}; {epoch.seconds:.2f} s, {_rate(self._session, epoch):,.0f} images/s"
+            f"{epoch.metrics['train_accuracy']:.2%}, validation {epoch.metrics['validation_accuracy']:.2%}, test "
+            f"{epoch.metrics['test_accuracy']:.2%}; {epoch.seconds:.2f} s, {_rate(self._session, epoch):,.0f} images/s"
         )
 
     def _write(self, line: str) -> None:
@@ -101,18 +101,18 @@ class ProgressBar(Display):
             f"epoch {step.epoch}/{self._session.epochs}",
             step.step,
             step.steps,
-            f"loss {sum(recent) / len(recent):.4f}{self._test}  {step.images / state.seconds:,.0f} images/s",
+            f"loss {sum(recent) / len(recent):.4f}{self._test}  {step.examples / state.seconds:,.0f} images/s",
         )
 
     def epoch(self, epoch: Epoch) -> None:
         """Add the row, green if it is the best so far."""
         row = (
-            f"{epoch.epoch:>7}{epoch.loss:>10.4f}{epoch.train_accuracy:>10.2%}{epoch.validation_accuracy:>12.2%}"
-            f"{epoch.test_accuracy:>10.2%}{epoch.seconds:>10.2f}{_rate(self._session, epoch):>11,.0f}"
+            f"{epoch.epoch:>7}{epoch.loss:>10.4f}{epoch.metrics['train_accuracy']:>10.2%}{epoch.metrics['validation_accuracy']:>12.2%}"
+            f"{epoch.metrics['test_accuracy']:>10.2%}{epoch.seconds:>10.2f}{_rate(self._session, epoch):>11,.0f}"
         )
-        self._bar.write(styled(self._stream, "32" if epoch.test_accuracy > self._best else "", row))
-        self._best = max(self._best, epoch.test_accuracy)
-        self._test = f"  test {epoch.test_accuracy:.2%}"
+        self._bar.write(styled(self._stream, "32" if epoch.metrics["test_accuracy"] > self._best else "", row))
+        self._best = max(self._best, epoch.metrics["test_accuracy"])
+        self._test = f"  test {epoch.metrics['test_accuracy']:.2%}"
 
 
 def display_for(stream: IO[str], *, quiet: bool) -> Display:

@@ -9,9 +9,9 @@ import numpy as np
 from bpkit import losses, nn, optim, random, registry, tree
 from bpkit._protocol import RawArray
 from bpkit.nn.init import Initializer
-from bpkit.training.loop import Cost
 from bpkit.training.settings import Settings
 from bpkit.training.state import State
+from bpkit.training.step import Loss
 
 __all__ = ["build_cost", "build_model", "build_optimizer", "order_key", "start"]
 
@@ -20,7 +20,7 @@ def _quadratic(logits: RawArray, targets: RawArray) -> RawArray:
     return losses.quadratic(nn.sigmoid(logits), targets)
 
 
-COSTS: Mapping[str, Cost] = {
+COSTS: Mapping[str, Loss] = {
     "quadratic": _quadratic,
     "cross-entropy": losses.sigmoid_cross_entropy,
     "softmax": losses.softmax_cross_entropy,
@@ -77,7 +77,7 @@ def build_model(settings: Settings) -> nn.Sequential:
     return model
 
 
-def build_cost(settings: Settings) -> Cost:
+def build_cost(settings: Settings) -> Loss:
     """The cost of logits and one-hot targets; it knows the activation of the output."""
     return COSTS[settings.cost]
 

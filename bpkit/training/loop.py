@@ -1,15 +1,15 @@
 """The training loop: take a batch, differentiate, update, tell.
 
-:func:`train` is a generator. It changes a :class:`State` step by step and yields what happened; whoever
+:func:`steps` is a generator, and :func:`train` the same for data sets of images. It changes a :class:`State` step by step and yields what happened; whoever
 iterates decides what to show, what to save and when to stop. Nothing is lost by stopping between two events:
 a state that is saved and loaded again goes on to the same bits.
 
-The whole step is one program of :func:`bpkit.jit`, which takes its batch out of the data on the device.
+The whole step is one program of :func:`bpkit.jit`; see :mod:`bpkit.training.step`.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,21 +17,20 @@ import numpy as np
 from bpkit import namespace as xp
 from bpkit import random, registry, transforms
 from bpkit._protocol import RawArray
-from bpkit.errors import RecordingError
+from bpkit.errors import DataError, RecordingError
 from bpkit.optim import Optimizer
+from bpkit.training.feeds import Feed, Resident
 from bpkit.training.placed import PlacedDataset, PlacedSplit
 from bpkit.training.state import Epoch, State, Step
+from bpkit.training.step import KEYS, Loss, training_step
 
-__all__ = ["draw_order", "evaluate", "train"]
-
-Cost = Callable[[RawArray, RawArray], RawArray]
-"""``(logits, one-hot targets) -> scalar``: the mean over a batch."""
+__all__ = ["evaluate", "host_key", "placed_key", "steps", "train"]
 
 
 def train(
     state: State,
     data: PlacedDataset,
-    cost: Cost,
+    cost: Loss,
     optimizer: Optimizer,
     *,
     key: RawArray,
@@ -101,113 +100,133 @@ def train(
     ... )
     >>> sum(isinstance(event, Step) for event in events)
     78
-    >>> state.metrics[-1].test_accuracy > 0.8
+    >>> state.metrics[-1].metrics["test_accuracy"] > 0.8
     True
     """
-    step = _training_step(cost, optimizer)
+    feed = Resident(data.train.images, data.train.targets, batch_size, key)
+
+    def measure(model: Any) -> Mapping[str, float]:
+        splits = {"train": data.train, "validation": data.validation, "test": data.test}
+        return {f"{name}_accuracy": evaluate(model, split) for name, split in splits.items()}
+
+    yield from steps(state, feed, cost, optimizer, key=key, epochs=epochs, measure=measure, jit=jit)
+
+
+def steps(
+    state: State,
+    feed: Feed,
+    loss: Loss,
+    optimizer: Optimizer,
+    *,
+    key: RawArray,
+    epochs: int,
+    measure: Callable[[Any], Mapping[str, float]] | None = None,
+    precision: str | None = None,
+    jit: bool = True,
+) -> Iterator[Step | Epoch]:
+    """The loop itself: train a model on the batches of a feed, event by event.
+
+    Parameters
+    ----------
+    state : State
+        Where to start; changed in place.
+    feed : Feed
+        Of :mod:`bpkit.training.feeds`.
+    loss : callable
+        ``(output, target) -> scalar``, mean over the batch.
+    optimizer : Optimizer
+    key : array
+        For layers that draw. Step s of epoch e draws with row ``s % 1024`` of
+        ``split(fold_in(fold_in(key, e), s // 1024), 1024)``.
+    epochs : int
+        How many epochs `state` shall have in the end.
+    measure : callable, optional
+        ``model -> {name: number}``, at the end of each epoch.
+    precision : str, optional
+        As for :func:`bpkit.training.fit`; the optimizer is then the one of :func:`bpkit.training.step.scaled`
+        for float16.
+    jit : bool
+        As for :func:`train`.
+
+    Yields
+    ------
+    Step or Epoch
+
+    Raises
+    ------
+    DivergedError, RecordingError
+        As :func:`train`.
+    DataError
+        If an epoch has no batch.
+    """
+    step = training_step(loss, optimizer, feed.take, precision)
     run = transforms.jit(step, donate_argnums=(0, 1)) if jit else step
-    recorded: set[int] = set()
-    images, targets, count = data.train.images, data.train.targets, len(data.train)
+    recorded: set[Hashable] = set()
     backend, device = registry.current()
-    whole, rest = divmod(count, batch_size)
-    steps = whole + (rest > 0)
     while state.epoch < epochs:
-        order = draw_order(key, state.epoch, count)
-        batches = xp.reshape(order[: whole * batch_size], (whole, batch_size))
-        last = xp.reshape(order[whole * batch_size :], (steps - whole, rest))
-        number, counted = None, -1
+        number = keys = keys_for = counted = None
         started = time.perf_counter() - state.seconds
-        while state.step < steps:
-            rows, row = (batches, state.step) if state.step < whole else (last, 0)
-            if row != counted:
-                number = backend.from_host(np.asarray([row], dtype=np.int32), device)
-            size = rows.shape[1]
-            if jit and size not in recorded:
+        while (batch := feed.batch(state.epoch, state.step)) is not None:
+            data, kind = batch
+            # Somebody else may have changed the state since the last step.
+            if (state.epoch, state.step) != counted:
+                number = backend.from_host(np.asarray([state.step], dtype=np.int32), device)
+            if (state.epoch, state.step // KEYS) != keys_for:
+                keys_for = (state.epoch, state.step // KEYS)
+                keys = _keys(key, *keys_for)
+            if jit and kind not in recorded:
                 # The run that is recorded may round as without jit: its results are not those of the program.
-                _record(run, *state.copies(), images, targets, rows, number)
-                recorded.add(size)
-            number = state.advance(run, images, targets, rows, number, writes_over=jit)
-            counted = row + 1
+                _record(run, *state.copies(), *data, keys, number)
+                recorded.add(kind)
+            number = state.advance(run, *data, keys, number, writes_over=jit)
+            counted = (state.epoch, state.step)
             state.seconds = time.perf_counter() - started
-            yield Step(state.epoch + 1, state.step, steps, min(state.step * batch_size, count))
-        yield _finish(state, data, batch_size, started)
+            yield Step(state.epoch + 1, state.step, feed.steps, feed.examples(state.step))
+        yield _finish(state, feed, measure, started)
 
 
-def _training_step(cost: Cost, optimizer: Optimizer) -> Callable[..., Any]:
-    """A function that takes one step, with the batch of the number that it is given, and counts on."""
+def _keys(key: RawArray, epoch: int, chunk: int) -> RawArray:
+    """The keys of 1,024 steps, drawn on the host, which is quicker."""
+    with registry.use_backend("numpy"):
+        drawn = random.split(random.fold_in(random.fold_in(host_key(key), epoch), chunk), KEYS)
+    return placed_key(drawn)
 
-    def loss_of(model: Any, images: RawArray, targets: RawArray) -> RawArray:
-        return cost(model(images), targets)
 
-    def step(
-        model: Any,
-        optimizer_state: Any,
-        images: RawArray,
-        targets: RawArray,
-        batches: RawArray,
-        number: RawArray,
-    ) -> tuple[Any, Any, RawArray, RawArray]:
-        batch = xp.reshape(xp.take(batches, number, axis=0), (-1,))
-        loss, gradients = transforms.value_and_grad(loss_of)(
-            model, xp.take(images, batch, axis=0), xp.take(targets, batch, axis=0)
-        )
-        return *optimizer.update(gradients, optimizer_state, model), loss, number + 1
+def host_key(key: RawArray) -> np.ndarray[Any, Any]:
+    """A key as NumPy has it; libraries without uint32 keep the two words in wider integers."""
+    return registry.backend_of(key).to_host(key).astype(np.uint32)
 
-    return step
+
+def placed_key(key: np.ndarray[Any, Any]) -> RawArray:
+    """Keys of NumPy as the current backend has them."""
+    backend, device = registry.current()
+    return backend.from_host(key.astype(str(random.key(0).dtype).rpartition(".")[2]), device)
 
 
 def _record(step: Callable[..., Any], *args: Any) -> None:
     try:
         step(*args)
     except RecordingError as error:
-        error.add_note("Without recording, every step runs the function itself: train(..., jit=False)")
+        error.add_note("Without recording, every step runs the function itself: jit=False")
         raise
 
 
-def draw_order(key: RawArray, epoch: int, count: int) -> RawArray:
-    """The order of the training images in an epoch, drawn on the host, which is quicker.
-
-    Parameters
-    ----------
-    key : array
-        From :mod:`bpkit.random`, on whatever backend.
-    epoch : int
-        Counted from 0.
-    count : int
-        How many images there are.
-
-    Returns
-    -------
-    array of int32, shape (count,)
-        A permutation of ``range(count)`` on the current device.
-
-    Examples
-    --------
-    >>> sorted(draw_order(random.key(0), 0, 4).tolist())
-    [0, 1, 2, 3]
-    """
-    with registry.use_backend("numpy"):
-        # Libraries without uint32 keep the two words of a key in wider integers.
-        host_key = registry.backend_of(key).to_host(key).astype(np.uint32)
-        order = np.asarray(random.permutation(random.fold_in(host_key, epoch), count))
-    backend, device = registry.current()
-    return backend.from_host(order.astype(np.int32), device)
-
-
-def _finish(state: State, data: PlacedDataset, batch_size: int, started: float) -> Epoch:
+def _finish(
+    state: State, feed: Feed, measure: Callable[[Any], Mapping[str, float]] | None, started: float
+) -> Epoch:
     """Close an epoch: read its losses, measure, and make the state ready for the next."""
+    if not state.step:
+        raise DataError(f"epoch {state.epoch + 1} has no batch: there is nothing in the data")
     losses = state.read_losses()
     seconds = time.perf_counter() - started
     state.check_weights()
-    last = len(data.train) - (len(losses) - 1) * batch_size
-    total = math.fsum(loss * batch_size for loss in losses[:-1]) + losses[-1] * last
+    sizes = feed.sizes(len(losses))
+    total = math.fsum(loss * size for loss, size in zip(losses, sizes, strict=True))
     measured = time.perf_counter()
     epoch = Epoch(
         epoch=state.epoch + 1,
-        loss=total / len(data.train),
-        train_accuracy=evaluate(state.model, data.train),
-        validation_accuracy=evaluate(state.model, data.validation),
-        test_accuracy=evaluate(state.model, data.test),
+        loss=total / sum(sizes),
+        metrics={} if measure is None else dict(measure(state.model)),
         seconds=seconds,
         evaluation_seconds=time.perf_counter() - measured,
     )

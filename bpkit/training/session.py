@@ -64,7 +64,7 @@ def restore(run: Run) -> State:
     """
     fresh, saved = start(run.settings), run.saved
     try:
-        metrics = [Epoch(**epoch) for epoch in saved.metrics]
+        metrics = [Epoch.from_json(epoch) for epoch in saved.metrics]
     except TypeError as error:
         raise CorruptRunError(f"{run.path}: metrics.jsonl has a line of another kind; {_ADVICE}") from error
     state = State(
@@ -102,7 +102,7 @@ class Session:
     >>> from bpkit.training import preset
     >>> folder = pathlib.Path(tempfile.mkdtemp()) / "run"
     >>> session = Session.start(preset("digits", epochs=2), folder)
-    >>> [event.test_accuracy > 0.85 for event in session.events() if isinstance(event, Epoch)]
+    >>> [event.metrics["test_accuracy"] > 0.85 for event in session.events() if isinstance(event, Epoch)]
     [True, True]
     >>> session = Session.resume(Run.open(folder), epochs=3)
     >>> [event.epoch for event in session.events() if isinstance(event, Epoch)]
@@ -227,7 +227,7 @@ def _snapshot(state: State, epochs: int) -> Saved:
             **_pack("optimizer", state.optimizer_state),
             "losses": np.asarray(losses, dtype=np.float64),
         },
-        metrics=tuple(dataclasses.asdict(epoch) for epoch in state.metrics),
+        metrics=tuple(epoch.to_json() for epoch in state.metrics),
         step=state.step,
         seconds=state.seconds,
         epochs=epochs,

@@ -5,7 +5,7 @@ else can hold its arrays: what was read from it is never written over, the next 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,43 +28,69 @@ class Step:
     ----------
     epoch : int
         Counted from 1.
-    step, steps : int
-        Which step of how many of the epoch, counted from 1.
-    images : int
-        How many images of this epoch have been used.
+    step : int
+        Which step of the epoch, counted from 1.
+    steps : int or None
+        How many the epoch has, if that is known.
+    examples : int
+        How many examples of this epoch have been used.
     """
 
     epoch: int
     step: int
-    steps: int
-    images: int
+    steps: int | None
+    examples: int
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One pass through the training images is done.
+    """An epoch is done: a pass through the data, or as many steps as it was to have.
 
     Attributes
     ----------
     epoch : int
         Counted from 1.
     loss : float
-        Mean over the images, each taken before the step that it contributed to.
-    train_accuracy, validation_accuracy, test_accuracy : float
-        The share of images whose largest output is the right one, in [0, 1], after the epoch.
+        Mean over the examples, each taken before the step that it contributed to.
+    metrics : mapping of str to float
+        What was measured after the epoch. For data sets of images ``"train_accuracy"``,
+        ``"validation_accuracy"`` and ``"test_accuracy"``: the share of images whose largest output is the right
+        one, in [0, 1].
     seconds : float
         Time of the gradient steps.
     evaluation_seconds : float
-        Time of measuring the accuracies.
+        Time of measuring.
     """
 
     epoch: int
     loss: float
-    train_accuracy: float
-    validation_accuracy: float
-    test_accuracy: float
+    metrics: Mapping[str, float]
     seconds: float
     evaluation_seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A flat mapping, as a line of a log has it."""
+        # JSON has no NaN, which a metric may be.
+        metrics = {name: x if math.isfinite(x) else None for name, x in self.metrics.items()}
+        times = {"seconds": self.seconds, "evaluation_seconds": self.evaluation_seconds}
+        return {"epoch": self.epoch, "loss": self.loss, **metrics, **times}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Epoch":
+        """The inverse of :meth:`to_json`.
+
+        Raises
+        ------
+        TypeError
+            If something is missing, or is no number.
+        """
+        known = ("epoch", "loss", "seconds", "evaluation_seconds")
+        metrics = {name: math.nan if x is None else x for name, x in values.items() if name not in known}
+        if missing := [name for name in known if name not in values]:
+            raise TypeError(f"{missing[0]} is missing")
+        if wrong := [name for name, x in values.items() if not isinstance(x, int | float | None)]:
+            raise TypeError(f"{wrong[0]} is {values[wrong[0]]!r}")
+        return cls(metrics=metrics, **{name: values[name] for name in known})
 
 
 class State:

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM: the first is a request, the second is obeyed at once."""
 
 import signal
+import threading
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -12,6 +13,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupt:
     """Within a ``with`` block, remember the first Ctrl-C or SIGTERM instead of raising it.
 
+    Python hands signals to the main thread only; in others nothing is done.
+
     Attributes
     ----------
     signal : int or None
@@ -22,10 +25,11 @@ class Interrupt:
 
     def __enter__(self) -> Self:
         # One that is ignored, as SIGINT is in a shell's background jobs, stays ignored.
+        here = threading.current_thread() is threading.main_thread()
         self._before = {
             number: signal.signal(number, self._note)
             for number in SIGNALS
-            if signal.getsignal(number) is not signal.SIG_IGN
+            if here and signal.getsignal(number) is not signal.SIG_IGN
         }
         return self
 

@@ -1,0 +1,379 @@
+"""Where a training takes its batches from: arrays that lie on the device, or anything that is read.
+
+A feed answers ``batch(epoch, step)`` with what one step needs, and None after the last one. So a loop may be
+left and entered again anywhere, and what it does depends on where the training stands alone.
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from bpkit import namespace as xp
+from bpkit import registry, tree
+from bpkit._messages import a_type
+from bpkit._protocol import RawArray
+from bpkit.data.batches import batches, count_batches, draw_order
+from bpkit.data.prefetch import prefetch, to_device
+from bpkit.errors import ArgumentError, DataError, ShapeError
+from bpkit.kinds import Kind, kind_of
+
+__all__ = ["Check", "Feed", "Read", "Resident", "checker", "feed_of", "pair_of"]
+
+Batch = tuple[tuple[Any, ...], Hashable]
+"""The arguments that stand for the data in a step, and what one compiled program can serve."""
+
+Check = Callable[[Any, Any, str], bool]
+"""``(x, y, where) -> whether to use them``; raises what is wrong with them."""
+
+
+class Feed(Protocol):
+    """Batches by epoch and step, counted from 0.
+
+    Attributes
+    ----------
+    steps : int or None
+        Steps of an epoch; None if nobody knows before its end.
+    """
+
+    steps: int | None
+
+    def batch(self, epoch: int, step: int) -> Batch | None:
+        """What this step needs; None if the epoch has no such step."""
+
+    def take(self, *arguments: Any) -> tuple[Any, Any]:
+        """The pair (x, y) of the arguments of a batch and the number of the step; part of the program."""
+
+    def sizes(self, steps: int) -> Sequence[int]:
+        """How many examples each of the first steps of the epoch had."""
+
+    def examples(self, steps: int) -> int:
+        """How many these are together."""
+
+
+class Resident:
+    """Arrays on the device, out of which each step gathers its rows by itself.
+
+    Parameters
+    ----------
+    x, y : tree of arrays
+        With as many rows each.
+    batch_size : int
+        The last batch of an epoch is smaller if the rows do not divide evenly.
+    key : key or None
+        Decides the order, another one in each epoch; None leaves the rows in theirs.
+    steps : int, optional
+        Ends an epoch early.
+    """
+
+    def __init__(
+        self, x: Any, y: Any, batch_size: int, key: RawArray | None, steps: int | None = None
+    ) -> None:
+        self._x, self._y, self._key = x, y, key
+        self._size = batch_size
+        self._count = int(tree.leaves((x, y))[0].shape[0])
+        self._whole, self._rest = divmod(self._count, batch_size)
+        self.steps: int = self._whole + (self._rest > 0)
+        if steps is not None:
+            if steps > self.steps:
+                raise ArgumentError(
+                    f"steps={steps}: {self._count} examples in batches of {batch_size} are {self.steps} steps "
+                    f"an epoch; leave steps out, and ask for more epochs"
+                )
+            self.steps = steps
+        self._epoch: int | None = None
+        self._batches: tuple[Batch, Batch]
+
+    def batch(self, epoch: int, step: int) -> Batch | None:
+        """The order of the epoch with the data."""
+        if step >= self.steps:
+            return None
+        if epoch != self._epoch:
+            self._draw(epoch)
+        return self._batches[step >= self._whole]
+
+    def _draw(self, epoch: int) -> None:
+        backend, device = registry.current()
+        count, used = self._count, self._whole * self._size
+        order = np.arange(count) if self._key is None else draw_order(self._key, epoch, count)
+        rows = backend.from_host(order.astype(np.int32), device)
+        whole = xp.reshape(rows[:used], (self._whole, self._size))
+        last = xp.reshape(rows[used:], (1, self._rest))
+        self._batches = (
+            ((self._x, self._y, whole), self._size),
+            ((self._x, self._y, last), self._rest),
+        )
+        self._epoch = epoch
+
+    @staticmethod
+    def take(x: Any, y: Any, rows: RawArray, number: RawArray) -> tuple[Any, Any]:
+        """The rows of this number; where there is only one row of them, that."""
+        chosen = rows if rows.shape[0] == 1 else xp.take(rows, number, axis=0)
+        chosen = xp.reshape(chosen, (-1,))
+        gathered = tree.map(lambda values: xp.take(values, chosen, axis=0), (x, y))
+        return gathered[0], gathered[1]
+
+    def sizes(self, steps: int) -> Sequence[int]:
+        """All the same, but the last."""
+        return [min(self._size, self._count - step * self._size) for step in range(steps)]
+
+    def examples(self, steps: int) -> int:
+        """How many examples the first steps of an epoch have."""
+        return min(steps * self._size, self._count)
+
+
+class Read:
+    """Batches that are read one after another, on the host or wherever they are.
+
+    Parameters
+    ----------
+    data, batch_size, key
+        As for :func:`bpkit.data.batches`.
+    steps : int or None
+        Steps of an epoch, over which data are gone through as often as it takes. None: an epoch is one pass.
+    ahead : int
+        How many batches a thread makes ready in the background; see :func:`bpkit.data.prefetch`.
+    dtype : str or None
+        Of floating numbers.
+    check : callable
+        A batch that it leaves out is no step.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        batch_size: int | None,
+        key: RawArray | None,
+        steps: int | None,
+        ahead: int,
+        dtype: str | None,
+        check: Check,
+    ) -> None:
+        self._data, self._batch_size, self._key = data, batch_size, key
+        self._ahead, self._dtype, self._check = ahead, dtype, check
+        self._fixed = steps is not None
+        self._indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+        self._per_pass = count_batches(data, batch_size)
+        self.steps = self._per_pass if steps is None else steps
+        self._stream: Iterator[Any] = iter(())
+        self._next: tuple[int, int] | None = None
+        self._sizes: list[int] = []
+
+    def batch(self, epoch: int, step: int) -> Batch | None:
+        """The next batch, on the device; any other one is sought from the beginning."""
+        if self._fixed and step >= (self.steps or 0):
+            return None
+        if (epoch, step) != self._next:
+            self._seek(epoch, step)
+        found = self._read(step)
+        over = self._fixed and step + 1 == self.steps
+        self._next = (epoch + 1, 0) if over else (epoch, step + 1)
+        if found is None:
+            self._next = None
+            return None
+        leaves, structure = tree.flatten(found)
+        return found, (structure, *[(tuple(x.shape), x.dtype) for x in leaves])
+
+    @staticmethod
+    def take(x: Any, y: Any, number: RawArray) -> tuple[Any, Any]:
+        """The batch as it is."""
+        return x, y
+
+    def sizes(self, steps: int) -> Sequence[int]:
+        """As they were read."""
+        return self._sizes[:steps]
+
+    def examples(self, steps: int) -> int:
+        """How many examples the first steps of the epoch had."""
+        return sum(self._sizes[:steps])
+
+    def _seek(self, epoch: int, step: int) -> None:
+        if self._fixed:
+            made = batches(self._data, self._batch_size, key=self._key, epochs=None)
+            before = epoch * (self.steps or 0)
+        else:
+            if epoch and iter(self._data) is self._data:
+                raise DataError(
+                    f"the data, {a_type(type(self._data))}, can be read only once, and this is epoch {epoch + 1}; "
+                    f"give something that can be read again, or say how many steps an epoch has: steps="
+                )
+            done = epoch if self._indexed else 0
+            start = done * (self._per_pass or 0)
+            made = batches(self._data, self._batch_size, key=self._key, epochs=done + 1, start=start)
+            before = 0
+        self._stream = self._checked(made, epoch)
+        for number in range(-before, step):
+            if self._read(max(number, 0)) is None:
+                raise DataError(
+                    f"the data end before step {step + 1} of epoch {epoch + 1}, where the training stands; give "
+                    f"the data that it began with, from their beginning"
+                )
+
+    def _read(self, step: int) -> tuple[Any, Any] | None:
+        found: tuple[Any, Any] | None = next(self._stream, None)
+        if found is not None:
+            self._sizes[step:] = [int(tree.leaves(found)[0].shape[0])]
+        return found
+
+    def _checked(self, made: Iterator[Any], epoch: int) -> Iterator[tuple[Any, Any]]:
+        if self._ahead:
+            made = prefetch(made, self._ahead, dtype=self._dtype)
+        for number, batch in enumerate(made):
+            where = f"batch {number} of {'the data' if self._fixed else f'epoch {epoch + 1}'}"
+            x, y = to_device(pair_of(batch, where), self._dtype)
+            if self._check(x, y, where):
+                yield x, y
+
+
+def pair_of(batch: Any, where: str) -> tuple[Any, Any]:
+    """A batch as the pair (x, y).
+
+    Raises
+    ------
+    DataError
+        If it is none, or has no axis of examples, or x and y have different numbers of them.
+    """
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        found = f"{a_type(type(batch))} of length {len(batch)}" if isinstance(batch, tuple | list) else (
+            a_type(type(batch))
+        )
+        raise DataError(f"{where} is {found}; expected a pair (x, y) of what the model takes and its target")
+    x, y = batch
+    shapes = [tuple(leaf.shape) for leaf in tree.leaves((x, y)) if hasattr(leaf, "shape")]
+    if len({shape[:1] for shape in shapes}) != 1 or shapes[0] == ():
+        raise ShapeError(
+            f"{where} has arrays of the shapes {', '.join(map(str, shapes)) or 'of none'}; the first axis counts the "
+            f"examples and must be equal"
+        )
+    if shapes[0][0] == 0:
+        raise DataError(f"{where} is empty: its arrays have the shapes {', '.join(map(str, shapes))}")
+    return x, y
+
+
+def feed_of(
+    data: Any,
+    *,
+    batch_size: int | None,
+    key: RawArray | None,
+    steps: int | None,
+    ahead: int,
+    dtype: str | None,
+    check: Check,
+    skip: bool,
+) -> Feed:
+    """The feed that suits data; arrays are checked and moved to the device now.
+
+    Parameters
+    ----------
+    data, batch_size, key, steps, ahead, dtype, check
+        As for :class:`Resident` and :class:`Read`.
+    skip : bool
+        Whether examples with NaN are left out of arrays.
+
+    Returns
+    -------
+    Feed
+
+    Raises
+    ------
+    ArgumentError, DataError, ShapeError
+        If `data` cannot be used.
+    """
+    if not isinstance(data, tuple):
+        if hasattr(data, "shape"):
+            raise ArgumentError(
+                f"data: got one array of shape {tuple(data.shape)}; expected a pair (x, y) of arrays, or batches of "
+                f"such pairs"
+            )
+        return Read(data, batch_size, key, steps, ahead, dtype, check)
+    x, y = pair_of(data, "data")
+    if not all(hasattr(leaf, "shape") for leaf in tree.leaves((x, y))):
+        raise ArgumentError("data: the pair (x, y) must hold arrays; make them with bpkit.xp.asarray(...)")
+    if batch_size is None:
+        raise ArgumentError("batch_size=None is for data that are batches already; (x, y) are arrays")
+    if skip:
+        x, y = _without_nans(x, y)
+    x, y = to_device((x, y), dtype)
+    check(x, y, "data")
+    return Resident(x, y, batch_size, key, steps)
+
+
+def _without_nans(x: Any, y: Any) -> tuple[Any, Any]:
+    """The examples that have no NaN, on the host."""
+    host = tree.map(lambda leaf: registry.backend_of(leaf).to_host(leaf), (x, y))
+    leaves = tree.leaves(host)
+    bad = np.zeros(len(leaves[0]), dtype=bool)
+    for leaf in leaves:
+        if leaf.dtype.kind in "fc":
+            bad |= np.isnan(leaf).reshape(len(leaf), -1).any(axis=1)
+    if bad.all():
+        raise DataError(f"data: all {len(bad)} examples have a NaN, so that none is left")
+    kept = tree.map(lambda leaf: leaf[~bad], host)
+    return kept[0], kept[1]
+
+
+def first_nan(x: Any, y: Any, where: str) -> str | None:
+    """Where the first NaN of a batch stands, in words; None if there is none."""
+    for name, part in (("x", x), ("y", y)):
+        for path, leaf in zip(tree.paths(part), tree.leaves(part), strict=True):
+            if kind_of(leaf) < Kind.REAL or not bool(xp.any(xp.isnan(leaf))):
+                continue
+            host = registry.backend_of(leaf).to_host(leaf)
+            index = ", ".join(map(str, np.argwhere(np.isnan(host))[0]))
+            return f"{where}: {name}{path}[{index}] is nan"
+    return None
+
+
+def checker(loss: Callable[[Any, Any], Any], outputs: Callable[[Any], Any], skip: bool) -> Check:
+    """The check of a training: no NaN, and labels that the loss takes.
+
+    Parameters
+    ----------
+    loss : callable
+        ``(output, target) -> scalar``
+    outputs : callable
+        ``x -> output`` of the model.
+    skip : bool
+        Whether to leave out what has a NaN.
+    """
+    rows: list[Any] = []
+
+    def check(x: Any, y: Any, where: str) -> bool:
+        found = first_nan(x, y, where)
+        if found is not None:
+            if skip:
+                return False
+            raise DataError(f"{found}; mend the data, or leave out what has one: nan='skip'")
+        if hasattr(y, "shape") and kind_of(y) is Kind.INTEGER and 0 not in y.shape:
+            if not rows:
+                rows.append(_one_row(outputs, x))
+            _check_labels(loss, rows[0], y, where)
+        return True
+
+    return check
+
+
+def _one_row(outputs: Callable[[Any], Any], x: Any) -> Any:
+    """The output of the model for one example."""
+    return outputs(tree.map(lambda leaf: leaf[:1, ...], x))
+
+
+def _check_labels(loss: Callable[[Any, Any], Any], row: Any, labels: Any, where: str) -> None:
+    """Ask the loss about the smallest and the largest label.
+
+    A compiled step does not look at values, and a library may take a label that is out of range for another
+    one.
+    """
+    flat = xp.reshape(labels, (-1,))
+    if not hasattr(row, "shape") or row.ndim != labels.ndim + 1:
+        return
+    for index in (int(xp.argmin(flat)), int(xp.argmax(flat))):
+        place = np.unravel_index(index, labels.shape)
+        example = labels[int(place[0]) : int(place[0]) + 1, ...]
+        if tuple(row.shape[1:-1]) != tuple(example.shape[1:]):
+            return
+        try:
+            loss(row, example)
+        except DataError as error:
+            written = ", ".join(map(str, place))
+            raise DataError(f"{where}: the label y[{written}] is {int(flat[index])}: {error}") from None
