@@ -73,7 +73,7 @@ def test_shuffled_rows_stay_together_and_are_the_same_on_every_backend() -> None
 
 
 def test_the_order_is_that_of_the_training_loop() -> None:
-    from bpkit.training.loop import draw_order
+    from bpkit.data.batches import draw_order
 
     with bpkit.use_backend("numpy"):
         (batch,) = itertools.islice(data.batches(Y, 7, key=random.key(1), epochs=3, start=2), 1)

@@ -20,10 +20,10 @@ import pytest
 from bpkit import __version__, registry
 from bpkit._protocol import Backend
 from bpkit.cli import main
-from bpkit.training.interrupt import Interrupt
 from bpkit.data import digits
 from bpkit.errors import SaveError
 from bpkit.training import Run, Session, preset
+from bpkit.training.interrupt import Interrupt
 
 BPKIT = [sys.executable, "-m", "bpkit"]
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from bpkit import registry
 from bpkit.cli.display import display_for
-from bpkit.training.interrupt import Interrupt
 from bpkit.cli.parser import OPTIONS, UsageError
 from bpkit.errors import BackendError
 from bpkit.terminal import write_table
@@ -31,7 +30,9 @@ from bpkit.training import (
     place,
     preset,
     restore,
+    settings_of,
 )
+from bpkit.training.interrupt import Interrupt
 
 __all__ = ["backends", "evaluate_run", "selected_backend", "train"]
 
@@ -141,7 +142,7 @@ def selected_backend(option: str | None, run: Run | None = None) -> Iterator[Non
 
 
 def _training_result(session: Session, interrupted: bool) -> dict[str, Any]:
-    state, settings, saved = session.state, session.run.settings, session.run.saved
+    state, settings, saved = session.state, settings_of(session.run), session.run.saved
     last = state.metrics[-1] if state.metrics else None
     best = max(state.metrics, key=lambda epoch: epoch.metrics["test_accuracy"], default=None)
     return {
@@ -165,8 +166,9 @@ def evaluate_run(options: argparse.Namespace) -> int:
     """``bpkit eval``."""
     run = Run.open(options.run)
     with selected_backend(options.backend, run):
-        data = load_dataset(run.settings, run.data if options.data is None else options.data)
-        placed = place(data, run.settings.dtype)
+        settings = settings_of(run)
+        data = load_dataset(settings, run.data if options.data is None else options.data)
+        placed = place(data, settings.dtype)
         model = restore(run).model
         accuracy = {name: evaluate(model, getattr(placed, name)) for name in ("test", "validation", "train")}
         backend = registry.backend_of(placed.test.images)
@@ -182,7 +184,7 @@ def evaluate_run(options: argparse.Namespace) -> int:
         "backend": backend.name,
         "device": device,
         "run": str(run.path),
-        **{name: getattr(run.settings, name) for name in ("dataset", "preset", "seed", "dtype")},
+        **{name: getattr(settings, name) for name in ("dataset", "preset", "seed", "dtype")},
     }
     if options.json:
         sys.stdout.write(json.dumps(result) + "\n")

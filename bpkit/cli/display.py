@@ -6,9 +6,11 @@ from typing import IO, Self
 
 from bpkit import tree
 from bpkit.terminal import Bar, is_live, styled
-from bpkit.training import Epoch, Session, Step
+from bpkit.training import Epoch, Session, Step, settings_of
 
 __all__ = ["Display", "Lines", "ProgressBar", "display_for"]
+
+_SPLITS = ("train", "validation", "test")
 
 
 class Display:
@@ -46,10 +48,11 @@ class Lines(Display):
 
     def epoch(self, epoch: Epoch) -> None:
         """Write the line."""
+        share = {name: f"{value:.2%}" for name, value in epoch.metrics.items()}
         self._write(
             f"epoch {epoch.epoch}/{self._session.epochs}: loss {epoch.loss:.4f}, accuracy: train "
-            f"{epoch.metrics['train_accuracy']:.2%}, validation {epoch.metrics['validation_accuracy']:.2%}, test "
-            f"{epoch.metrics['test_accuracy']:.2%}; {epoch.seconds:.2f} s, {_rate(self._session, epoch):,.0f} images/s"
+            f"{share['train_accuracy']}, validation {share['validation_accuracy']}, test "
+            f"{share['test_accuracy']}; {epoch.seconds:.2f} s, {_rate(self._session, epoch):,.0f} images/s"
         )
 
     def _write(self, line: str) -> None:
@@ -96,23 +99,25 @@ class ProgressBar(Display):
         if not self._bar.is_due():
             return
         state = self._session.state
-        recent = state.read_losses()[-max(1, step.steps // 20) :]
+        recent = state.read_losses()[-max(1, (step.steps or 0) // 20) :]
+        rate = step.examples / state.seconds
         self._bar.show(
             f"epoch {step.epoch}/{self._session.epochs}",
             step.step,
             step.steps,
-            f"loss {sum(recent) / len(recent):.4f}{self._test}  {step.examples / state.seconds:,.0f} images/s",
+            f"loss {sum(recent) / len(recent):.4f}{self._test}  {rate:,.0f} images/s",
         )
 
     def epoch(self, epoch: Epoch) -> None:
         """Add the row, green if it is the best so far."""
+        train, validation, test = (epoch.metrics[f"{name}_accuracy"] for name in _SPLITS)
         row = (
-            f"{epoch.epoch:>7}{epoch.loss:>10.4f}{epoch.metrics['train_accuracy']:>10.2%}{epoch.metrics['validation_accuracy']:>12.2%}"
-            f"{epoch.metrics['test_accuracy']:>10.2%}{epoch.seconds:>10.2f}{_rate(self._session, epoch):>11,.0f}"
+            f"{epoch.epoch:>7}{epoch.loss:>10.4f}{train:>10.2%}{validation:>12.2%}{test:>10.2%}"
+            f"{epoch.seconds:>10.2f}{_rate(self._session, epoch):>11,.0f}"
         )
-        self._bar.write(styled(self._stream, "32" if epoch.metrics["test_accuracy"] > self._best else "", row))
-        self._best = max(self._best, epoch.metrics["test_accuracy"])
-        self._test = f"  test {epoch.metrics['test_accuracy']:.2%}"
+        self._bar.write(styled(self._stream, "32" if test > self._best else "", row))
+        self._best = max(self._best, test)
+        self._test = f"  test {test:.2%}"
 
 
 def display_for(stream: IO[str], *, quiet: bool) -> Display:
@@ -123,7 +128,7 @@ def display_for(stream: IO[str], *, quiet: bool) -> Display:
 
 
 def _describe(session: Session) -> list[str]:
-    settings, data = session.run.settings, session.data
+    settings, data = settings_of(session.run), session.data
     sizes = "-".join(map(str, settings.sizes))
     hidden = f", {settings.activation}" if settings.hidden else ""
     parameters = sum(math.prod(leaf.shape) for leaf in tree.leaves(session.state.model))

@@ -5,17 +5,19 @@
 """
 
 from bpkit.training.build import build_cost, build_model, build_optimizer, order_key, start
-from bpkit.training.loop import evaluate, train
+from bpkit.training.fit import Fitted, fit
+from bpkit.training.loop import evaluate, steps, train
 from bpkit.training.placed import PlacedDataset, PlacedSplit, place
 from bpkit.training.presets import PRESETS, preset
 from bpkit.training.run import Run, Saved, locked
-from bpkit.training.session import Session, load_dataset, restore
+from bpkit.training.session import Session, load_dataset, restore, settings_of
 from bpkit.training.settings import Settings
 from bpkit.training.state import Epoch, State, Step
 
 __all__ = [
     "PRESETS",
     "Epoch",
+    "Fitted",
     "PlacedDataset",
     "PlacedSplit",
     "Run",
@@ -28,12 +30,15 @@ __all__ = [
     "build_model",
     "build_optimizer",
     "evaluate",
+    "fit",
     "load_dataset",
     "locked",
     "order_key",
     "place",
     "preset",
     "restore",
+    "settings_of",
     "start",
+    "steps",
     "train",
 ]

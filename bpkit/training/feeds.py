@@ -28,15 +28,11 @@ Check = Callable[[Any, Any, str], bool]
 
 
 class Feed(Protocol):
-    """Batches by epoch and step, counted from 0.
+    """Batches by epoch and step, counted from 0."""
 
-    Attributes
-    ----------
-    steps : int or None
-        Steps of an epoch; None if nobody knows before its end.
-    """
-
-    steps: int | None
+    @property
+    def steps(self) -> int | None:
+        """Steps of an epoch; None if nobody knows before its end."""
 
     def batch(self, epoch: int, step: int) -> Batch | None:
         """What this step needs; None if the epoch has no such step."""
@@ -73,20 +69,25 @@ class Resident:
         self._size = batch_size
         self._count = int(tree.leaves((x, y))[0].shape[0])
         self._whole, self._rest = divmod(self._count, batch_size)
-        self.steps: int = self._whole + (self._rest > 0)
+        self._steps = self._whole + (self._rest > 0)
         if steps is not None:
-            if steps > self.steps:
+            if steps > self._steps:
                 raise ArgumentError(
-                    f"steps={steps}: {self._count} examples in batches of {batch_size} are {self.steps} steps "
-                    f"an epoch; leave steps out, and ask for more epochs"
+                    f"steps={steps}: {self._count} examples in batches of {batch_size} are {self._steps} "
+                    f"steps an epoch; leave steps out, and ask for more epochs"
                 )
-            self.steps = steps
+            self._steps = steps
         self._epoch: int | None = None
         self._batches: tuple[Batch, Batch]
 
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return self._steps
+
     def batch(self, epoch: int, step: int) -> Batch | None:
         """The order of the epoch with the data."""
-        if step >= self.steps:
+        if step >= self._steps:
             return None
         if epoch != self._epoch:
             self._draw(epoch)
@@ -154,19 +155,24 @@ class Read:
         self._fixed = steps is not None
         self._indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__")
         self._per_pass = count_batches(data, batch_size)
-        self.steps = self._per_pass if steps is None else steps
+        self._steps = self._per_pass if steps is None else steps
         self._stream: Iterator[Any] = iter(())
         self._next: tuple[int, int] | None = None
         self._sizes: list[int] = []
 
+    @property
+    def steps(self) -> int | None:
+        """Steps of an epoch, those too that the check leaves out; None if nobody knows."""
+        return self._steps
+
     def batch(self, epoch: int, step: int) -> Batch | None:
         """The next batch, on the device; any other one is sought from the beginning."""
-        if self._fixed and step >= (self.steps or 0):
+        if self._fixed and step >= (self._steps or 0):
             return None
         if (epoch, step) != self._next:
             self._seek(epoch, step)
         found = self._read(step)
-        over = self._fixed and step + 1 == self.steps
+        over = self._fixed and step + 1 == self._steps
         self._next = (epoch + 1, 0) if over else (epoch, step + 1)
         if found is None:
             self._next = None
@@ -190,12 +196,12 @@ class Read:
     def _seek(self, epoch: int, step: int) -> None:
         if self._fixed:
             made = batches(self._data, self._batch_size, key=self._key, epochs=None)
-            before = epoch * (self.steps or 0)
+            before = epoch * (self._steps or 0)
         else:
             if epoch and iter(self._data) is self._data:
                 raise DataError(
-                    f"the data, {a_type(type(self._data))}, can be read only once, and this is epoch {epoch + 1}; "
-                    f"give something that can be read again, or say how many steps an epoch has: steps="
+                    f"the data, {a_type(type(self._data))}, can be read only once, and this is epoch "
+                    f"{epoch + 1}; give something that can be read again, or steps= of an epoch"
                 )
             done = epoch if self._indexed else 0
             start = done * (self._per_pass or 0)
@@ -205,8 +211,8 @@ class Read:
         for number in range(-before, step):
             if self._read(max(number, 0)) is None:
                 raise DataError(
-                    f"the data end before step {step + 1} of epoch {epoch + 1}, where the training stands; give "
-                    f"the data that it began with, from their beginning"
+                    f"the data end before step {step + 1} of epoch {epoch + 1}, where the training stands; "
+                    f"give the data that it began with, from their beginning"
                 )
 
     def _read(self, step: int) -> tuple[Any, Any] | None:
@@ -234,16 +240,18 @@ def pair_of(batch: Any, where: str) -> tuple[Any, Any]:
         If it is none, or has no axis of examples, or x and y have different numbers of them.
     """
     if not isinstance(batch, tuple | list) or len(batch) != 2:
-        found = f"{a_type(type(batch))} of length {len(batch)}" if isinstance(batch, tuple | list) else (
-            a_type(type(batch))
+        found = (
+            f"{a_type(type(batch))} of length {len(batch)}"
+            if isinstance(batch, tuple | list)
+            else (a_type(type(batch)))
         )
         raise DataError(f"{where} is {found}; expected a pair (x, y) of what the model takes and its target")
     x, y = batch
     shapes = [tuple(leaf.shape) for leaf in tree.leaves((x, y)) if hasattr(leaf, "shape")]
     if len({shape[:1] for shape in shapes}) != 1 or shapes[0] == ():
         raise ShapeError(
-            f"{where} has arrays of the shapes {', '.join(map(str, shapes)) or 'of none'}; the first axis counts the "
-            f"examples and must be equal"
+            f"{where} has arrays of the shapes {', '.join(map(str, shapes)) or 'of none'}; the first axis "
+            f"counts the examples and must be equal"
         )
     if shapes[0][0] == 0:
         raise DataError(f"{where} is empty: its arrays have the shapes {', '.join(map(str, shapes))}")
@@ -282,8 +290,8 @@ def feed_of(
     if not isinstance(data, tuple):
         if hasattr(data, "shape"):
             raise ArgumentError(
-                f"data: got one array of shape {tuple(data.shape)}; expected a pair (x, y) of arrays, or batches of "
-                f"such pairs"
+                f"data: got one array of shape {tuple(data.shape)}; expected a pair (x, y) of arrays, or "
+                f"batches of such pairs"
             )
         return Read(data, batch_size, key, steps, ahead, dtype, check)
     x, y = pair_of(data, "data")

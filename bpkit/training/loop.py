@@ -1,8 +1,9 @@
 """The training loop: take a batch, differentiate, update, tell.
 
-:func:`steps` is a generator, and :func:`train` the same for data sets of images. It changes a :class:`State` step by step and yields what happened; whoever
-iterates decides what to show, what to save and when to stop. Nothing is lost by stopping between two events:
-a state that is saved and loaded again goes on to the same bits.
+:func:`steps` is a generator, and :func:`train` the same for data sets of images. It changes a :class:`State`
+step by step and yields what happened; whoever iterates decides what to show, what to save and when to stop.
+Nothing is lost by stopping between two events: a state that is saved and loaded again goes on to the same
+bits.
 
 The whole step is one program of :func:`bpkit.jit`; see :mod:`bpkit.training.step`.
 """

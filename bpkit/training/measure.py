@@ -46,14 +46,19 @@ class Measure:
         self._resident = isinstance(data, tuple)
         self._data = data
         if self._resident:
-            self._data = to_device(pair_of(data, "validation"), dtype)
-            check(*self._data, "validation")
+            x, y = self._data = to_device(pair_of(data, "validation"), dtype)
+            check(x, y, "validation")
         elif isinstance(data, Iterable) and iter(data) is data:
             raise ArgumentError(
-                "validation can be read only once, and is measured after every epoch; give arrays, a list, or "
-                "something else that can be read again"
+                "validation can be read only once, and is measured after every epoch; give arrays, "
+                "a list, or something else that can be read again"
             )
-        self._run = transforms.jit(self._values) if jit else self._values
+        self._run: Callable[..., Any] = transforms.jit(self._values) if jit else self._values
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is measured."""
+        return tuple(self._functions)
 
     def _values(self, model: Any, x: Any, y: Any) -> list[Any]:
         output = model(*x) if isinstance(x, tuple) else model(x)
@@ -105,7 +110,10 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
         list(metrics.items())
         if isinstance(metrics, Mapping)
         else [
-            (getattr(metric, "__name__", None) or getattr(getattr(metric, "func", None), "__name__", ""), metric)
+            (
+                getattr(metric, "__name__", None) or getattr(getattr(metric, "func", None), "__name__", ""),
+                metric,
+            )
             for metric in metrics
         ]
     )
@@ -113,7 +121,7 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
     for name, metric in pairs:
         if not callable(metric) or not isinstance(name, str) or names.count(name) > 1 or name in ("", "loss"):
             raise ArgumentError(
-                f"metrics: got {metric!r} with the name {name!r}; expected functions (output, target) -> scalar "
-                f"array with names of their own: metrics={{'accuracy': function}}"
+                f"metrics: got {metric!r} with the name {name!r}; expected functions (output, target) -> "
+                f"scalar array with names of their own: metrics={{'accuracy': function}}"
             )
     return dict(pairs)

@@ -11,13 +11,13 @@ Everything goes to the disk under a temporary name and is renamed, ``state.json`
 and the weights of the save before are deleted after that. So a process that is killed between any two
 operations leaves a folder whose ``state.json`` fits its files: the old ones or the new ones.
 ``metrics.jsonl`` only grows at its end; ``state.json`` knows how much of it belongs to the save, and what
-lies beyond is ignored.
+lies beyond is ignored. Earlier saves may lie in ``saves``; see :mod:`bpkit.training.aside`.
 """
 
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ import numpy as np
 
 from bpkit import __version__
 from bpkit.errors import CorruptRunError, RunError, SaveError, SettingsError
-from bpkit.training import files
+from bpkit.training import aside, files
 from bpkit.training.settings import Settings
 
 __all__ = ["FORMAT", "Run", "Saved", "locked"]
@@ -38,6 +38,8 @@ FORMAT = 1
 SETTINGS, STATE, METRICS = "settings.json", "state.json", "metrics.jsonl"
 
 Metrics = Mapping[str, Any]
+
+_FIRST = {SETTINGS, STATE, METRICS, "weights-1.safetensors"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ class Run:
     Attributes
     ----------
     path : pathlib.Path
-    settings : Settings
+    settings : Settings or dict
+        Of ``bpkit train``; of :func:`bpkit.training.fit`, what decides how it goes on.
     data : str or None
         The folder the data came from, if one was named.
     saved : Saved
@@ -90,7 +93,13 @@ class Run:
     """
 
     def __init__(
-        self, path: Path, settings: Settings, data: str | None, saved: Saved, number: int, digest: str
+        self,
+        path: Path,
+        settings: Settings | Mapping[str, Any],
+        data: str | None,
+        saved: Saved,
+        number: int,
+        digest: str,
     ) -> None:
         self.path = path
         self.settings = settings
@@ -104,14 +113,18 @@ class Run:
 
     @classmethod
     def create(
-        cls, path: str | os.PathLike[str], settings: Settings, saved: Saved, data: str | None = None
+        cls,
+        path: str | os.PathLike[str],
+        settings: Settings | Mapping[str, Any],
+        saved: Saved,
+        data: str | None = None,
     ) -> "Run":
         """Start a run in a new or empty folder.
 
         Parameters
         ----------
         path : path
-        settings : Settings
+        settings : Settings or mapping
         saved : Saved
             The first save.
         data : str, optional
@@ -130,14 +143,13 @@ class Run:
         """
         folder = Path(path)
         existed = folder.exists()
-        if existed and (not folder.is_dir() or any(folder.iterdir())):
+        if existed and cls.is_begun(folder):
             raise RunError(
                 f"{folder} is already there and not empty, and nothing is overwritten: choose another folder "
                 "(--out), or go on with the run in it (--resume)"
             )
-        content = _dump(
-            {"format": FORMAT, "bpkit": __version__, "settings": settings.to_json(), "data": data}
-        )
+        how = {"settings": settings.to_json()} if isinstance(settings, Settings) else {"fit": dict(settings)}
+        content = _dump({"format": FORMAT, "bpkit": __version__, **how, "data": data})
         run = cls(folder, settings, data, saved, 0, files.sha256(content))
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -155,13 +167,24 @@ class Run:
             raise
         return run
 
+    @staticmethod
+    def is_begun(path: str | os.PathLike[str]) -> bool:
+        """Whether there is anything at a path, but an empty folder or the rest of a killed first save."""
+        folder = Path(path)
+        if not folder.is_dir():
+            return folder.exists()
+        temporary = {f".{name}{files.TEMPORARY_SUFFIX}" for name in _FIRST}
+        return any(file.name not in _FIRST | temporary or file.name == STATE for file in folder.iterdir())
+
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> "Run":
+    def open(cls, path: str | os.PathLike[str], previous: bool = False) -> "Run":
         """Read a run folder and check every byte of it.
 
         Parameters
         ----------
         path : path
+        previous : bool
+            If the last save is damaged, make the latest whole one that was set aside the last.
 
         Returns
         -------
@@ -176,6 +199,44 @@ class Run:
             If it is incomplete, damaged, or written by a later version of bpkit.
         """
         folder = Path(path)
+        try:
+            return cls._open_last(folder)
+        except CorruptRunError as error:
+            for earlier in reversed(aside.found(folder)):
+                try:
+                    kept = cls._open_last(earlier)
+                except RunError:
+                    continue
+                if previous:
+                    return cls._go_back(folder, kept)
+                raise CorruptRunError(
+                    f"{error}; the earlier save {aside.FOLDER}/{earlier.name} is whole: go on with it by "
+                    f"resume='previous'"
+                ) from error
+            raise
+
+    @classmethod
+    def _go_back(cls, folder: Path, kept: "Run") -> "Run":
+        """Make a save that was set aside the last one of the run."""
+        names = [file.name for file in folder.glob("weights-*.safetensors")]
+        numbers = [
+            int(part) for name in names if (part := name[len("weights-") : -len(".safetensors")]).isdigit()
+        ]
+        run = cls(
+            folder, kept.settings, kept.data, kept.saved, max([kept._number, *numbers]), kept._settings_digest
+        )
+        place = (kept.saved.epoch, kept.saved.step)
+        try:
+            files.write(folder / SETTINGS, _read(kept.path / SETTINGS))
+            run._replace(kept.saved)
+        except OSError as error:
+            raise _save_error(folder, error, f"the save in {kept.path} is intact") from error
+        names = [path.name for path in aside.found(folder)]
+        aside.prune(folder, names[: names.index(aside.name_of(*place)) + 1])
+        return run
+
+    @classmethod
+    def _open_last(cls, folder: Path) -> "Run":
         if not folder.is_dir():
             what = "is a file; name the run folder that holds it" if folder.exists() else "does not exist"
             raise RunError(f"{folder} {what}; `bpkit train` prints the folder of each run")
@@ -211,8 +272,9 @@ class Run:
         weights = folder / _weights_name(int(state["save"]))
         content = _read(weights)
         _check(weights, content, state["weights"])
+        settings: Settings | Mapping[str, Any]
         try:
-            settings = Settings.from_json(started["settings"])
+            settings = dict(started["fit"]) if "fit" in started else Settings.from_json(started["settings"])
         except SettingsError as error:
             raise _corrupt(folder / SETTINGS, f"does not suit bpkit {__version__} ({error})") from error
         saved = Saved(
@@ -247,6 +309,19 @@ class Run:
                 f"bpkit train --resume {self.path}"
             )
             raise _save_error(self.path, error, advice) from error
+
+    def set_aside(self) -> None:
+        """Put the last save aside, so that the next one leaves it; raises what :meth:`save` raises."""
+        name = aside.name_of(self.saved.epoch, self.saved.step)
+        try:
+            aside.set_aside(self.path, name, (SETTINGS, METRICS, STATE), _weights_name(self._number))
+        except OSError as error:
+            raise _save_error(self.path, error, f"the save of {name} is intact") from error
+
+    def prune(self, keep: Collection[str]) -> None:
+        """Delete the saves that were set aside but those with these names."""
+        with suppress(OSError):  # what cannot be deleted now is deleted later
+            aside.prune(self.path, keep)
 
     def _replace(self, saved: Saved) -> None:
         number = self._number + 1

@@ -1,23 +1,19 @@
 """A training and its run folder: start, go on, save."""
 
-import dataclasses
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-import numpy as np
-
-from bpkit import registry, tree
 from bpkit.data import Dataset, digits, mnist
-from bpkit.errors import CorruptRunError, DataError, SettingsError
+from bpkit.errors import DataError, RunError, SettingsError
 from bpkit.training.build import build_cost, build_optimizer, order_key, start
 from bpkit.training.loop import train
 from bpkit.training.placed import PlacedDataset, place
-from bpkit.training.run import Run, Saved
+from bpkit.training.run import Run
 from bpkit.training.settings import Settings
+from bpkit.training.snapshots import restored, snapshot
 from bpkit.training.state import Epoch, State, Step
 
-__all__ = ["Session", "load_dataset", "restore"]
+__all__ = ["Session", "load_dataset", "restore", "settings_of"]
 
 
 def load_dataset(settings: Settings, folder: str | os.PathLike[str] | None = None) -> Dataset:
@@ -62,23 +58,17 @@ def restore(run: Run) -> State:
     CorruptRunError
         If names, shapes or dtypes of the saved arrays are not those of the model in the run's settings.
     """
-    fresh, saved = start(run.settings), run.saved
-    try:
-        metrics = [Epoch.from_json(epoch) for epoch in saved.metrics]
-    except TypeError as error:
-        raise CorruptRunError(f"{run.path}: metrics.jsonl has a line of another kind; {_ADVICE}") from error
-    state = State(
-        model=_unpack("model", fresh.model, run),
-        optimizer_state=_unpack("optimizer", fresh.optimizer_state, run),
-        metrics=metrics,
-        step=saved.step,
-        losses=saved.arrays["losses"].tolist(),
-        seconds=saved.seconds,
+    return restored(run.saved, start(settings_of(run)), str(run.path))
+
+
+def settings_of(run: Run) -> Settings:
+    """The settings of a run of ``bpkit train``."""
+    if isinstance(run.settings, Settings):
+        return run.settings
+    raise RunError(
+        f"{run.path} is a training of bpkit.training.fit, whose model is in a program; go on there: "
+        f"fit(..., folder={str(run.path)!r}, resume=True)"
     )
-    expected = {"losses", *_names("model", state.model), *_names("optimizer", state.optimizer_state)}
-    if extra := sorted(saved.arrays.keys() - expected):
-        raise CorruptRunError(f"{run.path}: the saved {extra[0]} belongs to no part of the model; {_ADVICE}")
-    return state
 
 
 class Session:
@@ -141,7 +131,7 @@ class Session:
         placed = place(load_dataset(settings, data), settings.dtype)
         state = start(settings)
         origin = None if data is None else os.path.abspath(data)
-        run = Run.create(folder, settings, _snapshot(state, settings.epochs), origin)
+        run = Run.create(folder, settings, snapshot(state, settings.epochs), origin)
         return cls(run, state, placed, settings.epochs)
 
     @classmethod
@@ -172,7 +162,8 @@ class Session:
         least = run.saved.epoch + (run.saved.step > 0)
         if epochs < max(1, least):
             raise SettingsError("epochs", epochs, f"at least {max(1, least)}, which the run has begun")
-        placed = place(load_dataset(run.settings, run.data if data is None else data), run.settings.dtype)
+        settings = settings_of(run)
+        placed = place(load_dataset(settings, run.data if data is None else data), settings.dtype)
         return cls(run, restore(run), placed, epochs)
 
     def events(self) -> Iterator[Step | Epoch]:
@@ -189,7 +180,7 @@ class Session:
         SaveError
             If a save fails; the last save stays.
         """
-        settings = self.run.settings
+        settings = settings_of(self.run)
         for event in train(
             self.state,
             self.data,
@@ -214,55 +205,4 @@ class Session:
         SaveError
             If writing fails; the last save stays.
         """
-        self.run.save(_snapshot(self.state, self.epochs))
-
-
-def _snapshot(state: State, epochs: int) -> Saved:
-    losses = state.read_losses()
-    weights = tree.leaves(state.model)
-    backend = registry.backend_of(weights[0])
-    return Saved(
-        arrays={
-            **_pack("model", state.model),
-            **_pack("optimizer", state.optimizer_state),
-            "losses": np.asarray(losses, dtype=np.float64),
-        },
-        metrics=tuple(epoch.to_json() for epoch in state.metrics),
-        step=state.step,
-        seconds=state.seconds,
-        epochs=epochs,
-        backend=backend.name,
-        device=backend.device_of(weights[0]),
-    )
-
-
-_ADVICE = "it was made by another version of bpkit: use that one, or train again"
-
-
-def _names(prefix: str, values: Any) -> list[str]:
-    return [prefix + path for path in tree.paths(values)]
-
-
-def _pack(prefix: str, values: Any) -> Mapping[str, np.ndarray[Any, Any]]:
-    leaves = tree.leaves(values)
-    return {
-        name: registry.backend_of(leaf).to_host(leaf)
-        for name, leaf in zip(_names(prefix, values), leaves, strict=True)
-    }
-
-
-def _unpack(prefix: str, template: Any, run: Run) -> Any:
-    """The saved arrays in place of the template's leaves, on the current backend."""
-    backend, device = registry.current()
-    leaves = []
-    for name, old in _pack(prefix, template).items():
-        new = run.saved.arrays.get(name)
-        if new is None:
-            raise CorruptRunError(f"{run.path}: {name} is not among the saved arrays; {_ADVICE}")
-        if (new.shape, new.dtype) != (old.shape, old.dtype):
-            raise CorruptRunError(
-                f"{run.path}: the saved {name} has shape {new.shape} and dtype {new.dtype}, the model of the "
-                f"run's settings {old.shape} and {old.dtype}; {_ADVICE}"
-            )
-        leaves.append(backend.from_host(new, device))
-    return tree.unflatten(tree.structure(template), leaves)
+        self.run.save(snapshot(self.state, self.epochs))

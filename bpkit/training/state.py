@@ -54,8 +54,8 @@ class Epoch:
         Mean over the examples, each taken before the step that it contributed to.
     metrics : mapping of str to float
         What was measured after the epoch. For data sets of images ``"train_accuracy"``,
-        ``"validation_accuracy"`` and ``"test_accuracy"``: the share of images whose largest output is the right
-        one, in [0, 1].
+        ``"validation_accuracy"`` and ``"test_accuracy"``: the share of images whose largest output is the
+        right one, in [0, 1].
     seconds : float
         Time of the gradient steps.
     evaluation_seconds : float

@@ -10,7 +10,7 @@ from bpkit.errors import ArgumentError, BackendError
 from bpkit.kinds import is_real, raw
 from bpkit.optim import Optimizer
 
-__all__ = ["KEYS", "PRECISIONS", "LossScale", "Loss", "scaled", "training_step"]
+__all__ = ["KEYS", "PRECISIONS", "Loss", "LossScale", "scaled", "training_step"]
 
 Loss = Callable[[Any, Any], RawArray]
 """``(output, target) -> scalar``: the mean over a batch."""
@@ -188,6 +188,6 @@ def _check_scalar(value: Any) -> None:
         )
     if tuple(shape) != ():
         raise ArgumentError(
-            f"the loss has shape {tuple(shape)}; expected one number for the batch, of shape (): take the mean "
-            f"with bpkit.xp.mean(...)"
+            f"the loss has shape {tuple(shape)}; expected one number for the batch, of shape (): take the "
+            f"mean with bpkit.xp.mean(...)"
         )

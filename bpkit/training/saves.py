@@ -1,0 +1,117 @@
+"""The saves of a :func:`bpkit.training.fit`."""
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bpkit.errors import ArgumentError, RunError
+from bpkit.training import aside
+from bpkit.training.monitor import Monitor
+from bpkit.training.run import Run, locked
+from bpkit.training.settings import Settings
+from bpkit.training.snapshots import restored, snapshot, unpack
+from bpkit.training.state import Epoch, State
+
+__all__ = ["Saves"]
+
+
+class Saves:
+    """A run folder in which the last saves and that of the best epoch are kept.
+
+    Parameters
+    ----------
+    folder : path
+    settings : mapping
+        What decides how the training goes on, as JSON has it.
+    state : State
+        Where it begins; with `resume` one of the same structure.
+    epochs : int
+    keep : int
+        How many saves to keep, beside that of the best epoch.
+    monitor : Monitor
+    resume : bool or "previous"
+
+    Attributes
+    ----------
+    run : Run
+    state : State
+        Where the training stands.
+    """
+
+    run: Run
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        settings: Mapping[str, Any],
+        state: State,
+        epochs: int,
+        keep: int,
+        monitor: Monitor,
+        resume: bool | str,
+    ) -> None:
+        if resume not in (False, True, "previous"):
+            raise ArgumentError(f"fit(resume={resume!r}): expected True, False or 'previous'")
+        self._folder, self._settings, self.state = Path(folder), dict(settings), state
+        self._epochs, self._keep, self._monitor, self._resume = epochs, keep, monitor, resume
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            if self._resume and Run.is_begun(self._folder):
+                self._open.enter_context(locked(self._folder))
+                self.run = Run.open(self._folder, previous=self._resume == "previous")
+                self._check_settings()
+                self.state = restored(self.run.saved, self.state, str(self._folder))
+            else:
+                self.run = Run.create(self._folder, self._settings, snapshot(self.state, self._epochs))
+                self._open.enter_context(locked(self._folder))
+        except BaseException:
+            self._open.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def _check_settings(self) -> None:
+        saved = self.run.settings
+        if isinstance(saved, Settings):
+            raise RunError(f"{self._folder} is a run of `bpkit train`; go on with: bpkit train --resume")
+        for name in sorted({*saved, *self._settings}):
+            one, other = saved.get(name), self._settings.get(name)
+            if one != other:
+                raise RunError(
+                    f"{self._folder} was begun with {name}={one!r}, and now it is {other!r}; a training goes "
+                    f"on with what it was begun with, or begins in another folder"
+                )
+
+    def save(self) -> None:
+        """Save where the training stands, and delete what need not be kept.
+
+        Raises
+        ------
+        DivergedError
+            If a loss is not finite; nothing is saved.
+        SaveError
+            If writing fails; the last save stays.
+        """
+        before = (self.run.saved.epoch, self.run.saved.step)
+        saved = snapshot(self.state, self._epochs)
+        if before != (saved.epoch, saved.step):
+            self.run.set_aside()
+        self.run.save(saved)
+        best = self._monitor.best(self.state.metrics)
+        # The last save itself is none of those that were set aside.
+        earlier = [path.name for path in reversed(aside.found(self._folder))][: self._keep - 1]
+        self.run.prune({*earlier, *([aside.name_of(best.epoch, 0)] if best else [])})
+
+    def model_of(self, epoch: Epoch) -> Any:
+        """The model after an epoch that was kept; raises what :meth:`Run.open` raises."""
+        folder = self._folder / aside.FOLDER / aside.name_of(epoch.epoch, 0)
+        return unpack("model", self.state.model, Run.open(folder).saved, str(folder))

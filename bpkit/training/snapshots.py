@@ -1,0 +1,115 @@
+"""From a state to arrays by name in the machine's memory, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bpkit import registry, tree
+from bpkit.errors import CorruptRunError
+from bpkit.training.run import Saved
+from bpkit.training.state import Epoch, State
+
+__all__ = ["restored", "snapshot", "unpack"]
+
+_ADVICE = "it was made by another version of bpkit: use that one, or train again"
+_OTHER_MODEL = "give the model and the optimizer that it was made with, or train into another folder"
+
+
+def snapshot(state: State, epochs: int) -> Saved:
+    """What is saved of a state.
+
+    Parameters
+    ----------
+    state : State
+    epochs : int
+        How many epochs the run is to have.
+
+    Raises
+    ------
+    DivergedError
+        If a loss is not finite.
+    """
+    losses = state.read_losses()
+    model = state.model
+    weights = next(leaf for leaf in tree.leaves(model) if hasattr(leaf, "shape"))
+    backend = registry.backend_of(weights)
+    return Saved(
+        arrays={
+            **_pack("model", model),
+            **_pack("optimizer", state.optimizer_state),
+            "losses": np.asarray(losses, dtype=np.float64),
+        },
+        metrics=tuple(epoch.to_json() for epoch in state.metrics),
+        step=state.step,
+        seconds=state.seconds,
+        epochs=epochs,
+        backend=backend.name,
+        device=backend.device_of(weights),
+    )
+
+
+def restored(saved: Saved, fresh: State, where: str) -> State:
+    """The state that was saved, on the current backend.
+
+    Parameters
+    ----------
+    saved : Saved
+        On whatever backend.
+    fresh : State
+        One with the same structure.
+    where : str
+        For errors.
+
+    Raises
+    ------
+    CorruptRunError
+        If names, shapes or dtypes of the saved arrays are not those of `fresh`.
+    """
+    try:
+        metrics = [Epoch.from_json(epoch) for epoch in saved.metrics]
+    except TypeError as error:
+        raise CorruptRunError(f"{where}: metrics.jsonl has a line of another kind; {_ADVICE}") from error
+    state = State(
+        model=unpack("model", fresh.model, saved, where),
+        optimizer_state=unpack("optimizer", fresh.optimizer_state, saved, where),
+        metrics=metrics,
+        step=saved.step,
+        losses=saved.arrays["losses"].tolist(),
+        seconds=saved.seconds,
+    )
+    expected = {"losses", *_pack("model", state.model), *_pack("optimizer", state.optimizer_state)}
+    if extra := sorted(saved.arrays.keys() - expected):
+        raise CorruptRunError(
+            f"{where}: the saved {extra[0]} belongs to no part of the model; {_OTHER_MODEL}"
+        )
+    return state
+
+
+def _pack(prefix: str, values: Any) -> Mapping[str, np.ndarray[Any, Any]]:
+    return {
+        prefix + path: registry.backend_of(leaf).to_host(leaf)
+        for path, leaf in zip(tree.paths(values), tree.leaves(values), strict=True)
+        if hasattr(leaf, "shape")
+    }
+
+
+def unpack(prefix: str, template: Any, saved: Saved, where: str) -> Any:
+    """The saved arrays in place of those of the template, on the current backend; see :func:`restored`."""
+    backend, device = registry.current()
+    leaves, structure = tree.flatten(template)
+    for place, (path, old) in enumerate(zip(tree.paths(template), leaves, strict=True)):
+        if not hasattr(old, "shape"):
+            continue
+        name = prefix + path
+        new = saved.arrays.get(name)
+        if new is None:
+            raise CorruptRunError(f"{where}: {name} is not among the saved arrays; {_OTHER_MODEL}")
+        shape, dtype = tuple(old.shape), str(old.dtype).rpartition(".")[2]
+        if (new.shape, new.dtype.name) != (shape, dtype):
+            raise CorruptRunError(
+                f"{where}: the saved {name} has shape {new.shape} and dtype {new.dtype}, the model has "
+                f"{shape} and {dtype}; {_OTHER_MODEL}"
+            )
+        leaves[place] = backend.from_host(new, device)
+    return tree.unflatten(structure, leaves)
