@@ -165,24 +165,22 @@ def steps(
     recorded: set[Hashable] = set()
     backend, device = registry.current()
     while state.epoch < epochs:
-        number = keys = keys_for = counted = None
-        started = time.perf_counter() - state.seconds
-        while (batch := feed.batch(state.epoch, state.step)) is not None:
+        number = keys = counted = None
+        total, started = feed.steps, time.perf_counter() - state.seconds
+        while (batch := feed.batch(epoch := len(state.metrics), done := state.step)) is not None:
             data, kind = batch
-            # Somebody else may have changed the state since the last step.
-            if (state.epoch, state.step) != counted:
-                number = backend.from_host(np.asarray([state.step], dtype=np.int32), device)
-            if (state.epoch, state.step // KEYS) != keys_for:
-                keys_for = (state.epoch, state.step // KEYS)
-                keys = _keys(key, *keys_for)
+            if (epoch, done) != counted:  # the first one, or somebody else has changed the state
+                number, keys = backend.from_host(np.asarray([done], dtype=np.int32), device), None
+            if keys is None or not done % KEYS:
+                keys = _keys(key, epoch, done // KEYS)
             if jit and kind not in recorded:
                 # The run that is recorded may round as without jit: its results are not those of the program.
                 _record(run, *state.copies(), *data, keys, number)
                 recorded.add(kind)
             number = state.advance(run, *data, keys, number, writes_over=jit)
-            counted = (state.epoch, state.step)
+            counted = (epoch, done + 1)
             state.seconds = time.perf_counter() - started
-            yield Step(state.epoch + 1, state.step, feed.steps, feed.examples(state.step))
+            yield Step(epoch + 1, done + 1, total, feed.examples(done + 1))
         yield _finish(state, feed, measure, started)
 
 
