@@ -34,7 +34,7 @@ class Regularised(nn.Module):
             mean = self.mean
         else:
             mean = xp.mean(x, axis=0)
-            mode.update(self, mean=0.9 * mode.latest(self).mean + 0.1 * mean)
+            mode.update(self, mean=0.1 * mean + 0.9 * mode.latest(self).mean)
         return self.last(self.drop(x - mean))
 
 
@@ -49,14 +49,17 @@ def make(seed: int = 0, dtype: str = "float64") -> Regularised:
             np.zeros(8, dtype),
         )
     backend, device = registry.current()
-    return tree.map(lambda leaf: backend.from_host(np.asarray(leaf), device), model)
+    placed: Regularised = tree.map(lambda leaf: backend.from_host(np.asarray(leaf), device), model)
+    return placed
 
 
 def accuracy(logits: Any, labels: Any) -> Any:
     return xp.mean(xp.astype(xp.argmax(logits, axis=-1) == labels, "float64"))
 
 
-def run(model: Any = None, data: Any = (X, Y), loss: Any = losses.softmax_cross_entropy, **options: Any) -> Any:
+def run(
+    model: Any = None, data: Any = (X, Y), loss: Any = losses.softmax_cross_entropy, **options: Any
+) -> Any:
     settings = {"epochs": 3, "batch_size": 8, "progress": False, "key": random.key(7), **options}
     optimizer = settings.pop("optimizer", optim.adam(0.01))
     return fit(make() if model is None else model, data, loss, optimizer, **settings)
@@ -183,7 +186,7 @@ def test_images_go_where_the_model_is_and_in_its_dtype(backend: Backend) -> None
     with registry.use_backend("numpy"):
         fitted = run(model, epochs=1)
     assert all(registry.backend_of(leaf) is backend for leaf in tree.leaves(fitted.model))
-    assert {leaf.dtype for leaf in tree.leaves(fitted.model)} == {backend.xp.float32}
+    assert {str(x.dtype) for x in weights(fitted.model)} == {"float32"}
 
 
 def test_steps_end_an_epoch() -> None:
@@ -232,7 +235,6 @@ def test_early_stopping_returns_the_best_model() -> None:
     assert fitted.best is fitted.history[best]
     assert same_bits(fitted.model, kept[best])
     assert not same_bits(fitted.model, kept[-1])
-    assert run(fitted.state, epochs=100, patience=3).ended == "done" or True
 
 
 def test_min_delta_and_the_highest_metric() -> None:
@@ -278,7 +280,7 @@ def test_a_nan_in_a_stream_is_named_by_batch() -> None:
 
 
 def test_an_infinity_in_the_data_diverges() -> None:
-    with pytest.raises(DivergedError, match="the loss of epoch 1, step"):
+    with pytest.raises(DivergedError, match=r"epoch 1 model\.weight is no longer finite"):
         run(nn.Dense(6, 3, key=random.key(0)), (bad(math.inf), Y))
 
 
@@ -301,7 +303,7 @@ def test_a_label_that_does_not_fit(backend: Backend) -> None:
         ((X, Y[:-1]), ShapeError, r"\(50, 6\), \(49,\).*must be equal"),
         (X, ArgumentError, r"got one array of shape \(50, 6\); expected a pair"),
         ((X, Y, Y), DataError, "data is a tuple of length 3; expected a pair"),
-        (([[1.0]], [0]), ArgumentError, "must hold arrays"),
+        (([[1.0]], [0]), DataError, "must hold arrays, not a list and a list"),
         ([X[0], X[1]], DataError, "batch 0 of epoch 1 is .*; expected a pair"),
         (5, ArgumentError, "an iterable"),
     ],
@@ -404,7 +406,7 @@ def test_mixed_precision_learns_or_says_why_not(backend: Backend, precision: str
     mixed = run(model, loss=loss, precision=precision, epochs=10)
     full = run(model, epochs=10)
     assert seen == {"float32"}
-    assert {leaf.dtype for leaf in tree.leaves(mixed.model)} == {backend.xp.float32}
+    assert {str(x.dtype) for x in weights(mixed.model)} == {"float32"}
     assert curve(mixed) != curve(full)
     np.testing.assert_allclose(curve(mixed), curve(full), rtol=0.05)
 

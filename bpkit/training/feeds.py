@@ -237,21 +237,26 @@ def pair_of(batch: Any, where: str) -> tuple[Any, Any]:
     Raises
     ------
     DataError
-        If it is none, or has no axis of examples, or x and y have different numbers of them.
+        If it is none.
+    ShapeError
+        If there is no axis of examples, or x and y have different numbers of them.
     """
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
-        found = (
-            f"{a_type(type(batch))} of length {len(batch)}"
-            if isinstance(batch, tuple | list)
-            else (a_type(type(batch)))
-        )
+    several = isinstance(batch, tuple | list)
+    if not several or len(batch) != 2:
+        found = a_type(type(batch)) + (f" of length {len(batch)}" if several else "")
         raise DataError(f"{where} is {found}; expected a pair (x, y) of what the model takes and its target")
     x, y = batch
-    shapes = [tuple(leaf.shape) for leaf in tree.leaves((x, y)) if hasattr(leaf, "shape")]
+    leaves = tree.leaves((x, y))
+    if not leaves or not all(hasattr(leaf, "shape") for leaf in leaves):
+        raise DataError(
+            f"{where}: the pair (x, y) must hold arrays, not {a_type(type(x))} and {a_type(type(y))}; "
+            f"make them with bpkit.xp.asarray(...)"
+        )
+    shapes = [tuple(leaf.shape) for leaf in leaves]
     if len({shape[:1] for shape in shapes}) != 1 or shapes[0] == ():
         raise ShapeError(
-            f"{where} has arrays of the shapes {', '.join(map(str, shapes)) or 'of none'}; the first axis "
-            f"counts the examples and must be equal"
+            f"{where} has arrays of the shapes {', '.join(map(str, shapes))}; the first axis counts "
+            f"the examples and must be equal"
         )
     if shapes[0][0] == 0:
         raise DataError(f"{where} is empty: its arrays have the shapes {', '.join(map(str, shapes))}")
@@ -295,8 +300,6 @@ def feed_of(
             )
         return Read(data, batch_size, key, steps, ahead, dtype, check)
     x, y = pair_of(data, "data")
-    if not all(hasattr(leaf, "shape") for leaf in tree.leaves((x, y))):
-        raise ArgumentError("data: the pair (x, y) must hold arrays; make them with bpkit.xp.asarray(...)")
     if batch_size is None:
         raise ArgumentError("batch_size=None is for data that are batches already; (x, y) are arrays")
     if skip:
