@@ -34,8 +34,8 @@ def settings() -> Any:
 
 def beginning(case: dict[str, Any]) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The weights and the order of the images that bpkit draws."""
-    from bpkit.training import order_key, start
     from bpkit.data.batches import draw_order
+    from bpkit.training import order_key, start
 
     order = np.asarray(draw_order(order_key(settings()), 0, case["images"]))
     return weights(start(settings()).model), order.reshape(-1, BATCH)
