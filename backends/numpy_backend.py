@@ -135,6 +135,8 @@ class NumpyBackend(LibraryBackend):
         if name == "mean" and out.dtype.char in "fdFD" and math.prod(operands[0].shape):
             shares = math.prod(operands[0].shape) // math.prod(out.shape)
             return Into(_mean, before=(static["axis"], shares), after=(static["keepdims"],), makes=True)
+        if name == "concat":
+            return Into(_concat, before=(static["axis"],), keyword="out", makes=True)
         if name in _REDUCTIONS:
             settings = (static["axis"], static.get("dtype"))
             return Into(_REDUCTIONS[name], before=settings, after=(static["keepdims"],), makes=True)
@@ -229,6 +231,11 @@ def _where(condition: Any, x: Any, y: Any, out: Any) -> None:
 def _mean(x: Any, axis: Any, count: int, out: Any, keepdims: bool) -> Any:
     total = _REDUCTIONS["sum"](x, axis, None, out, keepdims)
     return total / count if out is None else np.divide(total, count, out)
+
+
+def _concat(*given: Any, out: Any = None) -> Any:
+    *parts, axis = given
+    return np.concatenate(parts, axis, out)
 
 
 def _reshape(x: Any, out: Any) -> None:

@@ -32,6 +32,11 @@ def _permute_dims(name: str, size: int, x: Operand, *, axes: tuple[int, ...]) ->
     return transposed(x.value, (0, *[after_batch(axis, len(x.shape)) for axis in axes]))
 
 
+@batching("slices")
+def _slices(name: str, size: int, x: Operand, *, axis: int) -> Any:
+    return call("slices", x.value, axis=axis + 1)
+
+
 @batching("broadcast_to")
 def _broadcast_to(name: str, size: int, x: Operand, *, shape: tuple[int, ...]) -> Any:
     missing = len(shape) - len(x.shape)

@@ -19,7 +19,7 @@ import numpy as np
 
 from bpkit._protocol import Backend, Into
 from bpkit.record import Program, Slot, Step
-from bpkit.rules.registry import elementwise_names
+from bpkit.rules.registry import RULES, Elementwise
 
 __all__ = ["Fused", "fuse"]
 
@@ -94,7 +94,7 @@ def _shape(step: Step, backend: Backend) -> tuple[int, ...] | None:
         inexact = backend.xp.isdtype(out.dtype, ("real floating", "complex floating"))
         fits = step.static["axis"] is None and x.dtype == out.dtype and inexact
         return x.shape if fits and math.prod(x.shape) > 1 else None
-    known = step.name in elementwise_names() or step.name in _WITHOUT_RULES_OF_THAT_KIND
+    known = isinstance(RULES.get(step.name), Elementwise) or step.name in _WITHOUT_RULES_OF_THAT_KIND
     if step.name in _CASTS:
         known = step.static.get("device") is None
     elif step.static:

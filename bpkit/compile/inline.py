@@ -15,7 +15,7 @@ from bpkit.record import Program, Recorder, Slot, Step
 
 __all__ = ["inline"]
 
-_INLINED = frozenset({"expit", "log_expit", "log_softmax", "logsumexp", "relu", "softmax"})
+_INLINED = frozenset({"expit", "log_expit", "log_softmax", "logsumexp", "relu", "slices", "softmax"})
 
 
 def inline(program: Program, backend: Backend) -> Program:
@@ -50,8 +50,9 @@ def _parts(step: Step, backend: Backend) -> list[Step]:
     ones = backend.xp.ones(x.shape, dtype=x.dtype, device=x.device)
     if not backend.on_stand_ins(run, [ones]):
         run(ones)
-    given, result = values
-    stands_for = {given._link: x, result._link: step.outs[0]}
+    given, found = values
+    results = found if isinstance(found, tuple) else (found,)
+    stands_for = {given._link: x, **{y._link: out for y, out in zip(results, step.outs, strict=True)}}
     return [
         part._replace(
             operands=tuple([stands_for.get(y, y) if isinstance(y, Slot) else y for y in part.operands]),

@@ -31,6 +31,7 @@ __all__ = [
     "repeat",
     "reshape",
     "roll",
+    "slices",
     "squeeze",
     "stack",
     "tile",
@@ -391,6 +392,21 @@ def roll(
     array([3, 1, 2])
     """
     return call("roll", x, shift=shift, axis=axis)
+
+
+def slices(x: RawArray, axis: int) -> tuple[RawArray, ...]:
+    """What :func:`unstack` gives, for reading only: a gradient puts all slices together at once.
+
+    The gradient of ``x[i]`` is an array of all of `x`, so that a loop over the slices of one long axis would
+    take time by the square of its length.
+    """
+    return call("slices", x, axis=axis % len(x.shape))  # type: ignore[no-any-return]
+
+
+@definition("slices")
+def _slices(xp: Any, x: RawArray, *, axis: int) -> tuple[RawArray, ...]:
+    before = (slice(None),) * axis
+    return tuple([call("getitem", x, key=(*before, i, ...)) for i in range(x.shape[axis])])
 
 
 def squeeze(x: RawArray, /, axis: int | tuple[int, ...]) -> RawArray:

@@ -7,6 +7,7 @@ from typing import Any
 from bpkit import namespace as xp
 from bpkit.indexing import fill, getitem, scatter_add
 from bpkit.namespace.indexing import add_along_axis
+from bpkit.namespace.manipulation import slices
 from bpkit.rules.registry import custom, linear, no_gradient
 from bpkit.views import inverse_permutation
 
@@ -82,6 +83,15 @@ linear(
     "*indices",
     updates=lambda g, indices, key: getitem(g, fill(key, indices)),
 )
+
+
+def _together(gs: tuple[Any, ...], axis: int) -> Any:
+    known = next(g for g in gs if g is not None)
+    zeros = xp.zeros_like(known) if any(g is None for g in gs) else None
+    return xp.stack([zeros if g is None else g for g in gs], axis=axis)
+
+
+custom("slices", x=_together, jvp=lambda t, axis: slices(t, axis))
 
 # Order. sort(x) is x read at its argsort, which stays put under a small change of x.
 

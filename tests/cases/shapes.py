@@ -8,6 +8,7 @@ from bpkit import namespace
 from bpkit._protocol import Capability
 from bpkit.indexing import scatter_add
 from bpkit.namespace.indexing import add_along_axis
+from bpkit.namespace.manipulation import slices
 
 from .case import Argument, Case, case
 
@@ -93,6 +94,9 @@ MANIPULATION = [
     case("stack", A((3,)), A((3,)), call=lambda xp, *x: xp.stack(x), label="axis=0"),
     case("stack", A((2, 3)), A((2, 3)), call=lambda xp, *x: xp.stack(x, axis=-1), label="axis=-1"),
     case("stack", A(()), A(()), call=lambda xp, *x: xp.stack(x), label="scalars"),
+    case("slices", A((2, 3)), call=lambda xp, x: slices(x, 0), label="axis=0", library=False),
+    case("slices", A((2, 3, 2)), call=lambda xp, x: slices(x, -2)[1:], label="some", library=False),
+    case("slices", Z, call=lambda xp, x: slices(x, 1)[0], label="one of them", library=False),
     case("unstack", A((2, 3))),
     case("unstack", A((2, 3)), axis=-1),
     case("unstack", A((2, 3)), call=lambda xp, x: xp.unstack(x)[1], label="one of them"),
