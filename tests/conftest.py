@@ -27,6 +27,7 @@ COMPILING = {
         "test_higher_order",
     ),
     *("test_implicit", "test_jacobians", "test_linearize", "test_losses_options"),
+    "test_nn_recurrent",
     *("test_published_derivatives", "test_vmap"),
 }
 ONE_IN = 5

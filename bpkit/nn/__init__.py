@@ -30,21 +30,28 @@ from bpkit.nn.activations import (
     tanhshrink,
     threshold,
 )
+from bpkit.nn.attention import MultiHeadAttention, scaled_dot_product_attention
 from bpkit.nn.batch_norm import BatchNorm
 from bpkit.nn.dense import Dense
 from bpkit.nn.dropout import Dropout
+from bpkit.nn.embedding import Embedding
 from bpkit.nn.mode import Mode, training_call
 from bpkit.nn.module import Module, buffer, static
 from bpkit.nn.normalization import GroupNorm, LayerNorm, RMSNorm
 from bpkit.nn.partition import Frozen, combine, partition
 from bpkit.nn.prelu import PReLU
+from bpkit.nn.recurrent import GRU, LSTM, RNN
 from bpkit.nn.sequential import Lambda, Residual, Sequential
 from bpkit.nn.shapes import Flatten, Reshape
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "BatchNorm",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "Frozen",
     "GroupNorm",
@@ -52,6 +59,7 @@ __all__ = [
     "LayerNorm",
     "Mode",
     "Module",
+    "MultiHeadAttention",
     "PReLU",
     "RMSNorm",
     "Reshape",
@@ -77,6 +85,7 @@ __all__ = [
     "partition",
     "relu",
     "relu6",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "silu",
