@@ -71,7 +71,7 @@ class Training:
         jit: bool = False,
     ) -> Any:
         """Train both for 100 steps, and return the last state."""
-        model, state = self.model, optimizer.init(self.model)
+        model, state = own((self.model, optimizer.init(self.model)))
         update = compiled(optimizer) if jit else optimizer.update
         for step in range(STEPS):
             reference.zero_grad()
@@ -84,14 +84,8 @@ class Training:
 
 
 def compiled(optimizer: Optimizer) -> Any:
-    """The update, writing over copies of its arguments."""
-    update = bpkit.jit(optimizer.update, donate_argnums=(1, 2))
-
-    def step(grads: Any, state: Any, params: Any) -> Any:
-        return update(grads, *own((state, params)))
-
-    step.explain = update.explain  # type: ignore[attr-defined]
-    return step
+    """The update, which writes over the state and the parameters that it is given."""
+    return bpkit.jit(optimizer.update, donate_argnums=(1, 2))
 
 
 def own(values: Any) -> Any:
@@ -154,17 +148,17 @@ def test_accumulate_is_the_loss_over_several_batches(steps: int, jit: bool) -> N
     training = Training()
     reference = training.torch.optim.Adam(training.theirs, lr=0.02)
     optimizer = optim.accumulate(optim.adam(schedules.step(0.02, 1000)), steps)
-    model, state = training.model, optimizer.init(training.model)
+    model, state = own((training.model, optimizer.init(training.model)))
     update = compiled(optimizer) if jit else optimizer.update
     for step in range(STEPS):
-        before = model
+        before = own(model)
         training.backward(step, 1 / steps)
         if step % steps == steps - 1:
             reference.step()
             reference.zero_grad()
         model, state = update(training.gradient(model, step), state, model)
         if step % steps != steps - 1:
-            assert_same_bits(own(before), own(model))
+            assert_same_bits(before, own(model))
     training.check(model)
     assert int(state.inner.count) == STEPS // steps
     assert int(state.count) == 0
@@ -198,7 +192,7 @@ def test_averages_are_those_of_torch(options: dict[str, Any], jit: bool) -> None
     )
     reference = training.torch.optim.SGD(training.theirs, lr=0.3)
     optimizer = optim.averaged(optim.sgd(0.3), **options)
-    model, state = training.model, optimizer.init(training.model)
+    model, state = own((training.model, optimizer.init(training.model)))
     update = compiled(optimizer) if jit else optimizer.update
     for step in range(1, STEPS + 1):
         reference.zero_grad()
@@ -314,7 +308,7 @@ def test_plateaus_are_those_of_torch(options: dict[str, Any], jit: bool) -> None
     scheduler = training.torch.optim.lr_scheduler.ReduceLROnPlateau(reference, **renamed)
     # The scheduler sees a rate of 1, and the steps are as long as those at 0.05.
     optimizer = optim.on_plateau(optim.sgd(1.0, momentum=0.5), **options)
-    model, state = training.model, optimizer.init(training.model)
+    model, state = own((training.model, optimizer.init(training.model)))
     update = compiled(optimizer) if jit else optimizer.update
     observe = bpkit.jit(optimizer.observe) if jit else optimizer.observe
     scales = set()
@@ -428,7 +422,8 @@ def test_a_state_that_was_saved_goes_on_to_the_same_bits(names: tuple[str, ...],
     restored = tree.unflatten(
         tree.structure((params, optimizer.init(params))), [backend.from_host(x, device) for x in saved]
     )
-    assert_same_bits(trained(optimizer, update, range(4, 9), *restored), expected)
+    # A program is for arrays of one type: of another, the step that is recorded rounds as one without jit.
+    assert_same_bits(trained(optimizer, update, range(4, 9), *own(restored)), expected)
 
 
 @pytest.mark.parametrize("name", WRAPPERS)
