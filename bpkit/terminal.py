@@ -106,20 +106,27 @@ def write_table(
     """Write a table as wide as the stream at most; longer cells are folded.
 
     A row is a style and its cells, or None for a line between rows. The headings in ``right`` are those of
-    the columns that are set flush right.
+    the columns that hold numbers: set flush right, and not folded.
     """
     from tabulate import SEPARATING_LINE, tabulate
 
     rows = [("1", headings), None, *rows]
-    # The widest column gives way until the table fits.
-    widths = [max(map(len, column)) for column in zip(*(row[1] for row in rows if row), strict=True)]
-    while sum(widths) + 3 * len(widths) + 1 > _columns(stream) and max(widths) > 1:
-        widths[widths.index(max(widths))] -= 1
+    # The widest column gives way until the table fits; numbers cannot be folded.
+    lengths = [max(map(len, column)) for column in zip(*(row[1] for row in rows if row), strict=True)]
+    widths = dict(enumerate(lengths))
+    foldable = [i for i, heading in enumerate(headings) if heading not in right]
+    while sum(widths.values()) + 3 * len(widths) + 1 > _columns(stream):
+        widest = max(foldable, key=widths.__getitem__, default=None)
+        if widest is None or widths[widest] == 1:
+            break
+        widths[widest] -= 1
+    # tabulate takes 1,000 for an int where a width is given: astanin/python-tabulate#428.
+    folded = [widths[i] if widths[i] < length else None for i, length in enumerate(lengths)]
     table = tabulate(
         [[styled(stream, row[0], cell) for cell in row[1]] if row else SEPARATING_LINE for row in rows],
         tablefmt="simple_outline" if _can_encode(stream, "┌─┬┐│├┼┤└┴┘") else "outline",
         disable_numparse=True,
-        maxcolwidths=widths,
+        maxcolwidths=folded,
         colalign=["right" if heading in right else "left" for heading in headings],
     )
     stream.write(f"{styled(stream, '1', title)}\n{table}\n")

@@ -22,6 +22,7 @@ __all__ = [
     "NAMESPACE",
     "Structure",
     "broadcast_prefix",
+    "children",
     "flatten",
     "is_dataclass",
     "leaves",
@@ -199,6 +200,18 @@ def paths(tree: Any) -> list[str]:
     ["['layers'][0]", "['layers'][1]"]
     """
     return [a.codify("") for a in structure(tree).accessors()]
+
+
+def children(tree: Any) -> list[tuple[str, Any]]:
+    """What a container holds, each with how Python reaches it; nothing for a leaf.
+
+    Examples
+    --------
+    >>> children({"layers": [1, 2], "bias": None})
+    [("['bias']", None), ("['layers']", [1, 2])]
+    """
+    level = structure(tree).one_level()
+    return [] if level is None else [(a.codify(""), a(tree)) for a in level.accessors()]
 
 
 def parts(tree: Any) -> list[Any]:

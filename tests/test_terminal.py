@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tabulate import tabulate
 
 from bpkit.cli import main
 from bpkit.terminal import Bar, is_live, styled, write_table
@@ -138,6 +139,22 @@ def test_a_table() -> None:
         "│ second │  10.00 │ more words than before │",
         "└────────┴────────┴────────────────────────┘",
     ]
+
+
+@pytest.mark.parametrize("columns", [10, 30])
+def test_numbers_are_not_folded(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = io.StringIO()
+    write_table(
+        stream, "", ("words", "number"), [("", ["some more words than fit", "1,000,000"])], ("number",)
+    )
+    assert "1,000,000 │" in stream.getvalue()
+
+
+def test_tabulate_takes_a_number_with_commas_for_an_int() -> None:
+    # Once this fails, write_table can give the width of every column.
+    with pytest.raises(ValueError, match="invalid literal"):
+        tabulate([["1,000"]], disable_numparse=True, maxcolwidths=[8])
 
 
 @pytest.mark.parametrize("columns", [16, 20, 30, 44])

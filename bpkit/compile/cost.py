@@ -9,7 +9,7 @@ from bpkit.record import Program, Slot, Step
 from bpkit.registry import backend_of
 from bpkit.views import VIEWS
 
-__all__ = ["Cost", "cost_of"]
+__all__ = ["Cost", "cost_of", "scaled", "size_bytes"]
 
 
 class Cost(NamedTuple):
@@ -39,11 +39,18 @@ class Cost(NamedTuple):
     arena_bytes: int
 
     def __str__(self) -> str:
-        operations, moved, held = map(_scaled, self)
+        operations, moved, held = map(scaled, self)
         return f"{operations}flop, {moved}B moved, {held}B held"
 
 
-def _scaled(count: int) -> str:
+def scaled(count: int) -> str:
+    """A count with the prefix of a unit that follows it.
+
+    Examples
+    --------
+    >>> scaled(2_100_000) + "B", scaled(7) + "B"
+    ('2.1 MB', '7 B')
+    """
     size, prefix = next(
         ((10**e, p) for e, p in ((12, "T"), (9, "G"), (6, "M"), (3, "k")) if count >= 10**e), (1, "")
     )
@@ -54,7 +61,7 @@ def cost_of(program: Program, arena_bytes: int) -> Cost:
     """What the steps of a program cost together."""
     operations = sum(_operations(step) for step in program.steps)
     moved = sum(
-        _bytes(x) for step in program.steps if not _is_view(step) for x in (*step.operands, *step.outs)
+        size_bytes(x) for step in program.steps if not _is_view(step) for x in (*step.operands, *step.outs)
     )
     return Cost(operations, moved, arena_bytes)
 
@@ -152,7 +159,8 @@ def _is_floating(x: Any) -> bool:
     return bool(_library(x).isdtype(x.dtype, ("real floating", "complex floating")))
 
 
-def _bytes(x: Any) -> int:
+def size_bytes(x: Any) -> int:
+    """The memory that the elements of an array take; 0 for what is no array."""
     if not hasattr(x, "shape"):
         return 0
     library = _library(x)

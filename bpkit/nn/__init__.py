@@ -43,6 +43,7 @@ from bpkit.nn.prelu import PReLU
 from bpkit.nn.recurrent import GRU, LSTM, RNN
 from bpkit.nn.sequential import Lambda, Residual, Sequential
 from bpkit.nn.shapes import Flatten, Reshape
+from bpkit.nn.summary import summary
 
 __all__ = [
     "GRU",
@@ -95,6 +96,7 @@ __all__ = [
     "softshrink",
     "softsign",
     "static",
+    "summary",
     "swish",
     "tanh",
     "tanhshrink",
