@@ -207,6 +207,8 @@ def _owner(x: Any) -> Any:
 
 CALLS = 512
 """Elements up to which a call costs more than what it does; more of them are better off in a fused loop."""
+MANY = 4096
+"""Elements from which on one more pass of vector instructions costs less than one without."""
 _REALS = frozenset({np.float32, np.float64})
 _NUMBERS = _REALS | {float, int}
 
@@ -238,6 +240,14 @@ def _concat(*given: Any, out: Any = None) -> Any:
     return np.concatenate(parts, axis, out)
 
 
+def _sign(x: Any, out: Any = None) -> Any:
+    # NumPy compares by vector instructions, and finds signs without. Mostly there are none but 0 and 1,
+    # since this is the slope of a rectifier, whose result is `x`. The least number is NaN if there is one.
+    if out is None or out.size < MANY or not np.minimum.reduce(x, None) >= 0:
+        return np.sign(x, out)
+    return np.greater(x, 0, out, casting="unsafe")
+
+
 def _reshape(x: Any, out: Any) -> None:
     np.copyto(out.reshape(x.shape), x)
 
@@ -261,7 +271,12 @@ _REDUCTIONS: dict[str, Callable[..., Any]] = {
     "prod": np.multiply.reduce,
     "sum": np.add.reduce,
 }
-_ROUNDING = {"ceil": np.ceil, "floor": np.floor, "sign": np.sign, "trunc": np.trunc}
+_ROUNDING: dict[str, Callable[..., Any]] = {
+    "ceil": np.ceil,
+    "floor": np.floor,
+    "sign": _sign,
+    "trunc": np.trunc,
+}
 """Functions that are ufuncs as they should be for floats only."""
 _INTO = {
     # These two take no `out` by position.
