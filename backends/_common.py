@@ -22,6 +22,7 @@ __all__ = [
     "host_copy",
     "is_basic_key",
     "layout_copy",
+    "may_decline",
     "share_memory",
 ]
 
@@ -191,6 +192,12 @@ class LibraryBackend:
 
     def synchronize(self) -> None:
         """Nothing is queued: this library has finished when a function returns."""
+
+
+def may_decline(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a kernel that returns NotImplemented for what it leaves to the namespace's own function."""
+    kernel.declines = True  # type: ignore[attr-defined]
+    return kernel
 
 
 def host_copy(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from bpkit._protocol import Capability
 
 from ._common import ALL_CAPABILITIES, LibraryBackend, host_copy
+from ._jax_convolution import convolutions
 from ._special import scipy_special
 
 __all__ = ["JaxBackend"]
@@ -50,7 +51,7 @@ class JaxBackend(LibraryBackend):
 
     @property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
-        return {"searchsorted": self._searchsorted}
+        return {"searchsorted": self._searchsorted, **convolutions(self.module)}
 
     def special_on_host(self, name: str) -> Callable[..., Any]:
         function = scipy_special(name)

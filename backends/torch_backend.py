@@ -11,6 +11,7 @@ from bpkit._protocol import Capability
 
 from ._common import ALL_CAPABILITIES, LibraryBackend, host_copy, is_basic_key
 from ._special import not_on_host, scipy_special
+from ._torch_convolution import convolutions
 
 __all__ = ["TorchBackend"]
 
@@ -49,6 +50,7 @@ class TorchBackend(LibraryBackend):
             "expit": torch.sigmoid,
             "pow": self._pow,
             "relu": torch.relu,
+            **convolutions(torch),
             **{name: self._on_one_dtype(apply, getattr(self.xp, name)) for name, apply in operators.items()},
         }
 

@@ -97,7 +97,8 @@ class Backend(Protocol):
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         """Functions that replace the namespace's own, where that differs from the standard or is slower.
 
-        They follow the engine's call convention: operands positional, the rest by keyword.
+        They follow the engine's call convention: operands positional, the rest by keyword. One that has a
+        true attribute ``declines`` may return NotImplemented, and the function is done as if it had none.
         """
 
     def special(self, name: str) -> Callable[..., Any] | None:

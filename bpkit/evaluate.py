@@ -89,8 +89,12 @@ def function_of(backend: Backend, name: str) -> Callable[..., Any]:
     special = name.removeprefix("special.") if name.startswith("special.") else None
     if function is None and special is not None:
         function = backend.special(special)
-    if function is None and name in _definitions:
-        function = partial(_definitions[name], backend.xp)
+    if name in _definitions:
+        defined = partial(_definitions[name], backend.xp)
+        if function is None:
+            function = defined
+        elif getattr(function, "declines", False):
+            function = _unless_declined(function, defined)
     if function is None and special is not None:
         function = backend.special_on_host(special)
     if function is None:
@@ -103,4 +107,12 @@ def function_of(backend: Backend, name: str) -> Callable[..., Any]:
                 f"library: xp.asarray(x) under bpkit.use_backend(...) moves an array there"
             )
     _functions.setdefault(backend, {})[name] = function
+    return function
+
+
+def _unless_declined(kernel: Callable[..., Any], defined: Callable[..., Any]) -> Callable[..., Any]:
+    def function(*operands: Any, **static: Any) -> Any:
+        out = kernel(*operands, **static)
+        return defined(*operands, **static) if out is NotImplemented else out
+
     return function

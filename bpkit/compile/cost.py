@@ -95,6 +95,7 @@ _NO_ARITHMETIC = frozenset(
             "tril",
             "triu",
             "where",
+            "windows",
         ),
         "zeros_like",
     }
@@ -103,6 +104,18 @@ _NO_ARITHMETIC = frozenset(
 
 def _matmul(step: Step) -> float:
     return 2.0 * _size(step.outs[0].shape) * int(step.operands[0].shape[-1])
+
+
+def _convolution(step: Step) -> float:
+    # A product for each element of what comes out, and of what one of them sees.
+    x, other = step.operands
+    shown = {
+        "conv": (step.outs[0], other),
+        "conv_transpose": (x, other),
+        "conv_kernel": (other, step.outs[0]),
+    }
+    y, weight = shown[step.name]
+    return 2.0 * _size(y.shape) * _size(weight.shape[1:])
 
 
 def _of_matrices(count: Callable[[int, int], float]) -> Callable[[Step], float]:
@@ -129,6 +142,7 @@ def _fourier(step: Step) -> float:
 _lu = _of_matrices(lambda m, n: 2 * n**3 / 3)
 _svd = _of_matrices(lambda m, n: 6 * m * n**2 + 20 * n**3)
 _COUNTS: dict[str, Callable[[Step], float]] = {
+    **dict.fromkeys(("conv", "conv_kernel", "conv_transpose"), _convolution),
     "matmul": _matmul,
     "linalg.cholesky": _of_matrices(lambda m, n: n**3 / 3),
     "linalg.det": _lu,

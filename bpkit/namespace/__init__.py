@@ -64,6 +64,10 @@ from bpkit.namespace.constants import (
     newaxis,
     pi,
 )
+from bpkit.namespace.convolution import (
+    conv,
+    conv_transpose,
+)
 from bpkit.namespace.creation import (
     arange,
     asarray,
@@ -136,7 +140,6 @@ from bpkit.namespace.manipulation import (
 )
 from bpkit.namespace.padding import (
     pad,
-    sliding_window_view,
 )
 from bpkit.namespace.scattering import (
     scatter_add,
@@ -208,6 +211,10 @@ from bpkit.namespace.utility import (
     any,
     diff,
 )
+from bpkit.namespace.windows import (
+    max_pool,
+    sliding_window_view,
+)
 
 __all__ = [
     "abs",
@@ -241,6 +248,8 @@ __all__ = [
     "clip",
     "concat",
     "conj",
+    "conv",
+    "conv_transpose",
     "copysign",
     "cos",
     "cosh",
@@ -298,6 +307,7 @@ __all__ = [
     "matmul",
     "matrix_transpose",
     "max",
+    "max_pool",
     "maximum",
     "mean",
     "meshgrid",

@@ -1,10 +1,10 @@
-"""Filling arrays up at their edges, and reading them through a window that slides over them."""
+"""Filling arrays up at their edges."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index
 
 from bpkit._protocol import RawArray
 from bpkit.errors import ShapeError
@@ -12,11 +12,10 @@ from bpkit.evaluate import definition
 from bpkit.kinds import raw
 from bpkit.namespace.dtypes import astype, backend_for
 from bpkit.namespace.indexing import take
-from bpkit.namespace.manipulation import moveaxis, reshape
 from bpkit.namespace.operands import check_arrays
 from bpkit.trace import call
 
-__all__ = ["pad", "sliding_window_view"]
+__all__ = ["pad"]
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -133,63 +132,6 @@ _SOURCES: dict[str, Callable[[Any, int], Any]] = {
 
 def _indices(x: RawArray, places: Any) -> RawArray:
     return backend_for(x).from_host(places, getattr(raw(x), "device", None))
-
-
-def sliding_window_view(
-    x: RawArray, window_shape: int | tuple[int, ...], axis: int | tuple[int, ...] | None = None
-) -> RawArray:
-    """All that is seen of `x` through a window that moves by one element at a time.
-
-    Derivative: the sum over all windows in which an element is seen.
-
-    Parameters
-    ----------
-    x : array of any dtype
-    window_shape : int or tuple of int
-        Length of the window along each axis that it moves along.
-    axis : int or tuple of int, optional
-        Those axes; None for all of `x`. An axis may be named again: the windows then slide in windows.
-
-    Returns
-    -------
-    array of `x`'s dtype
-        Along each of these axes the positions of the window, one fewer with each element of its length after
-        the first; what is seen stands in axes of its own, at the end. A copy, unlike NumPy's.
-
-    Raises
-    ------
-    IndexError
-        If `x` has no such axis.
-    ShapeError
-        If there are not as many lengths as axes, or the window does not fit into `x`.
-
-    Examples
-    --------
-    >>> from bpkit import xp
-    >>> xp.sliding_window_view(xp.asarray([1.0, 2.0, 4.0, 7.0]), 3)
-    array([[1., 2., 4.],
-           [2., 4., 7.]])
-    """
-    check_arrays("sliding_window_view", x=x)
-    lengths = window_shape if isinstance(window_shape, tuple) else (window_shape,)
-    named = tuple(range(x.ndim)) if axis is None else axis
-    axes = normalize_axis_tuple(named, x.ndim, "sliding_window_view", allow_duplicate=True)
-    if len(lengths) != len(axes):
-        raise ShapeError(
-            f"sliding_window_view: window_shape={window_shape} has {len(lengths)} lengths for the "
-            f"{len(axes)} axes {axes} of x with shape {tuple(x.shape)}"
-        )
-    for place, length in zip(axes, lengths, strict=True):
-        count = x.shape[place] - length + 1
-        if length < 0 or count < 1:
-            raise ShapeError(
-                f"sliding_window_view: window_shape={window_shape} along axes {axes} does not fit into x "
-                f"with shape {tuple(x.shape)}"
-            )
-        seen = np.arange(count)[:, None] + np.arange(length)
-        shape = (*x.shape[:place], count, length, *x.shape[place + 1 :])
-        x = moveaxis(reshape(take(x, _indices(x, seen.ravel()), axis=place), shape), place + 1, -1)
-    return x
 
 
 @definition("pad")

@@ -32,6 +32,7 @@ from bpkit.nn.activations import (
 )
 from bpkit.nn.attention import MultiHeadAttention, scaled_dot_product_attention
 from bpkit.nn.batch_norm import BatchNorm
+from bpkit.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from bpkit.nn.dense import Dense
 from bpkit.nn.dropout import Dropout
 from bpkit.nn.embedding import Embedding
@@ -39,6 +40,7 @@ from bpkit.nn.mode import Mode, training_call
 from bpkit.nn.module import Module, buffer, static
 from bpkit.nn.normalization import GroupNorm, LayerNorm, RMSNorm
 from bpkit.nn.partition import Frozen, combine, partition
+from bpkit.nn.pooling import AvgPool1d, AvgPool2d, GlobalAvgPool, GlobalMaxPool, MaxPool1d, MaxPool2d
 from bpkit.nn.prelu import PReLU
 from bpkit.nn.recurrent import GRU, LSTM, RNN
 from bpkit.nn.sequential import Lambda, Residual, Sequential
@@ -49,15 +51,25 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AvgPool1d",
+    "AvgPool2d",
     "BatchNorm",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "Dense",
     "Dropout",
     "Embedding",
     "Flatten",
     "Frozen",
+    "GlobalAvgPool",
+    "GlobalMaxPool",
     "GroupNorm",
     "Lambda",
     "LayerNorm",
+    "MaxPool1d",
+    "MaxPool2d",
     "Mode",
     "Module",
     "MultiHeadAttention",

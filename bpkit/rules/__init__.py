@@ -2,6 +2,7 @@
 
 from bpkit.rules import (
     assignment,
+    convolution,
     cumulative,
     decompositions,
     elementwise,
@@ -17,6 +18,7 @@ from bpkit.rules import (
 
 __all__ = [
     "assignment",
+    "convolution",
     "cumulative",
     "decompositions",
     "elementwise",

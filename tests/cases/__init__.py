@@ -2,6 +2,7 @@
 
 from .assignment import CASES as _ASSIGNMENT
 from .case import Argument, Case, moving
+from .convolution import CASES as _CONVOLUTION
 from .elementwise import CASES as _ELEMENTWISE
 from .extras import CASES as _EXTRAS
 from .fft import CASES as _FFT
@@ -22,5 +23,6 @@ CASES: list[Case] = [
     *_FFT,
     *_SPECIAL,
     *_EXTRAS,
+    *_CONVOLUTION,
 ]
 """Every case; the first one of each function is its plainest."""

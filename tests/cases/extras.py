@@ -60,19 +60,6 @@ PADDING = [
     case("pad", Z, 1, mode="reflect", library=False),
 ]
 
-WINDOWS = [
-    case("sliding_window_view", A((5,)), 2, library=False),
-    case("sliding_window_view", A((5,)), 5, library=False),
-    case("sliding_window_view", A((3, 4)), (2, 3), library=False),
-    case("sliding_window_view", A((3, 4)), 3, axis=-1, library=False),
-    case("sliding_window_view", A((3, 4, 2)), (2, 2), axis=(1, 0), library=False),
-    case("sliding_window_view", A((5,)), (2, 3), axis=(0, 0), library=False),
-    case("sliding_window_view", A((2, 3)), (), axis=(), library=False),
-    case("sliding_window_view", A((0, 3)), 2, axis=1, library=False),
-    case("sliding_window_view", A((3,)), 0, axis=0, library=False),
-    case("sliding_window_view", Z, 2, axis=1, library=False),
-]
-
 SUMS_OF_PRODUCTS = [
     case("einsum", "ij,jk->ik", A((2, 3)), A((3, 4))),
     case("einsum", "ij,jk", A((2, 3)), A((3, 4))),
@@ -150,4 +137,4 @@ SCATTERING = [
     _written("scatter_set", Z, (1, slice(0, 2)), A((2,)), "complex and real", *NOT_STRICT),
 ]
 
-CASES: list[Case] = [*PADDING, *WINDOWS, *SUMS_OF_PRODUCTS, *SCATTERING]
+CASES: list[Case] = [*PADDING, *SUMS_OF_PRODUCTS, *SCATTERING]
