@@ -79,7 +79,7 @@ def test_draws_are_the_same_to_the_bit_everywhere(name: str, dtype: str) -> None
     assert found.tobytes() == reference.tobytes()
 
 
-@pytest.mark.parametrize("shape", [(20, 50), (50, 20), (30, 30), (6, 2, 3, 5), (1, 4)])
+@pytest.mark.parametrize("shape", [(20, 50), (50, 20), (6, 2, 3, 5)])
 @pytest.mark.usefixtures("backend")
 def test_orthogonal(shape: tuple[int, ...]) -> None:
     for dtype, rounding in (("float64", 1e-14), ("float32", 1e-6)):
