@@ -53,7 +53,7 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         (["--help"], ["train", "eval", "backends", "examples:", "bpkit train mnist --preset nielsen"]),
         (
             ["train", "--help"],
-            ["--resume", "--no-jit", "compiled", "presets:", "sigmoid", "3.0", "examples:", "JSON"],
+            ["--resume", "--no-jit", "compiled", "presets:", "sigmoid", "3.0", "adamw", "examples:", "JSON"],
         ),
         (["eval", "--help"], ["RUN", "examples:"]),
         (["backends", "--help"], ["BPKIT_BACKEND"]),
@@ -114,7 +114,8 @@ def test_help_is_quick_because_nothing_big_is_imported() -> None:
         ("train --hidden 30,0", "--hidden is 30,0; expected the sizes of the hidden layers"),
         ("train --activation gelu", "--activation is gelu; expected one of sigmoid, tanh, relu"),
         ("train --cost hinge", "--cost is hinge; expected one of quadratic, cross-entropy, softmax"),
-        ("train --optimizer adam", "--optimizer is adam; expected one of sgd"),
+        ("train --optimizer adem", "--optimizer is adem; expected one of sgd, adagrad"),
+        ("train --optimizer adam --momentum 0.5", "--momentum is 0.5; expected 0: adam has none"),
         ("train --init zeros", "--init is zeros; expected one of standard-normal"),
         ("train --hidden 100000000", "expected layers with at most 268,435,456 weights in all"),
         ("train --lr -1", "--lr is -1.0; expected a finite number above 0"),

@@ -431,3 +431,22 @@ def test_an_overflow_in_float16_changes_nothing_but_the_scale() -> None:
         assert scales == sorted(scales, reverse=True)
         assert scales[-1] > 1
         assert fitted.history[-1].loss < fitted.history[0].loss
+
+
+# Schedules.
+
+
+@pytest.mark.parametrize("precision", [None, "float16"])
+def test_an_optimizer_that_observes_is_told_what_was_measured(precision: str | None) -> None:
+    optimizer = optim.on_plateau(optim.sgd(0.1), factor=0.5, patience=0, threshold=10.0, threshold_mode="abs")
+    fitted = run(make(dtype="float32"), epochs=4, optimizer=optimizer, precision=precision)
+    state = fitted.state.optimizer_state
+    assert float((state.inner if precision else state).scale) == 0.5**3
+
+
+def test_a_schedule_counts_over_epochs() -> None:
+    optimizer = optim.sgd(lambda count: xp.where(count < 14, 0.1, 0.0))
+    kept: list[Any] = []
+    run(optimizer=optimizer, callbacks=[lambda event, state: kept.append(state.model.last.bias.copy())])
+    assert not np.array_equal(kept[12], kept[14])
+    assert np.array_equal(kept[15], kept[-1]), "two epochs of 7 steps, and the events of their ends"

@@ -44,6 +44,7 @@ from bpkit.training import (
     start,
     train,
 )
+from bpkit.training.settings import OPTIMIZERS
 
 
 def tiny(n: int = 10, features: int = 3, classes: int = 4) -> Dataset:
@@ -464,7 +465,7 @@ def test_a_state_outlives_what_debug_nans_finds(backend: Backend) -> None:
         ("activation", "gelu"),
         ("init", "ones"),
         ("cost", "hinge"),
-        ("optimizer", "adam"),
+        ("optimizer", "adem"),
         ("learning_rate", 0.0),
         ("learning_rate", -1.0),
         ("learning_rate", math.nan),
@@ -622,3 +623,22 @@ def test_metrics_of_another_version_are_refused(tmp_path: Path) -> None:
     session.run.save(dataclasses.replace(session.run.saved, metrics=({"epoch": 1, "perplexity": 2.0},)))
     with pytest.raises(CorruptRunError, match=r"metrics\.jsonl"):
         Session.resume(Run.open(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_of_the_command_line_learns(name: str) -> None:
+    settings = preset("digits", optimizer=name, hidden=(20,), epochs=12, batch_size=10, weight_decay=1e-5)
+    state, optimizer = start(settings), build_optimizer(settings)
+    options: dict[str, Any] = {"key": order_key(settings), "batch_size": 10, "epochs": settings.epochs}
+    list(train(state, place(digits()), build_cost(settings), optimizer, **options))
+    assert state.metrics[-1].metrics["train_accuracy"] > 0.9
+    assert settings.momentum == 0.0 or name == "sgd"
+
+
+def test_an_optimizer_has_its_own_learning_rate() -> None:
+    assert preset("digits", optimizer="adam").learning_rate == 0.001
+    assert preset("digits", "nielsen", optimizer="sgd").learning_rate == 3.0
+    assert preset("digits", optimizer="adam", learning_rate=0.1).learning_rate == 0.1
+    assert preset("digits", optimizer="rmsprop", momentum=0.5).momentum == 0.5
+    with pytest.raises(SettingsError, match=r"momentum is 0\.5; expected 0: adam has none"):
+        preset("digits", optimizer="adam", momentum=0.5)

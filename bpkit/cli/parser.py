@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from bpkit import __version__
 from bpkit.training import PRESETS
-from bpkit.training.settings import CHOICES
+from bpkit.training.settings import CHOICES, OPTIMIZERS
 
 __all__ = ["DRAWN", "OPTIONS", "UsageError", "make_parser"]
 
@@ -82,7 +82,7 @@ def _add_train(commands: Any) -> None:
         "train",
         help="train a network and save it in a run folder",
         description=(
-            "Train a network by stochastic gradient descent and save it in a run folder after every epoch.\n"
+            "Train a network batch by batch and save it in a run folder after every epoch.\n"
             "A whole step is compiled (bpkit.jit) in the first one, unless --no-jit is given.\n"
             "Ctrl-C saves and stops; --resume goes on to the same bits."
         ),
@@ -90,8 +90,12 @@ def _add_train(commands: Any) -> None:
 presets:
 {_preset_table()}
 
+optimizers, the --lr that each begins with, and their steps:
+{_optimizer_table()}
+
 examples:
   bpkit train
+  bpkit train --optimizer adam --lr 0.003
   bpkit train --hidden 100,30 --lr 0.05 --epochs 20 --seed 7
   bpkit train --epochs 3 --no-jit
   bpkit train mnist --preset nielsen --data ~/mnist
@@ -115,11 +119,15 @@ examples:
         ("activation", "of the hidden layers"),
         ("init", "how the first weights are drawn"),
         ("cost", "what is made small"),
-        ("optimizer", "how it is made small"),
+        ("optimizer", "how it is made small, see below"),
     ):
         network.add_argument(f"--{name}", metavar="NAME", help=f"{text}: {', '.join(CHOICES[name])}")
-    network.add_argument("--lr", metavar="RATE", type=_number, dest="learning_rate", help="learning rate")
-    network.add_argument("--momentum", metavar="X", type=_number, help="from 0 to below 1")
+    network.add_argument(
+        "--lr", metavar="RATE", type=_number, dest="learning_rate", help="learning rate: the length of steps"
+    )
+    network.add_argument(
+        "--momentum", metavar="X", type=_number, help="from 0 to below 1; of sgd and rmsprop"
+    )
     network.add_argument("--weight-decay", metavar="X", type=_number, help="strength of the L2 penalty")
     network.add_argument("--batch-size", metavar="N", type=_whole, help="images per gradient step")
     network.add_argument("--epochs", metavar="N", type=_whole, help="passes through the training images")
@@ -275,6 +283,10 @@ def _preset_table() -> str:
         if field in PRESETS["default"]["digits"] and field != "jit":
             rows.append([option, *(_shown(values[field]) for values in columns.values())])
     return "\n".join("  " + "".join(f"{cell:17}" for cell in row).rstrip() for row in rows)
+
+
+def _optimizer_table() -> str:
+    return "\n".join(f"  {name:9} {rate:<7g} {text}" for name, (rate, text) in OPTIMIZERS.items())
 
 
 def _shown(value: Any) -> str:

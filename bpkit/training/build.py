@@ -84,7 +84,9 @@ def build_cost(settings: Settings) -> Loss:
 
 def build_optimizer(settings: Settings) -> optim.Optimizer:
     """The optimizer with its settings."""
-    return optim.sgd(settings.learning_rate, settings.momentum, settings.weight_decay)
+    make: Callable[..., optim.Optimizer] = getattr(optim, settings.optimizer)
+    momentum = {"momentum": settings.momentum} if settings.momentum else {}
+    return make(settings.learning_rate, weight_decay=settings.weight_decay, **momentum)
 
 
 def order_key(settings: Settings) -> RawArray:

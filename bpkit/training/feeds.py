@@ -167,10 +167,12 @@ class Read:
 
     def batch(self, epoch: int, step: int) -> Batch | None:
         """The next batch, on the device; any other one is sought from the beginning."""
-        if self._fixed and step >= (self._steps or 0):
-            return None
-        if (epoch, step) != self._next:
+        over = self._fixed and step >= (self._steps or 0)
+        if ((epoch + 1, 0) if over else (epoch, step)) != self._next:
             self._seek(epoch, step)
+        if over:
+            self._next = (epoch + 1, 0)
+            return None
         found = self._read(step)
         over = self._fixed and step + 1 == self._steps
         self._next = (epoch + 1, 0) if over else (epoch, step + 1)

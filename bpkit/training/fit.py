@@ -259,6 +259,7 @@ def fit(
             key=key,
             epochs=epochs,
             measure=measure,
+            watch=watched.value,
             precision=precision,
             jit=jit,
         )

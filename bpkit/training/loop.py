@@ -122,6 +122,7 @@ def steps(
     key: RawArray,
     epochs: int,
     measure: Callable[[Any], Mapping[str, float]] | None = None,
+    watch: Callable[[Epoch], float] | None = None,
     precision: str | None = None,
     jit: bool = True,
 ) -> Iterator[Step | Epoch]:
@@ -143,6 +144,8 @@ def steps(
         How many epochs `state` shall have in the end.
     measure : callable, optional
         ``model -> {name: number}``, at the end of each epoch.
+    watch : callable, optional
+        ``epoch -> number``, for optimizers whose steps depend on how it changes.
     precision : str, optional
         As for :func:`bpkit.training.fit`; the optimizer is then the one of :func:`bpkit.training.step.scaled`
         for float16.
@@ -181,7 +184,10 @@ def steps(
             counted = (epoch, done + 1)
             state.seconds = time.perf_counter() - started
             yield Step(epoch + 1, done + 1, total, feed.examples(done + 1))
-        yield _finish(state, feed, measure, started)
+        epoch_done = _finish(state, feed, measure, started)
+        if watch is not None:
+            state.observe(optimizer, watch(epoch_done))
+        yield epoch_done
 
 
 def _keys(key: RawArray, epoch: int, chunk: int) -> RawArray:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bpkit.errors import SettingsError
-from bpkit.training.settings import CHOICES, Settings
+from bpkit.training.settings import CHOICES, OPTIMIZERS, Settings
 
 __all__ = ["PRESETS", "preset"]
 
@@ -63,7 +63,8 @@ def preset(dataset: str = "digits", name: str = "default", **changes: Any) -> Se
         ``"nielsen"``: the first network of M. Nielsen, Neural Networks and Deep Learning (2015), chapter 1:
         30 sigmoid neurons, N(0, 1) weights and biases, quadratic cost, batches of 10, learning rate 3.
     **changes
-        Fields of :class:`Settings` with other values.
+        Fields of :class:`Settings` with other values. With another `optimizer`, learning rate and momentum
+        are those that it begins with, unless they are given too.
 
     Returns
     -------
@@ -89,5 +90,9 @@ def preset(dataset: str = "digits", name: str = "default", **changes: Any) -> Se
             close = difflib.get_close_matches(field, _DEFAULT, n=1)
             hint = f"no such setting; did you mean {close[0]}?" if close else f"one of {', '.join(_DEFAULT)}"
             raise SettingsError(field, value, hint)
-    values = {**PRESETS[name][dataset], **changes}
+    values = {**PRESETS[name][dataset]}
+    chosen = changes.get("optimizer", values["optimizer"])
+    if chosen != values["optimizer"] and chosen in OPTIMIZERS:
+        values |= {"learning_rate": OPTIMIZERS[chosen][0], "momentum": 0.0}
+    values |= changes
     return Settings(dataset=dataset, preset=name, **values)

@@ -9,17 +9,34 @@ from typing import Any
 
 from bpkit.errors import SettingsError
 
-__all__ = ["CHOICES", "DATASETS", "Settings"]
+__all__ = ["CHOICES", "DATASETS", "OPTIMIZERS", "Settings"]
 
 DATASETS: Mapping[str, tuple[int, int]] = {"digits": (64, 10), "mnist": (784, 10)}
 """Features per image and classes of each data set, so that a model can be built without the data."""
+
+OPTIMIZERS: Mapping[str, tuple[float, str]] = {
+    "sgd": (0.1, "straight against the gradient; --momentum adds what is left of the steps before"),
+    "adagrad": (0.01, "shorter where gradients have been large so far; sparse data"),
+    "rmsprop": (0.001, "shorter where gradients have been large of late; takes --momentum"),
+    "adadelta": (1.0, "as long as the steps before, so that --lr hardly matters"),
+    "adam": (0.001, "the mean gradient over its mean size: a good first choice"),
+    "adamw": (0.001, "Adam whose --weight-decay is not scaled: the usual one for transformers"),
+    "adamax": (0.002, "Adam with the largest gradient in place of the mean size"),
+    "nadam": (0.002, "Adam that looks one step ahead"),
+    "radam": (0.001, "Adam that begins carefully, by itself"),
+    "lion": (0.001, "all of one length, by the sign of the mean gradient; keeps half of what Adam does"),
+}
+"""Learning rate to begin with, and what its steps are, of each function of :mod:`bpkit.optim` that can be
+chosen."""
+
+_WITH_MOMENTUM = ("sgd", "rmsprop")
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "dataset": tuple(DATASETS),
     "activation": ("sigmoid", "tanh", "relu"),
     "init": ("standard-normal", "scaled-normal", "glorot-uniform", "he-normal"),
     "cost": ("quadratic", "cross-entropy", "softmax"),
-    "optimizer": ("sgd",),
+    "optimizer": tuple(OPTIMIZERS),
     "dtype": ("float32", "float64"),
 }
 """The values of each setting that is a name."""
@@ -69,9 +86,10 @@ class Settings:
         How the weights are drawn: see :mod:`bpkit.nn.init`.
     cost : {"quadratic", "cross-entropy", "softmax"}
         Quadratic cost of sigmoid outputs, cross-entropy of sigmoid outputs, cross-entropy of a softmax.
-    optimizer : {"sgd"}
+    optimizer : {"sgd", "adagrad", "rmsprop", "adadelta", "adam", "adamw", "adamax", "nadam", "radam", "lion"}
+        A function of :mod:`bpkit.optim`.
     learning_rate, momentum, weight_decay : float
-        Of the optimizer.
+        Of the optimizer. Momentum is 0 for those that have no such setting.
     batch_size : int
         Images per gradient step. The last batch of an epoch is smaller if the images do not divide evenly.
     epochs : int
@@ -115,6 +133,10 @@ class Settings:
             value = getattr(self, field)
             if not holds(value):
                 raise SettingsError(field, value, expected)
+        if self.momentum and self.optimizer not in _WITH_MOMENTUM:
+            raise SettingsError(
+                "momentum", self.momentum, f"0: {self.optimizer} has none, {' and '.join(_WITH_MOMENTUM)} do"
+            )
         weights = sum(m * n for m, n in pairwise(self.sizes))
         if weights > MOST_WEIGHTS:
             expected = f"layers with at most {MOST_WEIGHTS:,} weights in all, and these have {weights:,}"

@@ -13,6 +13,7 @@ from bpkit import namespace as xp
 from bpkit import tree
 from bpkit.errors import DivergedError, InterruptedStepError, NonFiniteError
 from bpkit.kinds import returns_scalars
+from bpkit.optim import Optimizer
 from bpkit.registry import backend_of
 
 __all__ = ["Epoch", "State", "Step"]
@@ -221,6 +222,10 @@ class State:
         self.losses.append(loss)
         self.step += 1
         return rest
+
+    def observe(self, optimizer: Optimizer, value: float) -> None:
+        """Tell the optimizer what a validation found."""
+        self._optimizer_state = optimizer.observe(self.optimizer_state, value)
 
     def read_losses(self) -> list[float]:
         """The losses of the begun epoch; waits for the device.

@@ -90,7 +90,10 @@ def scaled(optimizer: Optimizer) -> Optimizer:
         steps = xp.where(fine & ~grown, state.steps + 1, xp.zeros_like(state.steps))
         return new, LossScale(inner, scale, steps)
 
-    return Optimizer(init, update)
+    def observe(state: LossScale, value: Any) -> LossScale:
+        return state._replace(inner=optimizer.observe(state.inner, value))
+
+    return Optimizer(init, update, observe)
 
 
 def _all_finite(values: Any) -> Any:
