@@ -49,6 +49,21 @@ def test_debug_nans_says_what_the_readme_shows(tmp_path):
     assert ran.stderr.endswith("\n" + shown)
 
 
+def test_the_network_prints_what_the_readme_shows(tmp_path):
+    text = README.read_text().partition("## A network of one's own")[2]
+    program, shown = re.search(r"```py\n(.*?)```\n\n```\n(.*?)```", text, re.DOTALL).groups()
+    (tmp_path / "network.py").write_text(program)
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "network.py"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"BPKIT_BACKEND": "numpy", "PYTHONUTF8": "1"},
+    )
+    assert ran.stderr == ""
+    assert ran.stdout == shown
+
+
 def test_links_to_files_lead_somewhere():
     links = re.findall(r"\]\((?!http)([^)]+)\)", README.read_text())
     assert links
