@@ -95,24 +95,39 @@ def test_floating_point_warnings_are_off_in_every_thread() -> None:
     spread(work, range(3))
 
 
+CHILD = """
+import os, threading
+from bpkit.backends import _threads
+
+_threads.others = lambda: 2
+
+
+def meet():
+    meeting = threading.Barrier(3, timeout=20)
+    _threads.spread(lambda piece: meeting.wait(), range(3))
+
+
+meet()
+child = os.fork()
+if child == 0:
+    meet()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork beside threads is what is tested
 def test_a_child_process_starts_threads_of_its_own() -> None:
-    spread(lambda piece: time.sleep(0.001), range(6))
-    child = os.fork()
-    if child == 0:
-        meeting = threading.Barrier(3, timeout=20)
-        try:
-            spread(lambda piece: meeting.wait(), range(3))
-        except BaseException:  # noqa: BLE001  this process must end here
-            os._exit(1)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
+    ended = run(CHILD)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_python_ends_while_a_worker_is_idle() -> None:
-    code = "from bpkit.backends._threads import spread; spread(lambda i: sum(range(10**5)), range(9))"
-    ended = subprocess.run(
+    ended = run("from bpkit.backends._threads import spread; spread(lambda i: sum(range(10**5)), range(9))")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def run(code: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
