@@ -27,7 +27,7 @@ COMPILING = {
         "test_higher_order",
     ),
     *("test_implicit", "test_jacobians", "test_linearize", "test_losses_options"),
-    "test_nn_recurrent",
+    *("test_nn_attention", "test_nn_recurrent", "test_nn_transformer"),
     *("test_published_derivatives", "test_vmap"),
 }
 ONE_IN = 5

@@ -66,6 +66,17 @@ def test_dense_takes_the_default_dtype_or_the_one_asked_for() -> None:
     assert layer.weight.dtype == layer.bias.dtype == xp.dtype_of("float32", like=layer.bias)
 
 
+@pytest.mark.usefixtures("backend")
+def test_dense_without_a_bias() -> None:
+    layer = nn.Dense(5, 4, key=random.key(0), bias=False, dtype="float64")
+    whole = nn.Dense(5, 4, key=random.key(0), dtype="float64")
+    assert layer.bias is None
+    x = xp.asarray(np.random.default_rng(0).normal(size=(3, 5)))
+    np.testing.assert_array_equal(on_host(layer.weight), on_host(whole.weight))
+    np.testing.assert_array_equal(on_host(layer(x)), on_host(whole(x)))
+    assert len(tree.leaves(bpkit.grad(lambda layer: xp.sum(layer(x)))(layer))) == 1
+
+
 def test_dense_draws_weight_and_bias_with_different_keys() -> None:
     with use_backend("numpy"):
         layer = nn.Dense(1, 8, key=random.key(0), init=nn.init.standard_normal)

@@ -46,6 +46,7 @@ from bpkit.nn.recurrent import GRU, LSTM, RNN
 from bpkit.nn.sequential import Lambda, Residual, Sequential
 from bpkit.nn.shapes import Flatten, Reshape
 from bpkit.nn.summary import summary
+from bpkit.nn.transformer import TransformerBlock
 
 __all__ = [
     "GRU",
@@ -78,6 +79,7 @@ __all__ = [
     "Reshape",
     "Residual",
     "Sequential",
+    "TransformerBlock",
     "buffer",
     "celu",
     "combine",

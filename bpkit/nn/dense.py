@@ -24,6 +24,8 @@ class Dense(Module):
     key : array
         From :func:`bpkit.random.key` or :func:`bpkit.random.split`; one half of its split draws the weight,
         the other the bias.
+    bias : bool
+        Whether there is a bias.
     init : callable
         ``(key, shape, dtype) -> array`` for the weight, of :mod:`bpkit.nn.init` or your own.
     bias_init : callable or None
@@ -35,7 +37,7 @@ class Dense(Module):
     Attributes
     ----------
     weight : array, shape (out_features, in_features)
-    bias : array, shape (out_features,)
+    bias : array, shape (out_features,), or None
     in_features, out_features : int
 
     Raises
@@ -59,7 +61,7 @@ class Dense(Module):
     """
 
     weight: RawArray
-    bias: RawArray
+    bias: RawArray | None
     in_features: int = static()
     out_features: int = static()
 
@@ -69,6 +71,7 @@ class Dense(Module):
         out_features: int,
         *,
         key: RawArray,
+        bias: bool = True,
         init: Initializer = glorot_uniform,
         bias_init: Initializer | None = None,
         dtype: Any = None,
@@ -78,7 +81,7 @@ class Dense(Module):
                 raise ArgumentError(f"Dense: {name} must be a positive int, got {size!r}; it counts neurons")
         weight_key, bias_key = xp.unstack(random.split(key, 2))
         self.weight = init(weight_key, (out_features, in_features), dtype)
-        self.bias = (bias_init or bias_for(init))(bias_key, (out_features,), dtype)
+        self.bias = (bias_init or bias_for(init))(bias_key, (out_features,), dtype) if bias else None
         self.in_features = int(in_features)
         self.out_features = int(out_features)
 
@@ -112,7 +115,8 @@ class Dense(Module):
                 f"{self!r} expected x of shape (..., {self.in_features}), got {tuple(shape)}; the last "
                 f"dimension must be in_features={self.in_features}"
             )
-        return xp.matmul(x, xp.matrix_transpose(self.weight)) + self.bias
+        y = xp.matmul(x, xp.matrix_transpose(self.weight))
+        return y if self.bias is None else xp.add(y, self.bias)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_features} → {self.out_features})"
