@@ -10,6 +10,7 @@ from bpkit.optim.averages import AveragedState, averaged, averaged_params
 from bpkit.optim.clipping import ClippedState, clip_by_norm, clip_by_value, global_norm, gradient_norm
 from bpkit.optim.groups import FrozenState, GroupsState, frozen, groups
 from bpkit.optim.heavy_ball import HeavyBallState, heavy_ball
+from bpkit.optim.lbfgs import LBFGSState, Minimizer, lbfgs
 from bpkit.optim.lion import LionState, lion
 from bpkit.optim.nadam import NAdamState, nadam
 from bpkit.optim.optimizer import Optimizer, Schedule
@@ -29,7 +30,9 @@ __all__ = [
     "FrozenState",
     "GroupsState",
     "HeavyBallState",
+    "LBFGSState",
     "LionState",
+    "Minimizer",
     "NAdamState",
     "Optimizer",
     "PlateauState",
@@ -52,6 +55,7 @@ __all__ = [
     "gradient_norm",
     "groups",
     "heavy_ball",
+    "lbfgs",
     "lion",
     "nadam",
     "on_plateau",
