@@ -13,7 +13,7 @@ import numpy as np
 
 from bpkit._protocol import Into
 
-from ._fused_layout import Layout, is_sum
+from ._fused_layout import Layout, by_overlap, is_sum
 from ._threads import spread
 
 __all__ = ["Part", "blocks", "launcher"]
@@ -82,15 +82,19 @@ def blocks(program: Any, layout: Layout, parts: Sequence[Part], size: int) -> Ca
         About how many elements a block has.
     """
     pieces = [(a, b, n) for n, (a, b) in enumerate(layout.pieces(size))]
-    code = _Block(program, layout, parts, whole=len(pieces) == 1)
     shape = (pieces[0][1], *layout.shape[1:])
-    dtypes = tuple(code.scratch)
     sums = [step for step in program.steps if is_sum(step)]
-    block = code.compiled(lambda: _scratch.arrays(shape, dtypes), shape[0])
-    if len(pieces) == 1 and not sums:
-        return launcher(program, layout, "call(0, {length}, 0, {arrays})", {"call": block})
 
-    def run(*arrays: Any) -> None:
+    def make(over: Mapping[Any, Any]) -> Callable[..., None]:
+        code = _Block(program, layout, parts, over, whole=len(pieces) == 1)
+        dtypes = tuple(code.scratch)
+        return code.compiled(lambda: _scratch.arrays(shape, dtypes), shape[0])
+
+    name, scope = by_overlap(program.inputs, program.outputs, make)
+    if len(pieces) == 1 and not sums:
+        return launcher(program, layout, f"{name}(0, {{length}}, 0, {{arrays}})", scope)
+
+    def run(block: Callable[..., None], *arrays: Any) -> None:
         partial = [np.empty(len(pieces), dtype=step.outs[0].dtype) for step in sums]
         spread(lambda piece: block(*piece, *arrays, *partial), pieces)
         for step, found in zip(sums, partial, strict=True):
@@ -98,7 +102,7 @@ def blocks(program: Any, layout: Layout, parts: Sequence[Part], size: int) -> Ca
             out = arrays[len(program.inputs) + program.outputs.index(step.outs[0])]
             out[...] = total if step.name == "sum" else total / layout.size
 
-    return launcher(program, layout, "call({arrays})", {"call": run})
+    return launcher(program, layout, f"call({name}, {{arrays}})", {**scope, "call": run})
 
 
 def launcher(program: Any, layout: Layout, call: str, scope: Mapping[str, Any]) -> Callable[..., None]:
@@ -150,6 +154,23 @@ def launcher(program: Any, layout: Layout, call: str, scope: Mapping[str, Any]) 
     return fused
 
 
+class _Home(NamedTuple):
+    """Where a result is to lie.
+
+    Attributes
+    ----------
+    word : str
+    dtype : dtype
+    free, made : int
+        The first part that may write there, and the last one before the result that may read there.
+    """
+
+    word: str
+    dtype: Any
+    free: int
+    made: int
+
+
 class _Block:
     """The source of a function that does one block.
 
@@ -160,7 +181,10 @@ class _Block:
         Of the arrays that it needs for what lies between the functions.
     """
 
-    def __init__(self, program: Any, layout: Layout, parts: Sequence[Part], whole: bool) -> None:
+    def __init__(
+        self, program: Any, layout: Layout, parts: Sequence[Part], over: Mapping[Any, Any], whole: bool
+    ) -> None:
+        """`over` tells which outputs lie in which inputs."""
         self._program = program
         cut = "" if whole else "[a:b]"
         self._scope: dict[str, Any] = {}
@@ -170,20 +194,30 @@ class _Block:
         self._last = {x: n for n, part in enumerate(parts) for x in (*part.operands, *part.outs) if _slot(x)}
         self._free: dict[Any, list[str]] = {}
         self._place: dict[Any, str] = {}
+        self._lent: dict[str, _Home] = {}
         for i, x in enumerate(program.inputs):
             in_pieces = cut and layout.shapes[x][:1] not in ((), (1,))
             self._words[x] = f"u{i}" if in_pieces else f"x{i}"
             if in_pieces:
                 self.lines.append(f"u{i} = x{i}[a:b]")
+        self._homes: list[_Home] = []
         copies = []
         for i, x in enumerate(program.outputs):
             if math.prod(x.shape) == 1:
                 continue
-            if self._may_come_too_soon(x, parts):
+            made = next(n for n, part in enumerate(parts) if x in part.outs)
+            # Whether the part reads an element before it writes one.
+            late = not _reads_first(parts[made])
+            free = self._last.get(over[x], -1) if x in over else -1
+            if free > made - late:
                 copies.append((f"o{i}[a:b]", x))
-            else:
-                self._place[x], self._words[x] = f"o{i}", f"v{x.index}"
-                self.lines.append(f"v{x.index} = o{i}{cut}")
+                continue
+            # Under one name with the input, so that loops see it.
+            word = self._words[over[x]] if x in over else f"v{x.index}"
+            if x not in over:
+                self.lines.append(f"{word} = o{i}{cut}")
+            self._place[x] = self._words[x] = word
+            self._homes.append(_Home(word, x.dtype, free, made - late))
         self._last.update({x: len(parts) for x in program.outputs})
         sums = iter(range(len(program.steps)))
         for n, part in enumerate(parts):
@@ -213,13 +247,19 @@ class _Block:
         found: Callable[..., None] = scope["block"]
         return found
 
-    def _may_come_too_soon(self, out: Any, parts: Sequence[Part]) -> bool:
-        """Whether writing a result at once may destroy an input that is still to be read."""
-        made = next(n for n, part in enumerate(parts) if out in part.outs)
-        alike = [x for x in self._program.inputs if (x.shape, x.dtype) == (out.shape, out.dtype)]
-        into = parts[made].into
-        same_time = into is not None and into.elementwise
-        return any(self._last.get(x, -1) > made - (not same_time) for x in alike)
+    def _taken(self, n: int, part: Part, out: Any) -> str:
+        """Memory for what lies between the functions: that of a result before it is made, or of its own."""
+        late = not _reads_first(part)
+        for home in self._homes:
+            if home.dtype == out.dtype and home.free <= n - late and self._last[out] <= home.made:
+                self._homes.remove(home)
+                self._lent[home.word] = home
+                return home.word
+        free = self._free.setdefault(out.dtype, [])
+        if free:
+            return free.pop()
+        self.scratch.append(out.dtype)
+        return f"s{len(self.scratch) - 1}"
 
     def _part(self, n: int, part: Part, sums: Any) -> None:
         if part.into is None:
@@ -232,13 +272,7 @@ class _Block:
             self._release(n, part)
         for out in part.outs:
             if out not in self._place:
-                free = self._free.setdefault(out.dtype, [])
-                if free:
-                    place = free.pop()
-                else:
-                    place = f"s{len(self.scratch)}"
-                    self.scratch.append(out.dtype)
-                self._place[out] = self._words[out] = place
+                self._place[out] = self._words[out] = self._taken(n, part, out)
         if not part.into.elementwise:
             self._release(n, part)
         into = part.into
@@ -253,8 +287,13 @@ class _Block:
 
     def _release(self, n: int, part: Part) -> None:
         for x in dict.fromkeys(filter(_slot, part.operands)):
-            if self._last[x] == n and self._place.get(x, "").startswith("s"):
-                self._free.setdefault(x.dtype, []).append(self._place[x])
+            place = self._place.get(x, "")
+            if self._last[x] != n:
+                continue
+            if place in self._lent:
+                self._homes.append(self._lent.pop(place))
+            elif place.startswith("s"):
+                self._free.setdefault(x.dtype, []).append(place)
 
     def _word(self, x: Any) -> str:
         return self._words[x] if _slot(x) else self._name("k", x)
@@ -266,6 +305,11 @@ class _Block:
         name = f"{prefix.replace('.', '_')}_{len(self._scope)}"
         self._scope[name] = value
         return name
+
+
+def _reads_first(part: Part) -> bool:
+    """Whether a part reads an element of its operands before it writes one to the same place."""
+    return part.loop or (part.into is not None and part.into.elementwise)
 
 
 def _cheaper(part: Part) -> list[Any]:

@@ -1,10 +1,10 @@
 """How the arrays of a fused program lie to each other, with as few axes as broadcasting leaves."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["Layout"]
+__all__ = ["Layout", "by_overlap", "is_sum"]
 
 Shape = tuple[int, ...]
 
@@ -57,6 +57,40 @@ class Layout:
             count = min(-(-count // 4) * 4, self.shape[0])
         step = -(-self.shape[0] // count)
         return [(a, min(a + step, self.shape[0])) for a in range(0, self.shape[0], step)]
+
+
+def by_overlap(
+    inputs: Sequence[Any], outs: Sequence[Any], make: Callable[[Mapping[Any, Any]], Any]
+) -> tuple[str, dict[str, Any]]:
+    """One function for each way in which results lie in inputs, made when it is used first.
+
+    Parameters
+    ----------
+    inputs, outs : sequence of Slot
+    make : callable
+        From ``{output: input}`` to a function.
+
+    Returns
+    -------
+    str
+        An expression of ``x0``, … and ``o0``, … for the function.
+    dict of str
+        What the names in the expression stand for.
+    """
+    alike = [
+        (i, k)
+        for k, out in enumerate(outs)
+        for i, x in enumerate(inputs)
+        if (x.shape, x.dtype) == (out.shape, out.dtype) and math.prod(out.shape) > 1
+    ]
+    made: dict[int, Any] = {}
+
+    def found(same: int) -> Any:
+        made[same] = make({outs[k]: inputs[i] for bit, (i, k) in enumerate(alike) if same >> bit & 1})
+        return made[same]
+
+    same = " | ".join(f"(o{k} is x{i}) << {bit}" for bit, (i, k) in enumerate(alike)) or "0"
+    return f"(made.get(same := {same}) or make(same))", {"made": made, "make": found}
 
 
 def is_sum(step: Any) -> bool:

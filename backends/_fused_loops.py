@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from ._fused_functions import FUNCTIONS, VERSION, intrinsics
-from ._fused_layout import Layout
+from ._fused_layout import Layout, by_overlap
 
 __all__ = ["can_loop", "has_compiler", "is_approximate", "loop"]
 
@@ -162,24 +162,13 @@ def loop(
     dict of str
         What the names in the expression stand for.
     """
-    # Beside a loop that writes into memory of its own, one for each way of writing over inputs: LLVM makes
-    # no vector instructions for two names of the same memory.
-    alike = [
-        (i, k)
-        for k, out in enumerate(outs)
-        for i, x in enumerate(inputs)
-        if (x.shape, x.dtype) == (out.shape, out.dtype)
-    ]
-    made: dict[int, Callable[..., None]] = {}
 
-    def make(same: int) -> Callable[..., None]:
-        over = {inputs[i]: outs[k] for bit, (i, k) in enumerate(alike) if same >> bit & 1}
-        source, signature = _source(layout, steps, inputs, outs, over)
-        found = made[same] = _compiled(source, signature)
-        return found
+    def make(over: Mapping[Any, Any]) -> Callable[..., None]:
+        # LLVM makes no vector instructions for two names of the same memory.
+        places = {x: out for out, x in over.items()}
+        return _compiled(*_source(layout, steps, inputs, outs, places))
 
-    same = " | ".join(f"(o{k} is x{i}) << {bit}" for bit, (i, k) in enumerate(alike)) or "0"
-    return f"(made.get(same := {same}) or make(same))", {"made": made, "make": make}
+    return by_overlap(inputs, outs, make)
 
 
 def _source(

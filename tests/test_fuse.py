@@ -547,3 +547,23 @@ def test_work_in_pieces(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(ended) == count
     _threads.spread(done.append, range(5))
     assert len(done) == 105
+
+
+def test_results_lie_where_the_operands_lay_that_they_take_the_place_of(way: str) -> None:
+    """Whatever the order of arguments and results: nothing is copied, and momenta do not move."""
+
+    def update(g: Any, v: Any, p: Any, m: Any) -> Any:
+        m = 0.9 * m + 0.1 * g
+        v = 0.99 * v + 0.01 * (g * g)
+        return p - 0.1 * m / (xp.sqrt(v) + 0.01), v, m
+
+    compiled = jit(update, donate_argnums=(1, 2, 3))
+    arrays = [np.random.default_rng(i).uniform(1, 2, size=(5, 7)) for i in range(4)]
+    compiled(*[x.copy() for x in arrays])
+    for _ in range(2):
+        wanted = update(*arrays)
+        g, v, p, m = (x.copy() for x in arrays)
+        for x, y, before in zip(compiled(g, v, p, m), wanted, (p, v, m), strict=True):
+            assert np.shares_memory(x, before)
+            same_bits(x, y)
+        arrays[2], arrays[1], arrays[3] = wanted

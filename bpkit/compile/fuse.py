@@ -57,6 +57,12 @@ class Fused:
         self.program = program
         self.into = into
 
+    def over(self, out: Slot, operands: Sequence[Slot]) -> Slot:
+        """The operand over which a result is best written: the one needed up to then, but not after it."""
+        made = next(n for n, step in enumerate(self.program.steps) if out in step.outs)
+        last = {x: n for n, step in enumerate(self.program.steps) for x in _slots(step)}
+        return max(operands, key=lambda x: (last.get(x, -1) <= made, last.get(x, -1)))
+
     def __call__(self, *operands: Any) -> Any:
         """Do them one by one."""
         out = self.program(operands)

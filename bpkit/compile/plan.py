@@ -8,6 +8,7 @@ A pass that makes one step of several gives the new step a ``do`` with an attrib
 :class:`bpkit._protocol.Into`. Its function takes the operands and then memory for each of the results, in the
 order of ``step.outs`` and without axes too; it is given pieces of the arena, donated inputs, and new arrays
 for what is returned. ``elementwise`` then says more: any of the results may lie in any operand of its shape.
+A method ``over`` of the ``do``, if there is one, chooses among the donated inputs that a result may lie in.
 """
 
 import math
@@ -245,6 +246,7 @@ class _Planner:
     def _donate(self, out: Slot, i: int, step: Step, into: Into) -> None:
         """Write a result into an input of its kind that was given away and that nobody needs any more."""
         operands = [x for x in step.operands if isinstance(x, Slot)]
+        fitting = []
         for x in self.donated:
             if (
                 (x.shape, x.dtype) != (out.shape, out.dtype)
@@ -253,11 +255,12 @@ class _Planner:
             ):
                 continue
             used = [y for y in operands if self.roots[y] is x]
-            if used and not (all(y is x for y in used) and _may_be(x, step, into)):
-                continue
-            self.donated.remove(x)
-            self.over[out] = x
-            return
+            if not used or (all(y is x for y in used) and _may_be(x, step, into)):
+                fitting.append(x)
+        if fitting:
+            choose = getattr(step.do, "over", None)
+            self.over[out] = choose(out, fitting) if choose else fitting[0]
+            self.donated.remove(self.over[out])
 
     def _reuse(self, i: int, step: Step, into: Into) -> None:
         """Let a step write over an operand that nobody needs any more, if it can."""
