@@ -126,6 +126,14 @@ CASES: dict[str, Case] = {
         *(losses.softmax_cross_entropy, Z, LABELS, {"sample_weight": W}),
         lambda f, z, y, o: weighted(f.cross_entropy(z, y, reduction="none"), o["sample_weight"]),
     ),
+    "softmax-channels-first": (
+        *(losses.softmax_cross_entropy, DEEP.transpose(0, 2, 1), DEEP_LABELS, {"axis": 1, "class_weight": C}),
+        lambda f, z, y, o: f.cross_entropy(z, y, weight=o["class_weight"]),
+    ),
+    "softmax-channels-first-probabilities": (
+        *(losses.softmax_cross_entropy, DEEP, DEEP[::-1] ** 2, {"axis": 1, "label_smoothing": 0.1}),
+        lambda f, z, y, o: f.cross_entropy(z, y, label_smoothing=0.1),
+    ),
     "softmax-mask": (
         *(losses.softmax_cross_entropy, DEEP, DEEP_LABELS, {"sample_weight": DEEP_LABELS > 1}),
         lambda f, z, y, o: weighted(
@@ -449,6 +457,8 @@ def test_weights_and_settings_that_do_not_fit_are_named() -> None:
         losses.softmax_cross_entropy(Z, LABELS, sample_weight=2.0)
     with pytest.raises(ShapeError, match=r"class_weight has shape \(5,\); expected \(4,\)"):
         losses.softmax_cross_entropy(Z, LABELS, class_weight=W)
+    with pytest.raises(ArgumentError, match=r"ignore_index=-100 is for class numbers, and target has a row"):
+        losses.softmax_cross_entropy(Z, P, ignore_index=-100)
     with pytest.raises(ShapeError, match=r"got \(5, 1\) and \(5,\); write target\[:, None\]"):
         losses.mean_squared_error(Z[:, :1], Y[:, 0])
     with pytest.raises(

@@ -4,7 +4,7 @@ import math
 
 from bpkit import namespace as xp
 from bpkit._protocol import RawArray
-from bpkit.errors import ShapeError
+from bpkit.errors import ArgumentError, ShapeError
 from bpkit.kinds import raw
 from bpkit.losses.averaging import average, ratio, without_ignored
 from bpkit.losses.checks import (
@@ -94,6 +94,7 @@ def softmax_cross_entropy(
     logits: RawArray,
     target: RawArray,
     *,
+    axis: int = -1,
     label_smoothing: float = 0.0,
     class_weight: RawArray | None = None,
     sample_weight: RawArray | None = None,
@@ -113,6 +114,9 @@ def softmax_cross_entropy(
     target : array
         Class numbers 0 … k - 1, integer, of shape (...); or one row of probabilities for each example, such
         as a one-hot row, of shape (..., k).
+    axis : int
+        Where the classes stand in `logits`, and in a `target` of probabilities: 1 for images with channels
+        first.
     label_smoothing : float
         From 0 to 1; moves the targets this part of the way to ``1 / k`` for each class.
     class_weight : array, shape (k,), optional
@@ -133,7 +137,8 @@ def softmax_cross_entropy(
         If the shape of `target` is neither of the two, the shape of a weight does not fit, or the batch is
         empty.
     ArgumentError
-        If class numbers are not of integer dtype, or `label_smoothing` is not in [0, 1).
+        If class numbers are not of integer dtype, `label_smoothing` is not in [0, 1), or `ignore_index` is
+        given with probabilities.
     DataError
         If a class number is out of range. Arrays that a library's own compiler traces have no values yet and
         are not checked.
@@ -159,6 +164,9 @@ def softmax_cross_entropy(
     np.float64(0.0)
     """
     name = "softmax_cross_entropy"
+    if axis != -1:
+        target = xp.moveaxis(target, axis, -1) if target.ndim == logits.ndim else target
+        logits = xp.moveaxis(logits, axis, -1)
     check_target(name, logits, target)
     smoothing = positive(name, "label_smoothing", label_smoothing, zero=True, stop=1)
     classes, examples = logits.shape[-1], math.prod(logits.shape[:-1])
@@ -172,6 +180,11 @@ def softmax_cross_entropy(
             kept = xp.astype(kept, logits.dtype)
             weight = kept if weight is None else xp.multiply(weight, kept)
         target = hot = xp.one_hot(target, classes, dtype="bool")
+    elif ignore_index is not None:
+        raise ArgumentError(
+            f"{name}: ignore_index={ignore_index} is for class numbers, and target has a row for each "
+            f"example; give those to be left out a sample_weight of 0"
+        )
     if smoothing or class_weight is not None or hot is None:
         target = floating(target, logits)
     if weight is not None:
