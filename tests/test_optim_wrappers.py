@@ -555,7 +555,14 @@ def test_settings(make: Callable[[], Any], said: str) -> None:
         make()
 
 
-@pytest.mark.parametrize("name", set(WRAPPERS) - {"clip_by_value"})
+@pytest.mark.parametrize("name", sorted(WRAPPERS))
+@pytest.mark.parametrize("what", [optim.adam, None, 0.1], ids=["function", "None", "float"])
+def test_what_is_no_optimizer_is_refused(name: str, what: Any) -> None:
+    with pytest.raises(ArgumentError, match=rf"^{name}: .*xpected an Optimizer, for instance .*, got "):
+        WRAPPERS[name](what)
+
+
+@pytest.mark.parametrize("name", sorted(set(WRAPPERS) - {"clip_by_value"}))
 def test_the_state_of_another_optimizer_is_refused(name: str) -> None:
     params = {"w": np.ones(2)}
     optimizer = nested((name,))

@@ -14,7 +14,7 @@ from bpkit.optim.optimizer import (
     no_steps,
 )
 from bpkit.optim.schedules.counting import steps_setting
-from bpkit.optim.wrapping import chosen
+from bpkit.optim.wrapping import check_optimizer, chosen
 
 __all__ = ["AccumulatedState", "accumulate"]
 
@@ -78,6 +78,7 @@ def accumulate(optimizer: Optimizer, steps: int) -> Optimizer:
     [3. 4.]
     [0. 1.]
     """
+    check_optimizer("accumulate", optimizer)
     size = steps_setting("accumulate", "steps", steps)
 
     def init(params: Any) -> AccumulatedState:

@@ -17,7 +17,7 @@ from bpkit.optim.optimizer import (
     share_of_mean,
 )
 from bpkit.optim.schedules.counting import steps_setting
-from bpkit.optim.wrapping import find_state
+from bpkit.optim.wrapping import check_optimizer, find_state
 
 __all__ = ["AveragedState", "averaged", "averaged_params"]
 
@@ -99,6 +99,7 @@ def averaged(
     >>> x, optim.averaged_params(state)
     (array([3.]), array([2.]))
     """
+    check_optimizer("averaged", optimizer)
     stays = None if decay is None else setting("averaged", "decay", decay, below=1.0)
     corrected = flag("averaged", "bias_correction", bias_correction)
     wait = steps_setting("averaged", "start", start, least=0)

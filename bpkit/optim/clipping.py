@@ -9,7 +9,7 @@ from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError, NonFiniteError, RecordingError
 from bpkit.kinds import is_complex, is_inexact
 from bpkit.optim.optimizer import Optimizer, check_state, flag, setting
-from bpkit.optim.wrapping import find_state
+from bpkit.optim.wrapping import check_optimizer, find_state
 
 __all__ = ["ClippedState", "clip_by_norm", "clip_by_value", "global_norm", "gradient_norm"]
 
@@ -76,6 +76,7 @@ def clip_by_norm(
     >>> x.round(3), float(optim.gradient_norm(state))
     (array([2.4, 3.2]), 50.0)
     """
+    check_optimizer("clip_by_norm", optimizer)
     limit = setting("clip_by_norm", "max_norm", max_norm)
     order = _order("clip_by_norm", norm_type)
     flag("clip_by_norm", "error_if_nonfinite", error_if_nonfinite)
@@ -130,6 +131,7 @@ def clip_by_value(optimizer: Optimizer, clip_value: float) -> Optimizer:
     >>> optimizer.update(xp.asarray([-2.0, 0.25]), optimizer.init(x), x)[0]
     array([3.5 , 3.75])
     """
+    check_optimizer("clip_by_value", optimizer)
     limit = setting("clip_by_value", "clip_value", clip_value)
 
     def update(grads: Any, state: Any, params: Any) -> tuple[Any, Any]:

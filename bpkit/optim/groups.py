@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from bpkit import tree
 from bpkit.errors import ArgumentError
 from bpkit.optim.optimizer import FROM_INIT, Optimizer, check_params, check_state, gradients
+from bpkit.optim.wrapping import check_optimizer
 
 __all__ = ["FrozenState", "GroupsState", "frozen", "groups"]
 
@@ -88,6 +89,8 @@ def groups(optimizers: Mapping[str, Optimizer], label_of: Callable[[str, Any], s
     known = dict(optimizers)
     if not known:
         raise ArgumentError("groups({}, ...): there must be at least one optimizer")
+    for label, optimizer in known.items():
+        check_optimizer(f"groups: {label!r}", optimizer)
 
     def init(params: Any) -> GroupsState:
         check_params("groups", params)

@@ -10,7 +10,7 @@ from bpkit.errors import ArgumentError
 from bpkit.kinds import is_complex
 from bpkit.optim.optimizer import Optimizer, check_params, check_state, no_steps, setting
 from bpkit.optim.schedules.counting import floating, steps_setting
-from bpkit.optim.wrapping import chosen
+from bpkit.optim.wrapping import check_optimizer, chosen
 
 __all__ = ["PlateauState", "on_plateau"]
 
@@ -105,6 +105,7 @@ def on_plateau(
     >>> optimizer.update(xp.asarray([1.0]), state, x)[0], float(state.scale)
     (array([1.5]), 0.5)
     """
+    check_optimizer("on_plateau", optimizer)
     sign = _choice("mode", mode, {"min": 1.0, "max": -1.0})
     relative = _choice("threshold_mode", threshold_mode, {"rel": True, "abs": False})
     shrinking = setting("on_plateau", "factor", factor, below=1.0)

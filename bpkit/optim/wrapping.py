@@ -4,10 +4,26 @@ from typing import Any
 
 from bpkit import namespace as xp
 from bpkit import tree
+from bpkit._messages import a_type
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError
+from bpkit.optim.optimizer import Optimizer
 
-__all__ = ["chosen", "find_state"]
+__all__ = ["check_optimizer", "chosen", "find_state"]
+
+
+def check_optimizer(called: str, optimizer: Any) -> None:
+    """Refuse what is no optimizer.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise ArgumentError(
+            f"{called}: expected an Optimizer, for instance bpkit.optim.adam(1e-3), got "
+            f"{a_type(type(optimizer))}"
+        )
 
 
 def chosen(condition: RawArray, new: Any, old: Any) -> Any:
