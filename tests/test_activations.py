@@ -8,7 +8,7 @@ import pytest
 
 import bpkit
 from bpkit import namespace as xp
-from bpkit import nn
+from bpkit import nn, tree
 from bpkit.errors import ArgumentError, ShapeError
 from bpkit.registry import backend_of
 
@@ -108,6 +108,21 @@ def test_extremes_float32_and_compiled(name: str) -> None:
 def test_gradients_equal_differences_in_both_modes(name: str) -> None:
     with bpkit.use_backend("numpy"):
         bpkit.check_grads(CASES[name][0], (RNG.normal(size=(2, 4)) * 2 + 0.01,), order=2)
+
+
+@pytest.mark.usefixtures("backend")
+def test_activations_with_options_are_layers_that_match() -> None:
+    def model(slope: float = 0.2) -> nn.Sequential:
+        return nn.Sequential(nn.Lambda(nn.leaky_relu, negative_slope=slope), nn.Lambda(nn.softmax, axis=0))
+
+    x = xp.asarray(Z)
+    expected = on_host(nn.softmax(nn.leaky_relu(x, 0.2), 0))
+    np.testing.assert_array_equal(on_host(model()(x)), expected)
+    compiled = bpkit.jit(lambda model, x: model(x))
+    np.testing.assert_allclose(on_host(compiled(model(), x)), expected, rtol=1e-14)
+    assert tree.structure(model()) == tree.structure(model())
+    assert tree.structure(model()) != tree.structure(model(0.3))
+    assert repr(model()[0]) == "Lambda(leaky_relu, negative_slope=0.2)"
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -18,8 +18,12 @@ class Lambda(Module):
     Parameters
     ----------
     function : callable
-        ``function(x) -> y``. It is a setting of the model: arrays that it closes over are constants, which
-        get no gradient. Two models match only when they have the same function object.
+        ``function(x, **options) -> y``. It is a setting of the model: arrays that it closes over are
+        constants, which get no gradient. Two models match only when they have the same function object, which
+        those of ``lambda`` and :func:`functools.partial` never are.
+    **options
+        Further arguments of the function, such as the slope of a leaky rectifier; hashable. They match when
+        they are equal.
 
     Raises
     ------
@@ -33,11 +37,15 @@ class Lambda(Module):
     Lambda(tanh)
     >>> Lambda(xp.abs)(xp.asarray([-1.0]))
     array([1.])
+    >>> from bpkit import nn
+    >>> Lambda(nn.leaky_relu, negative_slope=0.2)
+    Lambda(leaky_relu, negative_slope=0.2)
     """
 
-    function: Callable[[Any], Any] = static()
+    function: Callable[..., Any] = static()
+    options: tuple[tuple[str, Any], ...] = static()
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         if not callable(function):
             raise ArgumentError(
                 f"a layer must be a Module or a function, got {function!r} of type {type(function).__name__}"
@@ -53,13 +61,15 @@ class Lambda(Module):
                 f"Module would get no gradient; write a Module whose __call__ calls the method"
             )
         self.function = function
+        self.options = tuple(sorted(options.items()))
 
     def __call__(self, x: RawArray) -> RawArray:
-        """Return ``function(x)``."""
-        return self.function(x)
+        """Return ``function(x, **options)``."""
+        return self.function(x, **dict(self.options))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({_name(self.function)})"
+        parts = [_name(self.function), *(f"{name}={value!r}" for name, value in self.options)]
+        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 class Sequential(Module):

@@ -1,5 +1,7 @@
 """Activation functions: plain functions of an array, usable as layers of a :class:`bpkit.nn.Sequential`.
 
+With options they are layers by :class:`bpkit.nn.Lambda`: ``nn.Lambda(nn.leaky_relu, negative_slope=0.2)``.
+
 Where a function has a kink, its derivative there is PyTorch's, and the docstring says which.
 """
 
