@@ -9,7 +9,7 @@ import pytest
 import bpkit
 from bpkit import namespace as xp
 from bpkit import optim, tree
-from bpkit.errors import ArgumentError
+from bpkit.errors import ArgumentError, ShapeError
 from bpkit.registry import backend_of
 
 Params = dict[str, Any]
@@ -318,6 +318,14 @@ def test_what_every_optimizer_refuses(name: str) -> None:
                 ArgumentError, match=rf"^{name}\.update: state\.{slot} must have the structure"
             ):
                 optimizer.update(params, state._replace(**{slot: [np.ones(2)]}), params)
+            with pytest.raises(
+                ShapeError, match=rf"^{name}\.update: state\.{slot}\['w'\] has shape \(3, 2\), but"
+            ):
+                optimizer.update(params, state._replace(**{slot: {"w": np.ones((3, 2))}}), params)
+    with pytest.raises(
+        ArgumentError, match=rf"^{name}\.update: state\.count is None, but this {name} counts"
+    ):
+        make(falling).update(params, state._replace(count=None), params)
     for other in OPTIONS.keys() - {name, "adam" if name == "adamw" else "adamw" if name == "adam" else ""}:
         with pytest.raises(ArgumentError, match=rf"^{name}\.update: state must be of the class"):
             optimizer.update(params, getattr(optim, other)(0.1).init(params), params)

@@ -120,27 +120,33 @@ def leafwise(
 
     def init(params: Any) -> Any:
         check_params(name, params, linear)
-        state = {slot: tree.map(first, params) for slot, first in slots.items()}
-        return _state(no_steps(params) if counts else None, state)
+        trees = [tree.map(slots[field], params) if field in slots else None for field in state_type._fields]
+        return state_type(*trees)._replace(count=no_steps(params) if counts else None)
 
     def update(grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
         check_state(f"{name}.update", state, state_type)
         old, structure = tree.flatten(params)
         slopes = gradients(name, grads, params, old, structure)
-        kept = {
-            slot: leaves_like(f"{name}.update", f"state.{slot}", getattr(state, slot), structure, FROM_INIT)
-            for slot in slots
-        }
+        kept = [
+            _of_slot(name, field, getattr(state, field), params, old, structure) if field in slots else None
+            for field in state_type._fields
+        ]
+        if counts and state.count is None:
+            raise ArgumentError(
+                f"{name}.update: state.count is None, but this {name} counts steps; {FROM_INIT}"
+            )
         count = state.count + 1 if counts else None
-        of_dtype: dict[Any, tuple[Any, Any]] = {}
+        of_dtype: dict[Any, tuple[Any, Any, bool]] = {}
         new = []
         for i, (p, g) in enumerate(zip(old, slopes, strict=True)):
             if p.dtype not in of_dtype:
-                dtype = xp.real(p).dtype if is_complex(p) else p.dtype
+                complicated = is_complex(p)
+                dtype = xp.real(p).dtype if complicated else p.dtype
                 now = rate_of(rate, state.count, dtype)
-                of_dtype[p.dtype] = now, shared(now, xp.astype(count, dtype)) if shared else now
-            now, given = of_dtype[p.dtype]
-            if is_complex(p):
+                given = shared(now, xp.astype(count, dtype)) if shared else now
+                of_dtype[p.dtype] = now, given, complicated
+            now, given, complicated = of_dtype[p.dtype]
+            if complicated:
                 # A gradient is what a change of p is multiplied by; the way up is its conjugate.
                 g = xp.conj(g)
             if maximize:
@@ -149,18 +155,26 @@ def leafwise(
                 g = g + penalty * p
             if shrinking:
                 p = (1.0 - now * shrinking) * p
-            p, after = step(p, g, _state(None, {slot: values[i] for slot, values in kept.items()}), given)
-            for slot, values in kept.items():
-                values[i] = getattr(after, slot)
+            p, after = step(p, g, state_type(*[x if x is None else x[i] for x in kept]), given)
+            for values, value in zip(kept, after, strict=True):
+                if values is not None:
+                    values[i] = value
             new.append(p)
-        return tree.unflatten(structure, new), _state(
-            count, {slot: tree.unflatten(structure, values) for slot, values in kept.items()}
-        )
-
-    def _state(count: Any, held: dict[str, Any]) -> Any:
-        return state_type(**{field: held.get(field) for field in state_type._fields} | {"count": count})
+        trees = [x if x is None else tree.unflatten(structure, x) for x in kept]
+        return tree.unflatten(structure, new), state_type(*trees)._replace(count=count)
 
     return Optimizer(init, update)
+
+
+def _of_slot(
+    name: str, slot: str, values: Any, params: Any, old: list[Any], structure: tree.Structure
+) -> list[Any]:
+    """The leaves of a tree of the state, each a number or of the shape of its parameter."""
+    leaves = leaves_like(f"{name}.update", f"state.{slot}", values, structure, FROM_INIT)
+    for i, (p, x) in enumerate(zip(old, leaves, strict=True)):
+        if x.shape != p.shape and x.shape != ():
+            raise _wrong_shape(f"{name}.update", f"state.{slot}", x, params, i, FROM_INIT)
+    return leaves
 
 
 def rate_of(learning_rate: float | Schedule, count: Any, dtype: Any) -> Any:
@@ -273,13 +287,7 @@ def check_state(called: str, state: Any, expected: type) -> None:
 def check_params(called: str, params: Any, linear: bool = False) -> None:
     """Refuse parameters that are no floating arrays.
 
-    Parameters
-    ----------
-    called : str
-        The optimizer to name in an error.
-    params : tree
-    linear : bool
-        Whether they may be complex: whether a step is linear in the gradients.
+    With `linear` they may be complex.
 
     Raises
     ------
@@ -326,14 +334,19 @@ def gradients(called: str, grads: Any, params: Any, old: list[Any], structure: t
     slopes = leaves_like(f"{called}.update", "grads", grads, structure, _FROM_GRAD)
     for i, (p, g) in enumerate(zip(old, slopes, strict=True)):
         if g.shape != p.shape:
-            path = tree.paths(params)[i]
-            raise ShapeError(
-                f"{called}.update: grads{path} has shape {tuple(g.shape)}, but params{path} has shape "
-                f"{tuple(p.shape)}; a gradient has the shape of its parameter"
-            )
+            reason = "a gradient has the shape of its parameter"
+            raise _wrong_shape(f"{called}.update", "grads", g, params, i, reason)
         if g.dtype != p.dtype:
             slopes[i] = xp.astype(g, p.dtype)
     return slopes
+
+
+def _wrong_shape(called: str, name: str, x: Any, params: Any, i: int, advice: str) -> ShapeError:
+    path, p = tree.paths(params)[i], tree.leaves(params)[i]
+    found, expected = tuple(x.shape), tuple(p.shape)
+    return ShapeError(
+        f"{called}: {name}{path} has shape {found}, but params{path} has shape {expected}; {advice}"
+    )
 
 
 def leaves_like(called: str, name: str, values: Any, expected: tree.Structure, advice: str) -> list[Any]:
@@ -341,15 +354,11 @@ def leaves_like(called: str, name: str, values: Any, expected: tree.Structure, a
 
     Parameters
     ----------
-    called : str
-        The function to name in the error.
-    name : str
-        What the tree is: ``"grads"``.
+    called, name, advice : str
+        For the error: the function, what the tree is, and the next step.
     values : tree
     expected : tree.Structure
         That of the parameters.
-    advice : str
-        The next step, for the error.
 
     Raises
     ------
