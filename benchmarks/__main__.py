@@ -68,14 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before any library is loaded; the processes of the peers inherit it.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[variable] = threads
+    workloads = {name: harness.load(WORKLOADS.get(name, name)) for name in names}
+    cases = {name: w.quick if options.quick else w.cases for name, w in workloads.items()}
+    known = list(dict.fromkeys(case for of_one in cases.values() for case in of_one))
+    if unknown := set(options.case or ()) - set(known):
+        sys.exit(f"no case {unknown.pop()!r} in {', '.join(names)}; there are {', '.join(map(repr, known))}")
     found: dict[str, Any] = {"machine": _machine(options.threads), "workloads": {}}
     shown = sys.stderr if options.json == "-" else sys.stdout
     print(_described(found["machine"]), file=shown)
     failed = False
-    for name in names:
-        workload = harness.load(WORKLOADS.get(name, name))
+    for name, workload in workloads.items():
         of_cases = found["workloads"][name] = {"title": workload.title, "cases": {}}
-        for case, settings in (workload.quick if options.quick else workload.cases).items():
+        for case, settings in cases[name].items():
             if options.case and case not in options.case:
                 continue
             try:

@@ -124,8 +124,11 @@ def test_without_a_workload_they_are_listed() -> None:
     assert "784-30-10" in listed["W1"]
 
 
-def test_help_teaches_and_unknown_workloads_are_named() -> None:
+def test_help_teaches_and_unknown_workloads_and_cases_are_named() -> None:
     text = run("--help").stdout
     assert "examples:" in text
     assert "--threads" in text
     assert "no workload 'W0'; there are W1, " in run("W0").stderr
+    wrong = run("W7", "--case", "typo")
+    assert wrong.returncode == 1 and not wrong.stdout
+    assert "no case 'typo' in W7; there are 'scalar', " in wrong.stderr
