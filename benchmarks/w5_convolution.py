@@ -1,9 +1,9 @@
 """W5: a training step of a small convolutional network, mini-batch 64, SGD.
 
 Convolution 5×5 to 20 channels, pooling 2×2, convolution 5×5 to 40, pooling 2×2, dense layers of 100 and 10,
-ReLU, on images of 28×28; the network of M. Nielsen, *Neural Networks and Deep Learning*, chapter 6. Bpkit has
-no convolution: the windows of an image are put side by side, and the rest is a matrix product. Channels come
-last. Pooling comes before ReLU, which is the same and has no ties.
+ReLU, on images of 28×28; the network of M. Nielsen, *Neural Networks and Deep Learning*, chapter 6. Pooling
+comes before ReLU, which is the same and has no ties. Weights and images are as PyTorch has them, channels
+first; every library may turn them to what suits it.
 """
 
 from collections.abc import Callable
@@ -25,17 +25,18 @@ def problem(case: dict[str, Any]) -> Problem:
         case[key] for key in ("batch", "side", "channels", "hidden", "classes")
     )
     left = ((side - SIDE + 1) // 2 - SIDE + 1) // 2
-    sizes = [
-        (SIDE * SIDE, channels[0]),
-        (SIDE * SIDE * channels[0], channels[1]),
-        (left * left * channels[1], hidden),
-        (hidden, classes),
+    shapes = [
+        (channels[0], 1, SIDE, SIDE),
+        (channels[1], channels[0], SIDE, SIDE),
+        (hidden, left * left * channels[1]),
+        (classes, hidden),
     ]
     params = {}
-    for i, (n, m) in enumerate(sizes):
-        params[f"w{i}"] = (rng.standard_normal((n, m)) * np.sqrt(2 / n)).astype(np.float32)
+    for i, (m, *seen) in enumerate(shapes):
+        n = np.prod(seen)
+        params[f"w{i}"] = (rng.standard_normal((m, *seen)) * np.sqrt(2 / n)).astype(np.float32)
         params[f"b{i}"] = (0.1 * rng.standard_normal(m)).astype(np.float32)
-    x = rng.standard_normal((batch, side, side, 1), np.float32)
+    x = rng.standard_normal((batch, 1, side, side), np.float32)
     y = np.eye(classes, dtype=np.float32)[rng.integers(0, classes, batch)]
     return Problem(params, (x, y), 0.5)
 
@@ -94,11 +95,29 @@ class Convolution:
                 np.add(seen, part, seen)
 
 
+def turned(key: str, w: np.ndarray) -> np.ndarray:
+    """A weight for channels last, as a matrix whose columns belong to the results."""
+    if key in ("w0", "w1"):
+        return w.transpose(2, 3, 1, 0).reshape(-1, len(w))
+    return w.T if w.ndim == 2 else w
+
+
+def turned_back(key: str, w: np.ndarray) -> np.ndarray:
+    """The same weight for channels first."""
+    if key in ("w0", "w1"):
+        return w.reshape(SIDE, SIDE, -1, w.shape[1]).transpose(3, 2, 0, 1)
+    return w.T if w.ndim == 2 else w
+
+
 def written(given: Problem, dtype: Any) -> tuple[dict[str, Any], dict[str, Any], Callable[[], None]]:
     """Weights, gradients, and the function that computes these in memory that is there already."""
-    params = {key: x.astype(dtype) for key, x in given.params.items()}
+    params = {key: turned(key, x).astype(dtype, order="C") for key, x in given.params.items()}
     w0, b0, w1, b1, w2, b2, w3, b3 = params.values()
     x, y = (a.astype(dtype) for a in given.data)
+    x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    # What is flattened has its channels first in the given weight.
+    side = round((len(w2) // len(b1)) ** 0.5)
+    w2[...] = w2.reshape(-1, side, side, len(b2)).transpose(1, 2, 0, 3).reshape(w2.shape)
     first = Convolution(x, w0, b0)
     second = Convolution(first.out, w1, b1, gx=first.g)
     flat, gflat = (a.reshape(len(x), -1) for a in (second.out, second.g))
@@ -139,11 +158,19 @@ def written(given: Problem, dtype: Any) -> tuple[dict[str, Any], dict[str, Any],
     return params, grads, run
 
 
+def given_shapes(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights or gradients of the program written by hand as they are given."""
+    w2, channels = found["w2"], len(found["b1"])
+    side = round((len(w2) // channels) ** 0.5)
+    first = w2.reshape(side, side, channels, -1).transpose(2, 0, 1, 3).reshape(w2.shape)
+    return {key: turned_back(key, x) for key, x in {**found, "w2": first}.items()}
+
+
 def reference(case: dict[str, Any]) -> dict[str, np.ndarray]:
     """The gradients of the program written by hand, in float64."""
     _, grads, run = written(problem(case), np.float64)
     run()
-    return grads
+    return given_shapes(grads)
 
 
 def straight(case: dict[str, Any]) -> Program:
@@ -158,37 +185,30 @@ def straight(case: dict[str, Any]) -> Program:
             np.subtract(params[key], g, params[key])
 
     run()
-    return Program(run, given.gradients(params))
-
-
-def loss_in(
-    lib: Any, relu: Callable[[Any], Any], cross_entropy: Callable[[Any, Any], Any]
-) -> Callable[..., Any]:
-    """The loss, for a library with `concatenate` or `concat`, and reductions."""
-    concat = getattr(lib, "concat", None) or lib.concatenate
-
-    def layer(x: Any, w: Any, b: Any) -> Any:
-        n, side, _, _ = x.shape
-        left = side - SIDE + 1
-        places = [(i, j) for i in range(SIDE) for j in range(SIDE)]
-        windows = concat([x[:, i : i + left, j : j + left, :] for i, j in places], axis=-1)
-        z = lib.reshape(windows @ w, (n, left // 2, 2, left // 2, 2, w.shape[1]))
-        return relu(lib.max(z, axis=(2, 4)) + b)
-
-    def loss(params: Any, x: Any, y: Any) -> Any:
-        x = layer(layer(x, params["w0"], params["b0"]), params["w1"], params["b1"])
-        x = lib.reshape(x, (x.shape[0], -1))
-        x = relu(x @ params["w2"] + params["b2"])
-        return cross_entropy(x @ params["w3"] + params["b3"], y)
-
-    return loss
+    return Program(run, given.gradients(given_shapes(params)))
 
 
 def own(case: dict[str, Any], jit: bool) -> Program:
-    """Bpkit: windows by slices."""
-    from bpkit import losses, nn, xp
+    """Bpkit: its layers, with the given weights in them."""
+    from bpkit import losses, nn, random
 
-    return training.bpkit_step(problem(case), loss_in(xp, nn.relu, losses.softmax_cross_entropy), jit)
+    given, key = problem(case), random.key(0)
+    pool = nn.MaxPool2d(2)
+    layers = [
+        (nn.Conv2d if w.ndim == 4 else nn.Dense)(w.shape[1], len(w), *w.shape[3:], key=key)
+        for w in given.params.values()
+        if w.ndim > 1
+    ]
+
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        first, second, third, fourth = (
+            layer.replace(weight=params[f"w{i}"], bias=params[f"b{i}"]) for i, layer in enumerate(layers)
+        )
+        convolutions = nn.Sequential(first, pool, nn.relu, second, pool, nn.relu)
+        model = nn.Sequential(convolutions, nn.Flatten(), third, nn.relu, fourth)
+        return losses.softmax_cross_entropy(model(x), y)
+
+    return training.bpkit_step(given, loss, jit)
 
 
 def by_jax(case: dict[str, Any]) -> Program:
@@ -196,38 +216,39 @@ def by_jax(case: dict[str, Any]) -> Program:
     import jax
 
     def layer(x: Any, w: Any, b: Any) -> Any:
-        kernel = w.reshape(SIDE, SIDE, x.shape[3], -1)
+        kernel = w.transpose(2, 3, 1, 0)
         axes = ("NHWC", "HWIO", "NHWC")
         x = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=axes)
         window = (1, 2, 2, 1)
         return jax.nn.relu(jax.lax.reduce_window(x, -np.inf, jax.lax.max, window, window, "VALID") + b)
 
     def loss(params: Any, x: Any, y: Any) -> Any:
-        x = layer(layer(x, params["w0"], params["b0"]), params["w1"], params["b1"])
-        x = jax.nn.relu(x.reshape(len(x), -1) @ params["w2"] + params["b2"])
-        return -(y * jax.nn.log_softmax(x @ params["w3"] + params["b3"])).sum() / len(x)
+        x = x.transpose(0, 2, 3, 1)
+        x = layer(layer(x, params["w0"], params["b0"]), params["w1"], params["b1"]).transpose(0, 3, 1, 2)
+        x = jax.nn.relu(x.reshape(len(x), -1) @ params["w2"].T + params["b2"])
+        return -(y * jax.nn.log_softmax(x @ params["w3"].T + params["b3"])).sum() / len(x)
 
     return training.jax_step(problem(case), loss)
 
 
-def by_torch(kind: str) -> Callable[[dict[str, Any]], Program]:
-    """PyTorch, with its own convolution and pooling, channels last in memory."""
+def by_torch(kind: str, last: bool) -> Callable[[dict[str, Any]], Program]:
+    """PyTorch, with its own convolution and pooling, channels last in memory or not."""
 
     def make(case: dict[str, Any]) -> Program:
         import torch
 
         functional = torch.nn.functional
+        layout = torch.channels_last if last else torch.contiguous_format
 
         def layer(x: Any, w: Any, b: Any) -> Any:
-            kernel = w.reshape(SIDE, SIDE, x.shape[1], -1).permute(3, 2, 0, 1)
-            kernel = kernel.contiguous(memory_format=torch.channels_last)
-            return functional.max_pool2d(functional.conv2d(x, kernel, b), 2).relu()
+            w = w.contiguous(memory_format=layout)
+            return functional.max_pool2d(functional.conv2d(x, w, b), 2).relu()
 
         def loss(params: Any, x: Any, y: Any) -> Any:
-            x = layer(x.permute(0, 3, 1, 2), params["w0"], params["b0"])
-            x = layer(x, params["w1"], params["b1"]).permute(0, 2, 3, 1)
-            x = torch.addmm(params["b2"], x.reshape(len(x), -1), params["w2"]).relu()
-            return functional.cross_entropy(torch.addmm(params["b3"], x, params["w3"]), y)
+            x = layer(x.contiguous(memory_format=layout), params["w0"], params["b0"])
+            x = layer(x, params["w1"], params["b1"])
+            x = torch.nn.functional.linear(x.reshape(len(x), -1), params["w2"], params["b2"]).relu()
+            return functional.cross_entropy(functional.linear(x, params["w3"], params["b3"]), y)
 
         return training.torch_step(problem(case), loss, case["torch_device"], kind)
 
@@ -244,7 +265,8 @@ WORKLOAD = Workload(
     peers=[
         Peer("NumPy by hand, windows in rows", "numpy", straight),
         Peer("jax.jit", "jax", by_jax),
-        Peer("PyTorch, torch.compile", "torch", by_torch("compile")),
-        Peer("PyTorch, channels last", "torch", by_torch("eager")),
+        Peer("PyTorch, torch.compile", "torch", by_torch("compile", last=True)),
+        Peer("PyTorch, channels last", "torch", by_torch("eager", last=True)),
+        Peer("PyTorch", "torch", by_torch("eager", last=False)),
     ],
 )
