@@ -25,6 +25,7 @@ from ._blas import (
 from ._common import LibraryBackend, host_copy, is_basic_key, layout_copy, share_memory
 from ._fused import fused
 from ._special import has_scipy, right_scipy_special, scipy_dtype, scipy_special
+from ._windows import add_to_winners, add_windows, max_pool, windows
 
 __all__ = ["NumpyBackend"]
 
@@ -46,6 +47,7 @@ class NumpyBackend(LibraryBackend):
             "ones_like": _ones_like,
             "reshape": _reshaped_by(self.xp.reshape),
             "take": _take,
+            **{name: function for name, (function, _) in _SLIDING.items()},
             "zeros_like": np.zeros_like,
             **{name: _on_scalars(apply, getattr(self.xp, name)) for name, apply in operators.items()},
         }
@@ -137,6 +139,9 @@ class NumpyBackend(LibraryBackend):
             return Into(_mean, before=(static["axis"], shares), after=(static["keepdims"],), makes=True)
         if name == "concat":
             return Into(_concat, before=(static["axis"],), keyword="out", makes=True)
+        if name in _SLIDING:
+            function, names = _SLIDING[name]
+            return Into(function, before=tuple([static[key] for key in names]), makes=True)
         if name in _REDUCTIONS:
             settings = (static["axis"], static.get("dtype"))
             return Into(_REDUCTIONS[name], before=settings, after=(static["keepdims"],), makes=True)
@@ -263,6 +268,13 @@ def _annihilating_product(factor: Any, derivative: Any, out: Any = None) -> Any:
     return factor * derivative if out is None else np.multiply(factor, derivative, out)
 
 
+_SLIDING: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    "add_to_winners": (add_to_winners, ("moving",)),
+    "add_windows": (add_windows, ("moving", "lengths", "at")),
+    "max_pool": (max_pool, ("moving", "places")),
+    "windows": (windows, ("moving", "places", "at")),
+}
+"""Functions that write their result, with the settings that they take before it."""
 _REDUCTIONS: dict[str, Callable[..., Any]] = {
     "all": np.logical_and.reduce,
     "any": np.logical_or.reduce,

@@ -15,7 +15,20 @@ from bpkit.record import Program, Recorder, Slot, Step
 
 __all__ = ["inline"]
 
-_INLINED = frozenset({"expit", "log_expit", "log_softmax", "logsumexp", "relu", "slices", "softmax"})
+_INLINED = frozenset(
+    {
+        "conv",
+        "conv_kernel",
+        "conv_transpose",
+        "expit",
+        "log_expit",
+        "log_softmax",
+        "logsumexp",
+        "relu",
+        "slices",
+        "softmax",
+    }
+)
 
 
 def inline(program: Program, backend: Backend) -> Program:
@@ -32,27 +45,33 @@ def inline(program: Program, backend: Backend) -> Program:
 
 
 def _parts(step: Step, backend: Backend) -> list[Step]:
-    """What a step does, recorded at ones of its operand's shape."""
-    defined, x = definition_of(backend, step.name), step.operands[0]
-    into = backend.rounded(step.name, x, step.outs[0])
+    """What a step does, recorded at ones of its operands' shapes."""
+    defined = definition_of(backend, step.name)
+    into = backend.rounded(step.name, step.operands[0], step.outs[0])
     if into is not None:
         return [step._replace(do=Written(into, step.outs[0]))]
     if defined is None:
         return [step]
     recorder = Recorder("jit", lambda: step.line)
-    values: list[Any] = []
+    slots = list(dict.fromkeys([x for x in step.operands if isinstance(x, Slot)]))
+    given: list[Any] = []
+    results: list[Any] = []
 
-    def run(ones: Any) -> None:
+    def run(*ones: Any) -> None:
         with recorder:
-            values.append(recorder.input(ones))
-            values.append(defined(namespace_of(backend), values[0], **step.static))
+            given.extend([recorder.input(x) for x in ones])
+            known = dict(zip(slots, given, strict=True))
+            operands = [known[x] if isinstance(x, Slot) else x for x in step.operands]
+            found = defined(namespace_of(backend), *operands, **step.static)
+            results.extend(found if isinstance(found, tuple) else (found,))
 
-    ones = backend.xp.ones(x.shape, dtype=x.dtype, device=x.device)
-    if not backend.on_stand_ins(run, [ones]):
-        run(ones)
-    given, found = values
-    results = found if isinstance(found, tuple) else (found,)
-    stands_for = {given._link: x, **{y._link: out for y, out in zip(results, step.outs, strict=True)}}
+    ones = [backend.xp.ones(x.shape, dtype=x.dtype, device=x.device) for x in slots]
+    if not backend.on_stand_ins(run, ones):
+        run(*ones)
+    stands_for = {
+        **{x._link: slot for x, slot in zip(given, slots, strict=True)},
+        **{y._link: out for y, out in zip(results, step.outs, strict=True)},
+    }
     return [
         part._replace(
             operands=tuple([stands_for.get(y, y) if isinstance(y, Slot) else y for y in part.operands]),

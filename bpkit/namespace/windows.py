@@ -133,7 +133,7 @@ def max_pool(
     count = len(window_shape) if isinstance(window_shape, tuple) else 1
     named = tuple(range(-count, 0)) if axis is None else axis
     axes = normalize_axis_tuple(named, x.ndim, "max_pool")
-    if min(window_shape if isinstance(window_shape, tuple) else (window_shape,)) < 1:
+    if min(window_shape if isinstance(window_shape, tuple) else (window_shape,), default=1) < 1:
         raise ArgumentError(f"max_pool: window_shape={window_shape}; expected positive ints")
     steps = window_shape if stride is None else stride
     moving = _moving("max_pool", x, axes, window_shape, steps, dilation)
