@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from bpkit._protocol import Backend
 from bpkit.compile.fuse import fuse
 from bpkit.compile.inline import inline
+from bpkit.compile.layout import put_off_permutations
 from bpkit.compile.plan import plan
 from bpkit.compile.products import add_products
 from bpkit.compile.simplify import simplify
@@ -49,7 +50,8 @@ def compile_program(program: Program, backend: Backend, donated: Sequence[int] =
     donated : sequence of int
         Inputs into whose memory results may be written.
     """
-    program = simplify(add_products(simplify(inline(program, backend)), backend))
+    program = simplify(put_off_permutations(simplify(inline(program, backend))))
+    program = simplify(add_products(program, backend))
     depends = [isinstance(x, Slot) for x in program.outputs]
     rest = Program(program.inputs, program.steps, list(compress(program.outputs, depends)))
     planned = plan(fuse(rest, backend), backend, donated)
