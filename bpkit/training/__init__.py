@@ -1,11 +1,14 @@
 """Training: the loop, the settings it is run with, and the folder it leaves behind.
 
-:func:`train` is the plain loop over any model, cost and optimizer. A :class:`Session` runs it with the
-:class:`Settings` of a :func:`preset` and saves after every epoch into a :class:`Run` folder.
+:func:`fit` trains any model on any data. The loop that it is made of is :func:`steps`, a generator of events;
+:func:`train` is the same for data sets of images. A :class:`Session` is what ``bpkit train`` runs: the
+:class:`Settings` of a :func:`preset`, saved after every epoch into a :class:`Run` folder.
 """
 
 from bpkit.training.build import build_cost, build_model, build_optimizer, order_key, start
+from bpkit.training.finder import RateSearch, find_learning_rate
 from bpkit.training.fit import Fitted, fit
+from bpkit.training.logs import json_lines, tensorboard
 from bpkit.training.loop import evaluate, steps, train
 from bpkit.training.placed import PlacedDataset, PlacedSplit, place
 from bpkit.training.presets import PRESETS, preset
@@ -20,6 +23,7 @@ __all__ = [
     "Fitted",
     "PlacedDataset",
     "PlacedSplit",
+    "RateSearch",
     "Run",
     "Saved",
     "Session",
@@ -30,7 +34,9 @@ __all__ = [
     "build_model",
     "build_optimizer",
     "evaluate",
+    "find_learning_rate",
     "fit",
+    "json_lines",
     "load_dataset",
     "locked",
     "order_key",
@@ -40,5 +46,6 @@ __all__ = [
     "settings_of",
     "start",
     "steps",
+    "tensorboard",
     "train",
 ]

@@ -279,7 +279,7 @@ def fit(
                 saves.save()
             if bar is not None:
                 bar(event)
-            asked = [callback(event, state) is True for callback in callbacks]
+            asked = [_is_true(callback(event, state)) for callback in callbacks]
             if interrupt.signal is not None:
                 ended = "interrupted"
             elif any(asked):
@@ -325,6 +325,11 @@ def _check_settings(
         raise ArgumentError(f"fit(min_delta={min_delta!r}): expected a finite number, not negative")
     if nan not in ("raise", "skip"):
         raise ArgumentError(f"fit(nan={nan!r}): expected 'raise' or 'skip'")
+
+
+def _is_true(value: Any) -> bool:
+    """Whether it is True itself, Python's or NumPy's: what some function returns by the way is no request."""
+    return isinstance(value, bool | np.bool_) and bool(value)
 
 
 def _whole(value: Any, least: int) -> bool:

@@ -236,7 +236,8 @@ class State:
             If one is not finite; the message names epoch and step and says what to try.
         """
         start = len(self.losses)
-        while start and not isinstance(self.losses[start - 1], float):
+        # NumPy's float64 is a float as well, and has not been looked at.
+        while start and type(self.losses[start - 1]) is not float:
             start -= 1
         for step in range(start, len(self.losses)):
             loss = float(self.losses[step])
