@@ -9,7 +9,7 @@ from typing import Any, Literal
 from bpkit import namespace as xp
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError, ShapeError
-from bpkit.kinds import is_real, raw
+from bpkit.kinds import Kind, is_real, kind_of, raw
 from bpkit.losses import mean_absolute_error, mean_squared_error
 from bpkit.losses.checks import check_same_shape, class_numbers, floating
 from bpkit.registry import backend_of
@@ -39,7 +39,7 @@ def accuracy(output: RawArray, target: RawArray, *, threshold: float | None = No
         (...), integer. With `threshold` scores of class 1 against class 0, of any shape.
     target : array
         Class numbers, shape (...), or one row for each example of shape (..., k), the largest of which is the
-        class. With `threshold` 0 and 1, of the shape of `output`.
+        class. With `threshold` 0 and 1, or booleans, of the shape of `output`.
     threshold : float, optional
         For outputs of two classes: class 1 is above it. 0 for logits, 0.5 for probabilities.
 
@@ -65,7 +65,8 @@ def accuracy(output: RawArray, target: RawArray, *, threshold: float | None = No
     """
     if threshold is not None:
         check_same_shape("accuracy", "output", output, target, single=True)
-        right = xp.equal(output > threshold, target == 1)
+        truth = target if kind_of(target) is Kind.BOOLEAN else target == 1
+        right = xp.equal(output > threshold, truth)
     else:
         right = xp.equal(*_classes("accuracy", output, target)[:2])
     return xp.mean(xp.astype(right, _float(output)))

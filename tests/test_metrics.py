@@ -1,4 +1,4 @@
-"""The metrics: scikit-learn's numbers, compiled too; ties, NaN, empty classes; refusals."""
+"""The metrics: scikit-learn's numbers; compiled; ties, NaN, empty classes; refusals."""
 
 from typing import Any
 
@@ -22,14 +22,31 @@ def on_host(x: Any) -> Any:
     return backend_of(x).to_host(x)
 
 
-def both(metric: Any, output: Any, target: Any, **options: Any) -> Any:
-    """What a metric says, compiled and not."""
-    plain = on_host(metric(xp.asarray(output), xp.asarray(target), **options))
-    compiled = bpkit.jit(lambda output, target: metric(output, target, **options))
+def measured(metric: Any, output: Any, target: Any, **options: Any) -> Any:
+    return on_host(metric(xp.asarray(output), xp.asarray(target), **options))
+
+
+@pytest.mark.usefixtures("backend")
+def test_compiled_metrics_are_the_same() -> None:
+    def everything(scores: Any, labels: Any) -> list[Any]:
+        return [
+            metrics.accuracy(scores, labels),
+            metrics.accuracy(scores, scores > 0, threshold=0.1),
+            metrics.top_k_accuracy(scores, labels, k=2),
+            metrics.confusion_matrix(scores, labels),
+            metrics.precision(scores, labels),
+            metrics.recall(scores, labels, average=None),
+            metrics.f1(scores, labels, average="micro"),
+            metrics.r2(scores, scores**2),
+            metrics.mean_absolute_error(scores, scores**2),
+        ]
+
+    scores, labels = xp.asarray(SCORES), xp.asarray(LABELS)
+    expected = everything(scores, labels)
+    compiled = bpkit.jit(everything)
     for _ in range(2):
-        found = on_host(compiled(xp.asarray(output), xp.asarray(target)))
-        np.testing.assert_allclose(found, plain, rtol=1e-14)
-    return plain
+        for found, plain in zip(compiled(scores, labels), expected, strict=True):
+            np.testing.assert_allclose(on_host(found), on_host(plain), rtol=1e-13)
 
 
 @pytest.mark.usefixtures("backend")
@@ -37,23 +54,23 @@ def test_metrics_equal_scikit_learn() -> None:
     theirs = pytest.importorskip("sklearn.metrics")
     classes = list(range(5))
     np.testing.assert_allclose(
-        both(metrics.accuracy, SCORES, LABELS), theirs.accuracy_score(LABELS, ANSWERS), rtol=1e-15
+        measured(metrics.accuracy, SCORES, LABELS), theirs.accuracy_score(LABELS, ANSWERS), rtol=1e-15
     )
     for k in (1, 2, 4, 5):
         expected = np.mean(np.sum(SCORES[np.arange(60), LABELS][:, None] < SCORES, axis=1) < k)
-        found = both(metrics.top_k_accuracy, SCORES, LABELS, k=k)
+        found = measured(metrics.top_k_accuracy, SCORES, LABELS, k=k)
         np.testing.assert_allclose(found, expected, rtol=1e-14)
         if k < 5:
             np.testing.assert_allclose(
                 found, theirs.top_k_accuracy_score(LABELS, SCORES, k=k, labels=classes), rtol=1e-14
             )
-    matrix = both(metrics.confusion_matrix, SCORES, LABELS)
+    matrix = measured(metrics.confusion_matrix, SCORES, LABELS)
     assert matrix.dtype == np.int32
     np.testing.assert_array_equal(matrix, theirs.confusion_matrix(LABELS, ANSWERS, labels=classes))
     for name in ("precision", "recall", "f1"):
         for average in ("macro", "micro", None):
             np.testing.assert_allclose(
-                both(getattr(metrics, name), SCORES, LABELS, average=average),
+                measured(getattr(metrics, name), SCORES, LABELS, average=average),
                 getattr(theirs, f"{name}_score")(
                     LABELS, ANSWERS, labels=classes, average=average, zero_division=0
                 ),
@@ -67,14 +84,14 @@ def test_regression_metrics_equal_scikit_learn() -> None:
     x, y = RNG.normal(size=(2, 20, 3))
     y[:, 1] = 0.5  # of 0.1 scikit-learn's mean is not 0.1, and its score -2e33
     x[:, 2] = y[:, 2]
-    np.testing.assert_allclose(both(metrics.r2, x, y), theirs.r2_score(y, x), rtol=1e-13)
+    np.testing.assert_allclose(measured(metrics.r2, x, y), theirs.r2_score(y, x), rtol=1e-13)
     np.testing.assert_allclose(
-        both(metrics.r2, x[:, 0], y[:, 0]), theirs.r2_score(y[:, 0], x[:, 0]), rtol=1e-13
+        measured(metrics.r2, x[:, 0], y[:, 0]), theirs.r2_score(y[:, 0], x[:, 0]), rtol=1e-13
     )
     for target, expected in ((0.1, 1.0), (0.2, 0.0)):
-        assert both(metrics.r2, np.full(3, 0.1), np.full(3, target)) == expected
+        assert measured(metrics.r2, np.full(3, 0.1), np.full(3, target)) == expected
     np.testing.assert_allclose(
-        both(metrics.mean_absolute_error, x, y), theirs.mean_absolute_error(y, x), rtol=1e-14
+        measured(metrics.mean_absolute_error, x, y), theirs.mean_absolute_error(y, x), rtol=1e-14
     )
 
 
@@ -92,7 +109,7 @@ def test_class_numbers_rows_and_thresholds() -> None:
     assert tuple(metrics.confusion_matrix(xp.asarray([0]), xp.asarray([0]), classes=3).shape) == (3, 3)
     logits = np.asarray([[2.0], [-1.0], [0.0]])
     for target in (np.asarray([[1], [0], [1]]), np.asarray([[1.0], [0.0], [1.0]])):
-        np.testing.assert_allclose(both(metrics.accuracy, logits, target, threshold=0.0), 2 / 3)
+        np.testing.assert_allclose(measured(metrics.accuracy, logits, target, threshold=0.0), 2 / 3)
     images = RNG.normal(size=(2, 3, 4))
     found = metrics.accuracy(xp.asarray(images), xp.asarray(images.argmax(-1)))
     assert float(found) == 1
@@ -102,9 +119,9 @@ def test_class_numbers_rows_and_thresholds() -> None:
 def test_ties_go_to_the_first_and_nan_is_wrong() -> None:
     equal, labels = np.zeros((3, 3)), np.asarray([0, 1, 2])
     for k, expected in ((1, 1 / 3), (2, 2 / 3), (3, 1)):
-        np.testing.assert_allclose(both(metrics.top_k_accuracy, equal, labels, k=k), expected, rtol=1e-15)
-    np.testing.assert_allclose(both(metrics.accuracy, equal, labels), 1 / 3, rtol=1e-15)
-    assert both(metrics.top_k_accuracy, np.full((1, 3), np.nan), np.asarray([0]), k=2) == 0
+        np.testing.assert_allclose(measured(metrics.top_k_accuracy, equal, labels, k=k), expected, rtol=1e-15)
+    np.testing.assert_allclose(measured(metrics.accuracy, equal, labels), 1 / 3, rtol=1e-15)
+    assert measured(metrics.top_k_accuracy, np.full((1, 3), np.nan), np.asarray([0]), k=2) == 0
     single = on_host(metrics.accuracy(xp.asarray(SCORES.astype(np.float32)), xp.asarray(LABELS)))
     assert single.dtype == np.float32
 
