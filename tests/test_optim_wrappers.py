@@ -585,6 +585,31 @@ def test_gradients_that_do_not_fit_are_refused(name: str) -> None:
         optimizer.update([np.ones(2)], state, params)
 
 
+@pytest.mark.parametrize("name", sorted(set(WRAPPERS) - {"clip_by_value"}))
+@pytest.mark.usefixtures("backend")
+def test_complex_parameters_move_as_their_parts_do(name: str) -> None:
+    optimizer = WRAPPERS[name](optim.sgd(0.1, momentum=0.9))
+    params = {"z": xp.asarray(np.asarray([1 + 2j, 3 - 4j], np.complex64))}
+    parts = {"z": xp.asarray(np.asarray([[1, 3], [2, -4]], np.float32))}
+    state, kept = optimizer.init(params), optimizer.init(parts)
+    for step in range(5):
+        g = np.random.default_rng(step).normal(size=(2, 2)).astype(np.float32)
+        # A gradient is what a change is multiplied by: the way up is its conjugate.
+        params, state = optimizer.update({"z": xp.asarray(g[0] - 1j * g[1])}, state, params)
+        parts, kept = optimizer.update({"z": xp.asarray(g)}, kept, parts)
+        state, kept = optimizer.observe(state, 1.0), optimizer.observe(kept, 1.0)
+    found = on_host(params["z"])
+    assert found.dtype == np.complex64
+    np.testing.assert_allclose([found.real, found.imag], on_host(parts["z"]), rtol=1e-5)
+
+
+def test_numbers_that_have_no_order_are_not_clipped() -> None:
+    with pytest.raises(
+        ArgumentError, match=r"^clip_by_value\.init: params\['z'\] has dtype complex128; clip_by"
+    ):
+        optim.clip_by_value(SGD, 1.0).init({"z": np.ones(2, np.complex128)})
+
+
 def test_labels_without_an_optimizer_are_refused() -> None:
     params = {"layers": [np.ones(2), np.ones(3)]}
     optimizer = optim.groups({"a": SGD, "b": SGD}, lambda path, leaf: "a" if "[0]" in path else "c")

@@ -82,7 +82,7 @@ def accumulate(optimizer: Optimizer, steps: int) -> Optimizer:
     size = steps_setting("accumulate", "steps", steps)
 
     def init(params: Any) -> AccumulatedState:
-        check_params("accumulate", params)
+        check_params("accumulate", params, linear=True)
         return AccumulatedState(no_steps(params), tree.map(xp.zeros_like, params), optimizer.init(params))
 
     def update(grads: Any, state: AccumulatedState, params: Any) -> tuple[Any, AccumulatedState]:

@@ -106,7 +106,7 @@ def averaged(
     pace = steps_setting("averaged", "every", every)
 
     def init(params: Any) -> AveragedState:
-        check_params("averaged", params)
+        check_params("averaged", params, linear=True)
         # A copy, since a compiled step may write over the parameters.
         copy = tree.map(lambda p: p * 1, params)
         return AveragedState(no_steps(params), copy, optimizer.init(params))

@@ -8,7 +8,7 @@ from bpkit import tree
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError, NonFiniteError, RecordingError
 from bpkit.kinds import is_complex, is_inexact
-from bpkit.optim.optimizer import Optimizer, check_state, flag, setting
+from bpkit.optim.optimizer import Optimizer, check_params, check_state, flag, setting
 from bpkit.optim.wrapping import check_optimizer, find_state
 
 __all__ = ["ClippedState", "clip_by_norm", "clip_by_value", "global_norm", "gradient_norm"]
@@ -121,7 +121,7 @@ def clip_by_value(optimizer: Optimizer, clip_value: float) -> Optimizer:
     Raises
     ------
     ArgumentError
-        If the setting is not such a number.
+        If the setting is not such a number; by `init`, if a parameter is not of real floating dtype.
 
     Examples
     --------
@@ -134,11 +134,15 @@ def clip_by_value(optimizer: Optimizer, clip_value: float) -> Optimizer:
     check_optimizer("clip_by_value", optimizer)
     limit = setting("clip_by_value", "clip_value", clip_value)
 
+    def init(params: Any) -> Any:
+        check_params("clip_by_value", params)
+        return optimizer.init(params)
+
     def update(grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
         clipped = tree.map(lambda g: xp.clip(g, -limit, limit), grads)
         return optimizer.update(clipped, state, params)
 
-    return Optimizer(optimizer.init, update, optimizer.observe)
+    return Optimizer(init, update, optimizer.observe)
 
 
 def global_norm(values: Any, norm_type: float = 2.0) -> RawArray:

@@ -93,7 +93,7 @@ def groups(optimizers: Mapping[str, Optimizer], label_of: Callable[[str, Any], s
         check_optimizer(f"groups: {label!r}", optimizer)
 
     def init(params: Any) -> GroupsState:
-        check_params("groups", params)
+        check_params("groups", params, linear=True)
         leaves, structure = tree.flatten(params)
         parts = {label: _part(where, leaves, structure) for label, where in _places("init", params).items()}
         return GroupsState(

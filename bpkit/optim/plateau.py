@@ -116,7 +116,7 @@ def on_plateau(
     rest = steps_setting("on_plateau", "cooldown", cooldown, least=0)
 
     def init(params: Any) -> PlateauState:
-        check_params("on_plateau", params)
+        check_params("on_plateau", params, linear=True)
         zero = floating(no_steps(params))
         inner = optimizer.init(params)
         return PlateauState(zero + 1.0, zero + sign * math.inf, no_steps(params), no_steps(params), inner)
