@@ -231,14 +231,45 @@ def loss_in(case: dict[str, Any], lib: Any, permute: Callable[..., Any], softmax
     return loss
 
 
+NAMES = {
+    "attention.in_weight": "w_qkv",
+    "attention.in_bias": "b_qkv",
+    "attention.out_weight": "w_o",
+    "attention.out_bias": "b_o",
+    "linear1.weight": "w_up",
+    "linear1.bias": "b_up",
+    "linear2.weight": "w_down",
+    "linear2.bias": "b_down",
+    "norm1.weight": "scale_first",
+    "norm1.bias": "shift_first",
+    "norm2.weight": "scale_second",
+    "norm2.bias": "shift_second",
+}
+"""What the arrays of a block are called here, in the order of its leaves."""
+
+
 def own(case: dict[str, Any], jit: bool) -> Program:
-    """Bpkit."""
-    from bpkit import xp
+    """Bpkit's blocks, whose weights are the transposes of those here."""
+    from bpkit import nn, random, tree, xp
 
-    def permute(x: Any, axes: tuple[int, ...]) -> Any:
-        return xp.permute_dims(x, axes)
+    def gelu(z: Any) -> Any:
+        return nn.gelu(z, approximate="tanh")
 
-    return training.bpkit_step(problem(case), loss_in(case, xp, permute, xp.softmax), jit)
+    given = problem(case)
+    turned = given._replace(params={key: np.ascontiguousarray(x.T) for key, x in given.params.items()})
+    block = nn.TransformerBlock(
+        case["width"], case["heads"], key=random.key(0), activation=gelu, norm_first=True, layer_norm_eps=EPS
+    )
+    structure = tree.structure(block)
+
+    def loss(p: Any, x: Any, y: Any) -> Any:
+        for i in range(case["blocks"]):
+            x = tree.unflatten(structure, [p[f"{name}{i}"] for name in NAMES.values()])(x)
+        return xp.sum((x - y) ** 2) * (0.5 / (x.shape[0] * x.shape[1]))
+
+    program = training.bpkit_step(turned, loss, jit)
+    assert program.result is not None
+    return program._replace(result={key: g.T for key, g in program.result.items()})
 
 
 def by_jax(case: dict[str, Any]) -> Program:
