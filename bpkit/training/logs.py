@@ -115,8 +115,8 @@ def tensorboard(folder: str | os.PathLike[str], every: int | None = None) -> Cal
         from tensorboardX import SummaryWriter
     except ImportError as error:
         raise ImportError(
-            "tensorboard: the files are written by tensorboardX, which is not installed; install it with: "
-            "pip install 'bpkit[tensorboard]'"
+            "tensorboard: the files are written by tensorboardX, which is not installed: "
+            "pip install tensorboardX"
         ) from error
     writer: Any = SummaryWriter(str(folder))
     # A thread of its own writes, which shall end before the process does.
