@@ -101,7 +101,7 @@ def _pays(way: str, program: Any, layout: Layout) -> bool:
 
 
 def _one_loop(program: Any, layout: Layout) -> Callable[..., None]:
-    function, scope = loop(layout, program.steps, program.inputs, program.outputs)
+    function, scope = loop(layout, program)
     chunk = CHUNK // (1 + sum(map(is_approximate, program.steps)) // 2)
     if layout.size < 2 * chunk:
         return launcher(program, layout, f"{function}(0, {{length}}, {{arrays}})", scope)
@@ -131,19 +131,19 @@ def _parts(layout: Layout, loops: list[bool], into: How, program: Any) -> list[P
         left = later
         needed = outputs.union(x for step, _ in left for x in step.operands if hasattr(x, "backend"))
         if looping and (len(steps) > 1 or (steps and steps[0].name in _SLOW)):
-            parts.append(_loop_part(layout, steps, needed))
+            parts.append(_loop_part(layout, steps, needed, type(program)))
         else:
             parts += [_call(step, into) for step in steps]
         looping = not looping
     return parts
 
 
-def _loop_part(layout: Layout, steps: list[Any], needed: set[Any]) -> Part:
+def _loop_part(layout: Layout, steps: list[Any], needed: set[Any], program: Callable[..., Any]) -> Part:
     results = {step.outs[0] for step in steps}
     used = [x for step in steps for x in step.operands if hasattr(x, "backend")]
     inputs = dict.fromkeys(x for x in used if x not in results)
     outs = tuple([step.outs[0] for step in steps if step.outs[0] in needed])
-    function, scope = loop(layout, steps, list(inputs), outs)
+    function, scope = loop(layout, program(list(inputs), steps, outs))
     names = ", ".join([*(f"x{i}" for i in range(len(inputs))), *(f"o{k}" for k in range(len(outs)))])
     exec(compile(f"def run(a, b, {names}): {function}(a, b, {names})", "<bpkit.jit>", "exec"), scope)
     return Part(steps, tuple(inputs), outs, Into(scope["run"]), loop=True)

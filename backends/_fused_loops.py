@@ -16,6 +16,7 @@ import math
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -139,26 +140,22 @@ def _computed_in(step: Any) -> np.dtype[Any]:
     return found
 
 
-def loop(
-    layout: Layout, steps: Sequence[Any], inputs: Sequence[Any], outs: Sequence[Any]
-) -> tuple[str, dict[str, Any]]:
+def loop(layout: Layout, program: Any) -> tuple[str, dict[str, Any]]:
     """A loop over a range of the first axis.
 
     Parameters
     ----------
     layout : Layout
-    steps : sequence of Step
-        All of which :func:`can_loop` takes.
-    inputs, outs : sequence of Slot
-        What the steps need, and what is needed of them.
+    program : Program
+        All of whose steps :func:`can_loop` takes.
 
     Returns
     -------
     str
         An expression of ``x0``, … and ``o0``, … for the inputs and for memory for the outputs. It is a
         function of the start and the end of the range, and of these arrays, contiguous and in the layout's
-        shapes. It is compiled when it is used first, and releases the interpreter's lock. An output may be
-        an input of its shape, as the same object.
+        shapes. It is compiled when it is used first, and releases the interpreter's lock; if that fails, it
+        warns and does one step after the other. An output may be an input of its shape, as the same object.
     dict of str
         What the names in the expression stand for.
     """
@@ -166,9 +163,27 @@ def loop(
     def make(over: Mapping[Any, Any]) -> Callable[..., None]:
         # LLVM makes no vector instructions for two names of the same memory.
         places = {x: out for out, x in over.items()}
-        return _compiled(*_source(layout, steps, inputs, outs, places))
+        source, signature = _source(layout, program.steps, program.inputs, program.outputs, places)
+        try:
+            return _compiled(source, signature)
+        except Exception as error:  # noqa: BLE001  whatever a compiler raises that is not as it should be
+            warnings.warn(
+                f"bpkit.jit: Numba could not compile a loop: {type(error).__name__}: {error}. NumPy's "
+                f"functions run in its place, which takes longer",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+            return partial(_step_by_step, program, layout)
 
-    return by_overlap(inputs, outs, make)
+    return by_overlap(program.inputs, program.outputs, make)
+
+
+def _step_by_step(program: Any, layout: Layout, start: int, stop: int, *arrays: Any) -> None:
+    """What the loop of a program does."""
+    pieces = [x[start:stop] if x.shape[:1] == layout.shape[:1] != () else x for x in arrays]
+    count = len(program.inputs)
+    for out, found in zip(pieces[count:], program(pieces[:count]), strict=True):
+        out[...] = found
 
 
 def _source(

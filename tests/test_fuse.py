@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bpkit import jit, vjp, xp
-from bpkit.backends import _fused, _threads
+from bpkit.backends import _fused, _fused_loops, _threads
 from bpkit.backends._fused_loops import has_compiler
 from bpkit.compile.fuse import Fused, fuse
 from bpkit.compile.inline import inline
@@ -567,3 +567,22 @@ def test_results_lie_where_the_operands_lay_that_they_take_the_place_of(way: str
             assert np.shares_memory(x, before)
             same_bits(x, y)
         arrays[2], arrays[1], arrays[3] = wanted
+
+
+@NEEDS_NUMBA
+def test_where_numba_fails_the_functions_run_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(source: str, signature: str) -> Any:
+        raise OSError("no compiler")
+
+    monkeypatch.setattr(_fused_loops, "_compiled", fails)
+    x, b = np.random.default_rng(0).normal(size=(300, 700)), np.arange(700.0)
+    for fun in (
+        lambda x, b: xp.sqrt(xp.abs(x * b + 1) + b) - x,  # one loop
+        lambda x, b: xp.sinh(x * b + 1) * xp.sqrt(xp.abs(x)) - b,  # a function between loops
+    ):
+        compiled = jit(fun, donate_argnums=(0,))
+        compiled(x.copy(), b)
+        with pytest.warns(RuntimeWarning, match="could not compile a loop: OSError: no compiler"):
+            np.testing.assert_allclose(compiled(x.copy(), b), fun(x, b), rtol=1e-14)
+        np.testing.assert_allclose(compiled(x.copy(), b), fun(x, b), rtol=1e-14)
+        assert "fused" in compiled.source
