@@ -20,9 +20,9 @@ collect_ignore_glob = ["thirdparty/*"]
 COMPILING = {
     *("test_activations", "test_augment", "test_batching", "test_checkpoint"),
     *("test_composition", "test_custom", "test_higher_order", "test_implicit"),
-    *("test_init", "test_jacobians", "test_linearize", "test_losses_options"),
-    *("test_nn_attention", "test_nn_recurrent", "test_nn_transformer", "test_published_derivatives"),
-    "test_vmap",
+    *("test_init", "test_jacobians", "test_lbfgs", "test_linearize", "test_losses_options"),
+    *("test_nn_attention", "test_nn_recurrent", "test_nn_transformer", "test_optimizers"),
+    *("test_published_derivatives", "test_vmap"),
 }
 ONE_IN = 5
 

@@ -184,9 +184,9 @@ def rate_of(learning_rate: float | Schedule, count: Any, dtype: Any) -> Any:
     ----------
     learning_rate : float or Schedule
     count : array of int32, shape (), or None
-        Steps done before; a schedule needs it.
+        Steps done before.
     dtype : dtype
-        Of the parameters, so that the rate does not promote them.
+        Of the parameters.
 
     Returns
     -------
@@ -230,7 +230,6 @@ def setting(called: str, name: str, value: Any, below: float = math.inf) -> floa
     Raises
     ------
     ArgumentError
-        If it is not a number from 0 to below `below`.
     """
     if isinstance(value, Real) and not isinstance(value, bool) and 0.0 <= float(value) < below:
         return float(value)
@@ -271,12 +270,7 @@ def share_of_mean(beta: float, t: Any) -> Any:
 
 
 def check_state(called: str, state: Any, expected: type) -> None:
-    """Refuse a state that another optimiser made.
-
-    Raises
-    ------
-    ArgumentError
-    """
+    """Raise :class:`ArgumentError` if another optimiser made the state."""
     if not isinstance(state, expected):
         raise ArgumentError(
             f"{called}: state must be of the class {expected.__name__}; it is of {type(state).__name__}; "
@@ -322,7 +316,7 @@ def gradients(called: str, grads: Any, params: Any, old: list[Any], structure: t
         The optimizer to name in an error.
     grads, params : tree
     old, structure
-        The leaves and the structure of `params`.
+        The leaves of `params`, and its structure.
 
     Raises
     ------
