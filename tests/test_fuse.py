@@ -2,7 +2,6 @@
 
 import itertools
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -522,31 +521,6 @@ def test_single_numbers(dtype: str, monkeypatch: pytest.MonkeyPatch, cache: Path
                 assert a.dtype == b.dtype and np.shape(a) == ()
                 np.testing.assert_allclose(a, b, rtol=2e-6 if dtype == "float32" else 1e-14, atol=1e-15)
     assert "    fused(" in compiled.source
-
-
-@pytest.mark.parametrize("threads", [0, 1, 3])
-def test_work_in_pieces(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_threads, "others", lambda: threads)
-    done: list[int] = []
-    _threads.spread(done.append, range(100))
-    assert sorted(done) == list(range(100))
-
-    ended: list[int] = []
-
-    def work(piece: int) -> None:
-        if piece == 7:
-            raise ValueError("seven")
-        time.sleep(0.001)
-        ended.append(piece)
-
-    # What has begun has ended when the error comes, and what has not begun does not begin.
-    with pytest.raises(ValueError, match="seven"):
-        _threads.spread(work, range(20))
-    count = len(ended)
-    time.sleep(0.01)
-    assert len(ended) == count
-    _threads.spread(done.append, range(5))
-    assert len(done) == 105
 
 
 def test_results_lie_where_the_operands_lay_that_they_take_the_place_of(way: str) -> None:
