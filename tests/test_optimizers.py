@@ -209,7 +209,7 @@ def test_heavy_ball_follows_its_three_lines() -> None:
 @pytest.mark.usefixtures("backend")
 def test_compiled_it_takes_the_same_steps(name: str, options: dict[str, Any]) -> None:
     optimizer = getattr(optim, name)(falling, **options)
-    update = bpkit.jit(optimizer.update)
+    update = bpkit.jit(optimizer.update, donate_argnums=(1, 2))
     for (params, state), (plain, kept) in zip(
         trajectory(optimizer, 8, update=update), trajectory(optimizer, 8), strict=True
     ):
