@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -49,8 +51,9 @@ def test_debug_nans_says_what_the_readme_shows(tmp_path):
     assert ran.stderr.endswith("\n" + shown)
 
 
-def test_the_network_prints_what_the_readme_shows(tmp_path):
-    text = README.read_text().partition("## A network of one's own")[2]
+@pytest.mark.parametrize("title", ["A network of one's own", "Sequences"])
+def test_the_network_prints_what_the_readme_shows(title, tmp_path):
+    text = README.read_text().partition(f"## {title}")[2]
     program, shown = re.search(r"```py\n(.*?)```\n\n```\n(.*?)```", text, re.DOTALL).groups()
     (tmp_path / "network.py").write_text(program)
     ran = subprocess.run(
