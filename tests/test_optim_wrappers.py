@@ -316,7 +316,7 @@ def test_plateaus_are_those_of_torch(options: dict[str, Any], jit: bool) -> None
         reference.zero_grad()
         training.backward(step, 0.05)
         reference.step()
-        value = values_of(step)
+        value = values_of(step) if options.get("mode") != "max" else 4.0 - values_of(step)
         scheduler.step(value)
         grads = tree.map(lambda g: 0.05 * g, training.gradient(model, step))
         model, state = update(grads, state, model)
@@ -347,6 +347,9 @@ def test_other_optimizers_do_not_observe() -> None:
     optimizer = optim.clip_by_value(optim.sgd(0.1, momentum=0.9), 1.0)
     state = optimizer.init({"w": np.ones(2)})
     assert optimizer.observe(state, 1.0) is state
+
+
+SGD = optim.sgd(0.1)
 
 
 # Each changes something in the first steps, so that their order shows.
@@ -425,6 +428,20 @@ def test_a_state_that_was_saved_goes_on_to_the_same_bits(names: tuple[str, ...],
     )
     # A program is for arrays of one type: of another, the step that is recorded rounds as one without jit.
     assert_same_bits(trained(optimizer, update, range(4, 9), *own(restored)), expected)
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_a_plateau_hears_of_values_inside_others(name: str) -> None:
+    optimizer = WRAPPERS[name](optim.on_plateau(SGD, factor=0.5, patience=0))
+    state = optimizer.init({"w": np.ones(2)})
+    for value in (1.0, 2.0):
+        state = optimizer.observe(state, value)
+    scales = [
+        float(x)
+        for path, x in zip(tree.paths(state), tree.leaves(state), strict=True)
+        if path.endswith(".scale")
+    ]
+    assert scales == [0.5] * len(scales) and scales
 
 
 @pytest.mark.parametrize("name", WRAPPERS)
@@ -516,9 +533,6 @@ def test_a_norm_that_overflows_is_named() -> None:
         pytest.raises(NonFiniteError, match=r"though each number is finite: they are too large for float32"),
     ):
         optimizer.update(x, optimizer.init(x), x)
-
-
-SGD = optim.sgd(0.1)
 
 
 @pytest.mark.parametrize(
