@@ -335,6 +335,25 @@ def test_a_model_with_nothing_to_train() -> None:
             run(model)
 
 
+def test_a_model_that_is_none() -> None:
+    for model in ({"w": np.zeros(3)}, nn.Dense, 5):
+        with pytest.raises(ArgumentError, match="the model must be an object that can be called"):
+            run(model)
+
+
+def test_the_last_batch_may_be_left_out() -> None:
+    model = nn.Sequential(nn.Dense(6, 3, key=random.key(0)), nn.BatchNorm(3, dtype="float64"))
+    with pytest.raises(ShapeError, match="BatchNorm"):
+        run(model, batch_size=7)
+    fitted = run(model, batch_size=7, drop_last=True)
+    assert fitted.state.epoch == 3
+    for data in (Items(), iter(list(zip(X, Y, strict=True)))):
+        options: dict[str, Any] = {"batch_size": 7, "drop_last": True, "shuffle": False, "epochs": 1}
+        assert curve(run(model, data, **options)) == curve(run(model, **options))
+    with pytest.raises(DataError, match="50 examples make no batch of 51"):
+        run(batch_size=51, drop_last=True)
+
+
 def test_a_frozen_part_stays(backend: Backend) -> None:
     model = make()
     frozen = model.replace(first=nn.Frozen(model.first))

@@ -4,7 +4,8 @@ A feed answers ``batch(epoch, step)`` with what one step needs, and None after t
 left and entered again anywhere, and what it does depends on where the training stands alone.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,15 +17,12 @@ from bpkit._protocol import RawArray
 from bpkit.data.batches import batches, count_batches, draw_order
 from bpkit.data.prefetch import prefetch, to_device
 from bpkit.errors import ArgumentError, DataError, ShapeError
-from bpkit.kinds import Kind, kind_of
+from bpkit.training.checks import Check, without_nans
 
-__all__ = ["Check", "Feed", "Read", "Resident", "checker", "feed_of", "pair_of"]
+__all__ = ["Feed", "Read", "Resident", "feed_of", "pair_of"]
 
 Batch = tuple[tuple[Any, ...], Hashable]
 """The arguments that stand for the data in a step, and what one compiled program can serve."""
-
-Check = Callable[[Any, Any, str], bool]
-"""``(x, y, where) -> whether to use them``; raises what is wrong with them."""
 
 
 class Feed(Protocol):
@@ -60,16 +58,29 @@ class Resident:
         Decides the order, another one in each epoch; None leaves the rows in theirs.
     steps : int, optional
         Ends an epoch early.
+    drop_last : bool
+        Whether to leave a smaller last batch out.
     """
 
     def __init__(
-        self, x: Any, y: Any, batch_size: int, key: RawArray | None, steps: int | None = None
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int,
+        key: RawArray | None,
+        steps: int | None = None,
+        drop_last: bool = False,
     ) -> None:
         self._x, self._y, self._key = x, y, key
         self._size = batch_size
         self._count = int(tree.leaves((x, y))[0].shape[0])
         self._whole, self._rest = divmod(self._count, batch_size)
-        self._steps = self._whole + (self._rest > 0)
+        self._steps = self._whole + (self._rest > 0 and not drop_last)
+        if not self._steps:
+            raise DataError(
+                f"data: {self._count} examples make no batch of {batch_size}, and drop_last=True leaves "
+                f"a smaller one out"
+            )
         if steps is not None:
             if steps > self._steps:
                 raise ArgumentError(
@@ -128,7 +139,7 @@ class Read:
 
     Parameters
     ----------
-    data, batch_size, key
+    data, batch_size, key, drop_last
         As for :func:`bpkit.data.batches`.
     steps : int or None
         Steps of an epoch, over which data are gone through as often as it takes. None: an epoch is one pass.
@@ -149,16 +160,18 @@ class Read:
         ahead: int,
         dtype: str | None,
         check: Check,
+        drop_last: bool = False,
     ) -> None:
-        self._data, self._batch_size, self._key = data, batch_size, key
+        self._data, self._batch_size, self._key, self._drop_last = data, batch_size, key, drop_last
         self._ahead, self._dtype, self._check = ahead, dtype, check
         self._fixed = steps is not None
         self._indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__")
-        self._per_pass = count_batches(data, batch_size)
+        self._per_pass = count_batches(data, batch_size, drop_last=drop_last)
         self._steps = self._per_pass if steps is None else steps
         self._stream: Iterator[Any] = iter(())
         self._next: tuple[int, int] | None = None
-        self._sizes: list[int] = []
+        self._ends = [0]
+        """How many examples of the epoch there were before each step, and after the last."""
 
     @property
     def steps(self) -> int | None:
@@ -189,15 +202,15 @@ class Read:
 
     def sizes(self, steps: int) -> Sequence[int]:
         """As they were read."""
-        return self._sizes[:steps]
+        return [after - before for before, after in pairwise(self._ends[: steps + 1])]
 
     def examples(self, steps: int) -> int:
         """How many examples the first steps of the epoch had."""
-        return sum(self._sizes[:steps])
+        return self._ends[steps]
 
     def _seek(self, epoch: int, step: int) -> None:
         if self._fixed:
-            made = batches(self._data, self._batch_size, key=self._key, epochs=None)
+            done, last, start = 0, None, 0
             before = epoch * (self._steps or 0)
         else:
             if epoch and iter(self._data) is self._data:
@@ -207,8 +220,15 @@ class Read:
                 )
             done = epoch if self._indexed else 0
             start = done * (self._per_pass or 0)
-            made = batches(self._data, self._batch_size, key=self._key, epochs=done + 1, start=start)
-            before = 0
+            last, before = done + 1, 0
+        made = batches(
+            self._data,
+            self._batch_size,
+            key=self._key,
+            drop_last=self._drop_last,
+            epochs=last,
+            start=start,
+        )
         self._stream = self._checked(made, epoch)
         for number in range(-before, step):
             if self._read(max(number, 0)) is None:
@@ -220,7 +240,7 @@ class Read:
     def _read(self, step: int) -> tuple[Any, Any] | None:
         found: tuple[Any, Any] | None = next(self._stream, None)
         if found is not None:
-            self._sizes[step:] = [int(tree.leaves(found)[0].shape[0])]
+            self._ends[step + 1 :] = [self._ends[step] + int(tree.leaves(found)[0].shape[0])]
         return found
 
     def _checked(self, made: Iterator[Any], epoch: int) -> Iterator[tuple[Any, Any]]:
@@ -275,12 +295,13 @@ def feed_of(
     dtype: str | None,
     check: Check,
     skip: bool,
+    drop_last: bool,
 ) -> Feed:
     """The feed that suits data; arrays are checked and moved to the device now.
 
     Parameters
     ----------
-    data, batch_size, key, steps, ahead, dtype, check
+    data, batch_size, key, steps, ahead, dtype, check, drop_last
         As for :class:`Resident` and :class:`Read`.
     skip : bool
         Whether examples with NaN are left out of arrays.
@@ -300,93 +321,12 @@ def feed_of(
                 f"data: got one array of shape {tuple(data.shape)}; expected a pair (x, y) of arrays, or "
                 f"batches of such pairs"
             )
-        return Read(data, batch_size, key, steps, ahead, dtype, check)
+        return Read(data, batch_size, key, steps, ahead, dtype, check, drop_last)
     x, y = pair_of(data, "data")
     if batch_size is None:
         raise ArgumentError("batch_size=None is for data that are batches already; (x, y) are arrays")
     if skip:
-        x, y = _without_nans(x, y)
+        x, y = without_nans(x, y)
     x, y = to_device((x, y), dtype)
     check(x, y, "data")
-    return Resident(x, y, batch_size, key, steps)
-
-
-def _without_nans(x: Any, y: Any) -> tuple[Any, Any]:
-    """The examples that have no NaN, on the host."""
-    host = tree.map(lambda leaf: registry.backend_of(leaf).to_host(leaf), (x, y))
-    leaves = tree.leaves(host)
-    bad = np.zeros(len(leaves[0]), dtype=bool)
-    for leaf in leaves:
-        if leaf.dtype.kind in "fc":
-            bad |= np.isnan(leaf).reshape(len(leaf), -1).any(axis=1)
-    if bad.all():
-        raise DataError(f"data: all {len(bad)} examples have a NaN, so that none is left")
-    kept = tree.map(lambda leaf: leaf[~bad], host)
-    return kept[0], kept[1]
-
-
-def first_nan(x: Any, y: Any, where: str) -> str | None:
-    """Where the first NaN of a batch stands, in words; None if there is none."""
-    for name, part in (("x", x), ("y", y)):
-        for path, leaf in zip(tree.paths(part), tree.leaves(part), strict=True):
-            if kind_of(leaf) < Kind.REAL or not bool(xp.any(xp.isnan(leaf))):
-                continue
-            host = registry.backend_of(leaf).to_host(leaf)
-            index = ", ".join(map(str, np.argwhere(np.isnan(host))[0]))
-            return f"{where}: {name}{path}[{index}] is nan"
-    return None
-
-
-def checker(loss: Callable[[Any, Any], Any], outputs: Callable[[Any], Any], skip: bool) -> Check:
-    """The check of a training: no NaN, and labels that the loss takes.
-
-    Parameters
-    ----------
-    loss : callable
-        ``(output, target) -> scalar``
-    outputs : callable
-        ``x -> output`` of the model.
-    skip : bool
-        Whether to leave out what has a NaN.
-    """
-    rows: list[Any] = []
-
-    def check(x: Any, y: Any, where: str) -> bool:
-        found = first_nan(x, y, where)
-        if found is not None:
-            if skip:
-                return False
-            raise DataError(f"{found}; mend the data, or leave out what has one: nan='skip'")
-        if hasattr(y, "shape") and kind_of(y) is Kind.INTEGER and 0 not in y.shape:
-            if not rows:
-                rows.append(_one_row(outputs, x))
-            _check_labels(loss, rows[0], y, where)
-        return True
-
-    return check
-
-
-def _one_row(outputs: Callable[[Any], Any], x: Any) -> Any:
-    """The output of the model for one example."""
-    return outputs(tree.map(lambda leaf: leaf[:1, ...], x))
-
-
-def _check_labels(loss: Callable[[Any, Any], Any], row: Any, labels: Any, where: str) -> None:
-    """Ask the loss about the smallest and the largest label.
-
-    A compiled step does not look at values, and a library may take a label that is out of range for another
-    one.
-    """
-    flat = xp.reshape(labels, (-1,))
-    if not hasattr(row, "shape") or row.ndim != labels.ndim + 1:
-        return
-    for index in (int(xp.argmin(flat)), int(xp.argmax(flat))):
-        place = np.unravel_index(index, labels.shape)
-        example = labels[int(place[0]) : int(place[0]) + 1, ...]
-        if tuple(row.shape[1:-1]) != tuple(example.shape[1:]):
-            return
-        try:
-            loss(row, example)
-        except DataError as error:
-            written = ", ".join(map(str, place))
-            raise DataError(f"{where}: the label y[{written}] is {int(flat[index])}: {error}") from None
+    return Resident(x, y, batch_size, key, steps, drop_last)

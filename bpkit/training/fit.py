@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from bpkit import nn, random, registry, tree
+from bpkit import nn, random, registry, transforms, tree
+from bpkit._messages import a_type
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError
 from bpkit.optim import Optimizer
-from bpkit.training.feeds import checker, feed_of
+from bpkit.training.checks import checker
+from bpkit.training.feeds import feed_of
 from bpkit.training.interrupt import Interrupt
 from bpkit.training.loop import host_key
 from bpkit.training.loop import steps as events_of
@@ -63,6 +65,7 @@ def fit(
     steps: int | None = None,
     batch_size: int | None = 32,
     shuffle: bool | None = None,
+    drop_last: bool = False,
     key: RawArray | None = None,
     validation: Any = None,
     metrics: Mapping[str, Metric] | Sequence[Metric] | None = None,
@@ -76,7 +79,7 @@ def fit(
     folder: str | os.PathLike[str] | None = None,
     resume: bool | str = False,
     save_every: int | None = None,
-    keep: int = 1,
+    keep: int = 2,
     prefetch: int = 0,
     progress: bool = True,
     jit: bool = True,
@@ -113,6 +116,8 @@ def fit(
     shuffle : bool, optional
         Whether to take the examples in a random order, another one in each epoch. Default: yes, but for
         iterables that have no index.
+    drop_last : bool
+        Whether to leave a smaller last batch out.
     key : array, optional
         Decides that order and what layers draw; see :mod:`bpkit.random`. Default: ``random.key(0)``.
     validation : as `data`, optional
@@ -201,6 +206,8 @@ def fit(
     """
     _check_settings(epochs, steps, batch_size, patience, min_delta, nan, save_every, keep, prefetch)
     given = model.model if isinstance(model, State) else model
+    if not callable(given) or isinstance(given, type):
+        raise ArgumentError(f"fit: the model must be an object that can be called, got {a_type(type(given))}")
     arrays = tree.leaves(nn.partition(given).trainable)
     if not arrays:
         raise ArgumentError(
@@ -214,7 +221,8 @@ def fit(
     skip = nan == "skip"
     with registry.use_backend(f"{backend.name}:{backend.device_of(arrays[0])}"), ExitStack() as stack:
         key = random.key(0) if key is None else key
-        check = checker(loss, lambda x: given(*x) if isinstance(x, tuple) else given(x), skip)
+        predict = transforms.jit(_predict) if jit else _predict
+        check = checker(loss, lambda x: predict(given, x), skip)
         indexed = isinstance(data, tuple) or (hasattr(data, "__len__") and hasattr(data, "__getitem__"))
         feed = feed_of(
             data,
@@ -225,6 +233,7 @@ def fit(
             dtype=dtype,
             check=check,
             skip=skip,
+            drop_last=drop_last,
         )
         measure = None
         if validation is not None:
@@ -242,6 +251,7 @@ def fit(
                 "key": host_key(key).tolist(),
                 "batch_size": batch_size,
                 "shuffle": shuffle,
+                "drop_last": drop_last,
                 "steps": feed.steps,
                 "precision": precision,
                 "nan": nan,
@@ -325,6 +335,10 @@ def _check_settings(
         raise ArgumentError(f"fit(min_delta={min_delta!r}): expected a finite number, not negative")
     if nan not in ("raise", "skip"):
         raise ArgumentError(f"fit(nan={nan!r}): expected 'raise' or 'skip'")
+
+
+def _predict(model: Any, x: Any) -> Any:
+    return model(*x) if isinstance(x, tuple) else model(x)
 
 
 def _is_true(value: Any) -> bool:

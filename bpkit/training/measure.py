@@ -8,7 +8,8 @@ from bpkit import transforms, tree
 from bpkit.data.batches import batches
 from bpkit.data.prefetch import to_device
 from bpkit.errors import ArgumentError, DataError, RecordingError
-from bpkit.training.feeds import Check, pair_of
+from bpkit.training.checks import Check
+from bpkit.training.feeds import pair_of
 
 __all__ = ["Measure", "named_metrics"]
 

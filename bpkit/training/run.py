@@ -28,12 +28,10 @@ import numpy as np
 from bpkit import __version__
 from bpkit.errors import CorruptRunError, RunError, SaveError, SettingsError
 from bpkit.training import aside, files
+from bpkit.training.format import FORMAT, arrays_of, check, corrupt, dump, parse, read, serialize
 from bpkit.training.settings import Settings
 
-__all__ = ["FORMAT", "Run", "Saved", "locked"]
-
-FORMAT = 1
-"""Version of the folder's layout; a folder with a higher one is refused."""
+__all__ = ["Run", "Saved", "locked"]
 
 SETTINGS, STATE, METRICS = "settings.json", "state.json", "metrics.jsonl"
 
@@ -149,7 +147,7 @@ class Run:
                 "(--out), or go on with the run in it (--resume)"
             )
         how = {"settings": settings.to_json()} if isinstance(settings, Settings) else {"fit": dict(settings)}
-        content = _dump({"format": FORMAT, "bpkit": __version__, **how, "data": data})
+        content = dump({"format": FORMAT, "bpkit": __version__, **how, "data": data})
         run = cls(folder, settings, data, saved, 0, files.sha256(content))
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -227,7 +225,7 @@ class Run:
         )
         place = (kept.saved.epoch, kept.saved.step)
         try:
-            files.write(folder / SETTINGS, _read(kept.path / SETTINGS))
+            files.write(folder / SETTINGS, read(kept.path / SETTINGS))
             run._replace(kept.saved)
         except OSError as error:
             raise _save_error(folder, error, f"the save in {kept.path} is intact") from error
@@ -246,39 +244,39 @@ class Run:
                 "`bpkit train` prints the folder of each run"
             )
         while True:
-            manifest = _read(folder / STATE)
+            manifest = read(folder / STATE)
             try:
                 return cls._open(folder, manifest)
             except CorruptRunError as error:
                 wrong = error
             except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-                wrong = _corrupt(folder, f"has files of another form than bpkit {__version__} writes")
+                wrong = corrupt(folder, f"has files of another form than bpkit {__version__} writes")
                 wrong.__cause__ = error
             # The training that owns the folder may have saved, and deleted what `manifest` names.
-            if _read(folder / STATE) == manifest:
+            if read(folder / STATE) == manifest:
                 raise wrong
 
     @classmethod
     def _open(cls, folder: Path, manifest: bytes) -> "Run":
-        state = _parse(folder / STATE, manifest)
+        state = parse(folder / STATE, manifest)
         checksum = state.pop("sha256", None)
-        if checksum != files.sha256(_dump(state)):
-            raise _corrupt(folder / STATE, "does not have the checksum it was written with")
-        content = _read(folder / SETTINGS)
-        _check(folder / SETTINGS, content, state["settings"])
-        started = _parse(folder / SETTINGS, content)
-        lines = _read(folder / METRICS)[: state["metrics"]["bytes"]]
-        _check(folder / METRICS, lines, state["metrics"])
+        if checksum != files.sha256(dump(state)):
+            raise corrupt(folder / STATE, "does not have the checksum it was written with")
+        content = read(folder / SETTINGS)
+        check(folder / SETTINGS, content, state["settings"])
+        started = parse(folder / SETTINGS, content)
+        lines = read(folder / METRICS)[: state["metrics"]["bytes"]]
+        check(folder / METRICS, lines, state["metrics"])
         weights = folder / _weights_name(int(state["save"]))
-        content = _read(weights)
-        _check(weights, content, state["weights"])
+        content = read(weights)
+        check(weights, content, state["weights"])
         settings: Settings | Mapping[str, Any]
         try:
             settings = dict(started["fit"]) if "fit" in started else Settings.from_json(started["settings"])
         except SettingsError as error:
-            raise _corrupt(folder / SETTINGS, f"does not suit bpkit {__version__} ({error})") from error
+            raise corrupt(folder / SETTINGS, f"does not suit bpkit {__version__} ({error})") from error
         saved = Saved(
-            arrays=_arrays(weights, content),
+            arrays=arrays_of(weights, content),
             metrics=tuple(json.loads(line) for line in lines.splitlines()),
             step=state["step"],
             seconds=state["seconds"],
@@ -326,8 +324,8 @@ class Run:
     def _replace(self, saved: Saved) -> None:
         number = self._number + 1
         weights = self.path / _weights_name(number)
-        lines = b"".join(_dump(line, indent=None) for line in saved.metrics)
-        content = _serialize(saved.arrays)
+        lines = b"".join(dump(line, indent=None) for line in saved.metrics)
+        content = serialize(saved.arrays)
         state = {
             "format": FORMAT,
             "save": number,
@@ -345,7 +343,7 @@ class Run:
             files.write(weights, content)
             files.write(self.path / METRICS, lines)
             files.sync_folder(self.path)
-            files.write(self.path / STATE, _dump({**state, "sha256": files.sha256(_dump(state))}))
+            files.write(self.path / STATE, dump({**state, "sha256": files.sha256(dump(state))}))
         except BaseException:
             files.remove(weights)
             raise
@@ -391,67 +389,6 @@ def locked(path: str | os.PathLike[str]) -> Iterator[None]:
 
 def _weights_name(number: int) -> str:
     return f"weights-{number}.safetensors"
-
-
-def _dump(value: object, indent: int | None = 1) -> bytes:
-    return (json.dumps(value, indent=indent, allow_nan=False) + "\n").encode("ascii")
-
-
-def _read(path: Path) -> bytes:
-    if path.exists() and (path.is_symlink() or not path.is_file()):
-        raise _corrupt(path, "is not a plain file")
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise _corrupt(path, "is missing") from error
-    except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _parse(path: Path, content: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(content)
-    except ValueError as error:
-        raise _corrupt(path, f"is no JSON ({error})") from error
-    version = value.get("format") if isinstance(value, dict) else None
-    if version == FORMAT:
-        return dict(value)
-    if isinstance(version, int) and version > FORMAT:
-        raise CorruptRunError(
-            f"{path} has format version {version}, but bpkit {__version__} reads version {FORMAT} and older: "
-            "update bpkit"
-        )
-    raise _corrupt(path, "is JSON, but not what bpkit writes there")
-
-
-def _check(path: Path, content: bytes, record: Mapping[str, Any]) -> None:
-    if files.sha256(content) != record["sha256"]:
-        raise _corrupt(
-            path, f"was cut, changed or damaged since it was saved (SHA-256 is not that in {STATE})"
-        )
-
-
-def _corrupt(path: Path, problem: str) -> CorruptRunError:
-    return CorruptRunError(f"{path} {problem}; restore the folder from a copy, or train again into a new one")
-
-
-def _serialize(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
-    from safetensors.numpy import save
-
-    # safetensors writes the memory of an array, so it must be in C order
-    content: bytes = save({name: np.asarray(x, order="C") for name, x in arrays.items()})
-    return content
-
-
-def _arrays(path: Path, content: bytes) -> dict[str, np.ndarray[Any, Any]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        arrays: dict[str, np.ndarray[Any, Any]] = load(content)
-    except SafetensorError as error:
-        raise _corrupt(path, f"is no safetensors file ({error})") from error
-    return arrays
 
 
 def _save_error(path: Path, error: OSError, advice: str) -> SaveError:

@@ -12,9 +12,10 @@ from typing import Any
 from bpkit import namespace as xp
 from bpkit import tree
 from bpkit.errors import DivergedError, InterruptedStepError, NonFiniteError
-from bpkit.kinds import returns_scalars
+from bpkit.kinds import is_inexact, returns_scalars
 from bpkit.optim import Optimizer
 from bpkit.registry import backend_of
+from bpkit.transforms.arguments import is_array
 
 __all__ = ["Epoch", "State", "Step"]
 
@@ -253,7 +254,7 @@ class State:
     def check_weights(self) -> None:
         """Raise :class:`DivergedError` if a weight is not finite."""
         for name, leaf in zip(tree.paths(self.model), tree.leaves(self.model), strict=True):
-            if not bool(xp.all(xp.isfinite(leaf))):
+            if is_array(leaf) and is_inexact(leaf) and not bool(xp.all(xp.isfinite(leaf))):
                 raise DivergedError(
                     f"after step {self.step} of epoch {self.epoch + 1} model{name} is no longer finite: the "
                     f"steps were too long; try a smaller learning rate (a third of this one). {_FIND}"
