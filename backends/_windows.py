@@ -1,7 +1,6 @@
 """Windows that slide over NumPy arrays, and the largest element of each.
 
-Whole slices are added and compared, in pieces that stay in the cache while all that is done to them is done,
-spread over threads.
+Whole slices are added and compared, in pieces that stay in the cache while all that is done to them is done.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from ._threads import spread
 __all__ = ["add_to_winners", "add_windows", "max_pool", "windows"]
 
 PIECE = 2**16
-"""Elements in a piece; with fewer of them, to call another thread takes longer than the work."""
+"""Elements in a piece."""
 
 
 def _pieces(shape: Sequence[int], axes: Ints) -> list[tuple[slice, ...]]:
@@ -81,7 +80,9 @@ def max_pool(x: Any, moving: Windows, places: Ints, out: Any = None) -> Any:
         for key in keys[1:]:
             np.maximum(found, part[key], out=found)
 
-    spread(largest, _pieces(x.shape, moving.axes))
+    # Two threads take longer: for this little work they have to wait for each other at every call of NumPy.
+    for piece in _pieces(x.shape, moving.axes):
+        largest(piece)
     return out
 
 
@@ -113,5 +114,6 @@ def add_to_winners(updates: Any, x: Any, y: Any, moving: Windows, out: Any = Non
             else:
                 np.add(seen, np.bitwise_and(given, kept, kept).view(updates.dtype), seen)
 
-    spread(add, _pieces(x.shape, moving.axes))
+    for piece in _pieces(x.shape, moving.axes):
+        add(piece)
     return out
