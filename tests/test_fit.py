@@ -1,6 +1,5 @@
 """fit: any model on any data, from one call."""
 
-import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -470,43 +469,3 @@ def test_a_schedule_counts_over_epochs() -> None:
     run(optimizer=optimizer, callbacks=[lambda event, state: kept.append(state.model.last.bias.copy())])
     assert not np.array_equal(kept[12], kept[14])
     assert np.array_equal(kept[15], kept[-1]), "two epochs of 7 steps, and the events of their ends"
-
-
-# The same on every backend.
-
-
-@functools.cache
-def long_curve(name: str) -> Any:
-    """The losses of 500 steps with batch norm and dropout."""
-    with registry.use_backend("numpy"):
-        keys = random.split(random.key(3), 3)
-        model = nn.Sequential(
-            nn.Dense(6, 16, key=keys[0], dtype="float64"),
-            nn.BatchNorm(16, dtype="float64"),
-            nn.relu,
-            nn.Dropout(0.3),
-            nn.Dense(16, 16, key=keys[1], dtype="float64"),
-            nn.LayerNorm(16, dtype="float64"),
-            nn.tanh,
-            nn.Dropout(0.2),
-            nn.Dense(16, 3, key=keys[2], dtype="float64"),
-        )
-    found: list[float] = []
-
-    def note(event: Any, state: State) -> None:
-        if isinstance(event, Step) and event.step == event.steps:
-            found.extend(state.read_losses())
-
-    with registry.use_backend(name) as (backend, device):
-        model = tree.map(lambda leaf: backend.from_host(np.asarray(leaf), device), model)
-        x = np.random.default_rng(5).normal(size=(200, 6))
-        data = (x, np.argmax(x[:, :3], axis=1))
-        run(model, data, epochs=20, callbacks=[note])
-    return np.asarray(found)
-
-
-def test_the_same_curve_on_every_backend_over_500_steps(backend: Backend) -> None:
-    expected = long_curve("numpy")
-    assert expected.shape == (500,)
-    assert expected[-25:].mean() < 0.85 * expected[:25].mean()
-    np.testing.assert_allclose(long_curve(backend.name), expected, rtol=1e-9)

@@ -44,7 +44,7 @@ OPTIONS: dict[str, Any] = {"epochs": 4, "validation": (X[:9], Y[:9]), "metrics":
 @pytest.mark.parametrize("jit", [True, False])
 def test_stopped_anywhere_it_goes_on_to_the_same_bits(backend: Backend, tmp_path: Path, jit: bool) -> None:
     whole = run(folder=tmp_path / "whole", jit=jit, **OPTIONS)
-    for events in (3, 9, 1, 14, 99):
+    for events in (3, 10, 99):
         parts = run(
             folder=tmp_path / "parts", resume=True, jit=jit, callbacks=[stop_after(events)], **OPTIONS
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_fit import run  # type: ignore[import-not-found]
 
 from bpkit import nn, random, registry, tree
 from bpkit._protocol import Backend
@@ -19,6 +20,7 @@ from bpkit.training import (
     Run,
     Session,
     Settings,
+    State,
     Step,
     build_cost,
     build_model,
@@ -159,3 +161,42 @@ def test_a_run_goes_on_with_another_backend(backend: Backend, tmp_path: Path) ->
         session.epochs = 2
         list(session.events())
     assert there.state.metrics[1].loss == pytest.approx(session.state.metrics[1].loss, rel=1e-10)
+
+
+# A whole training.
+
+
+@functools.cache
+def long_curve(name: str) -> Any:
+    """The losses of 500 steps with batch norm and dropout."""
+    with registry.use_backend("numpy"):
+        keys = random.split(random.key(3), 3)
+        model = nn.Sequential(
+            nn.Dense(6, 16, key=keys[0], dtype="float64"),
+            nn.BatchNorm(16, dtype="float64"),
+            nn.relu,
+            nn.Dropout(0.3),
+            nn.Dense(16, 16, key=keys[1], dtype="float64"),
+            nn.LayerNorm(16, dtype="float64"),
+            nn.tanh,
+            nn.Dropout(0.2),
+            nn.Dense(16, 3, key=keys[2], dtype="float64"),
+        )
+    found: list[float] = []
+
+    def note(event: Any, state: State) -> None:
+        if isinstance(event, Step) and event.step == event.steps:
+            found.extend(state.read_losses())
+
+    with registry.use_backend(name) as (backend, device):
+        model = tree.map(lambda leaf: backend.from_host(np.asarray(leaf), device), model)
+        x = np.random.default_rng(5).normal(size=(200, 6))
+        run(model, (x, np.argmax(x[:, :3], axis=1)), epochs=20, callbacks=[note])
+    return np.asarray(found)
+
+
+def test_the_same_curve_on_every_backend_over_500_steps(backend: Backend) -> None:
+    expected = long_curve("numpy")
+    assert expected.shape == (500,)
+    assert expected[-25:].mean() < 0.85 * expected[:25].mean()
+    np.testing.assert_allclose(long_curve(backend.name), expected, rtol=1e-9)
