@@ -378,3 +378,21 @@ def test_pooling_names_a_wrong_setting() -> None:
         xp.max_pool(np.ones(4), 2, stride=0)
     with pytest.raises(ShapeError, match="does not fit into x"):
         xp.max_pool(np.ones(4), 5)
+
+
+@pytest.mark.parametrize("name", ["conv", "conv_transpose"])
+def test_dtypes_meet_as_in_a_product(name: str, backend: Backend) -> None:
+    """Images are float32 or bytes, and weights are of the library's default dtype."""
+    x, weight = np.arange(32).reshape(2, 1, 16), np.arange(3).reshape(1, 1, 3)
+    wanted = None
+    for one, other, found in (
+        ("float32", "float64", "float64"),
+        ("float64", "float32", "float64"),
+        ("uint8", "float32", "float32"),
+        ("float32", "int32", "float32"),
+    ):
+        given = [xp.asarray(a.astype(dtype)) for a, dtype in ((x, one), (weight, other))]
+        out = getattr(xp, name)(*given)
+        assert str(out.dtype).rpartition(".")[2] == found
+        wanted = backend.to_host(out) if wanted is None else wanted
+        np.testing.assert_array_equal(backend.to_host(out), wanted)

@@ -211,7 +211,7 @@ def _operands(name: str, x: Any, weight: Any) -> tuple[RawArray, ...]:
             f"*window), with as many lengths as the window has and nothing empty in weight; got "
             f"{tuple(x.shape)} and {tuple(weight.shape)}"
         )
-    return floating(name, x, weight)
+    return floating(None, x, weight)
 
 
 def _each(name: str, what: str, given: Any, axes: int, least: int) -> Ints:

@@ -35,13 +35,13 @@ def special_function(name: str, *operands: Any) -> RawArray:
     return call(f"special.{name}", *floating(name, *operands))
 
 
-def floating(name: str, *operands: Any) -> tuple[RawArray, ...]:
-    """The operands of a special function as arrays of one library and one floating dtype.
+def floating(name: str | None, *operands: Any) -> tuple[RawArray, ...]:
+    """The operands of a function as arrays of one library and one floating dtype.
 
-    Shapes stay as they are. The dtype is the one in which the library itself computes the function of these
-    arrays: for NumPy, of int64 and float32 in float64. Where it has no rule of its own, integer arrays take
-    the dtype of the floating ones, if there are any, and else the library's default. Python's numbers take
-    the dtype of the arrays, as everywhere in the standard.
+    Shapes stay as they are. Of a special function, which `name` names, the dtype is the one in which the
+    library itself computes it: for NumPy, of int64 and float32 in float64. Where there is no such rule,
+    integer arrays take the dtype of the floating ones, if there are any, and else the library's default.
+    Python's numbers take the dtype of the arrays, as everywhere in the standard.
     """
     common = getattr(operands[0], "dtype", None)
     if common is not None and is_inexact(operands[0]):
@@ -61,7 +61,7 @@ def floating(name: str, *operands: Any) -> tuple[RawArray, ...]:
     inexact = [x for x in arrays if is_inexact(x)]
     numbers = raw((inexact or arrays)[0]) if arrays else None
     full = tuple([raw(x) if hasattr(x, "shape") else numbers for x in operands])
-    dtype = backend.special_dtype(name, full) if arrays else None
+    dtype = backend.special_dtype(name, full) if arrays and name is not None else None
     if dtype is not None:
         pass
     elif not inexact:
