@@ -16,7 +16,7 @@ Check = Callable[[Any, Any, str], bool]
 """``(x, y, where) -> whether to use them``; raises what is wrong with them."""
 
 
-def without_nans(x: Any, y: Any) -> tuple[Any, Any]:
+def without_nans(x: Any, y: Any, where: str = "data") -> tuple[Any, Any]:
     """The examples that have no NaN, on the host."""
     host = tree.map(lambda leaf: registry.backend_of(leaf).to_host(leaf), (x, y))
     leaves = tree.leaves(host)
@@ -25,7 +25,7 @@ def without_nans(x: Any, y: Any) -> tuple[Any, Any]:
         if leaf.dtype.kind in "fc":
             bad |= np.isnan(leaf).reshape(len(leaf), -1).any(axis=1)
     if bad.all():
-        raise DataError(f"data: all {len(bad)} examples have a NaN, so that none is left")
+        raise DataError(f"{where}: all {len(bad)} examples have a NaN, so that none is left")
     kept = tree.map(lambda leaf: leaf[~bad], host)
     return kept[0], kept[1]
 

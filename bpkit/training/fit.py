@@ -19,7 +19,7 @@ from bpkit.training.feeds import feed_of
 from bpkit.training.interrupt import Interrupt
 from bpkit.training.loop import host_key
 from bpkit.training.loop import steps as events_of
-from bpkit.training.measure import Measure, Metric, named_metrics
+from bpkit.training.measure import Measure, Metric, named_metrics, predict
 from bpkit.training.monitor import Monitor
 from bpkit.training.progress import Progress
 from bpkit.training.saves import Saves
@@ -122,8 +122,11 @@ def fit(
         Decides that order and what layers draw; see :mod:`bpkit.random`. Default: ``random.key(0)``.
     validation : as `data`, optional
         Measured after each epoch: ``"validation_loss"``, and ``"validation_NAME"`` for each of `metrics`.
+        The model runs batch by batch; loss and metrics are called once, on the outputs and targets of all
+        batches put together, for which the device needs memory.
     metrics : mapping of str to callable, or sequence of callables
-        ``(output, target) -> scalar array``, the mean over a batch.
+        ``(output, target) -> scalar array``, of all examples of `validation` at once; see
+        :mod:`bpkit.metrics`.
     monitor : str, optional
         What decides which epoch is the best: ``"loss"``, ``"validation_loss"`` or a metric of `validation`.
         Default: ``"validation_loss"`` if there is `validation`.
@@ -221,8 +224,8 @@ def fit(
     skip = nan == "skip"
     with registry.use_backend(f"{backend.name}:{backend.device_of(arrays[0])}"), ExitStack() as stack:
         key = random.key(0) if key is None else key
-        predict = transforms.jit(_predict) if jit else _predict
-        check = checker(loss, lambda x: predict(given, x), skip)
+        one = transforms.jit(predict) if jit else predict
+        check = checker(loss, lambda x: one(given, x), skip)
         indexed = isinstance(data, tuple) or (hasattr(data, "__len__") and hasattr(data, "__getitem__"))
         feed = feed_of(
             data,
@@ -238,7 +241,7 @@ def fit(
         measure = None
         if validation is not None:
             functions = {f"validation_{name}": f for name, f in {"loss": loss, **named}.items()}
-            measure = Measure(validation, functions, batch_size, check, dtype, jit)
+            measure = Measure(validation, functions, batch_size, check, dtype, jit, skip)
         elif named:
             raise ArgumentError("fit: metrics are measured on validation, and there is none")
         watched = Monitor.of(monitor, highest, patience, min_delta, () if measure is None else measure.names)
@@ -335,10 +338,6 @@ def _check_settings(
         raise ArgumentError(f"fit(min_delta={min_delta!r}): expected a finite number, not negative")
     if nan not in ("raise", "skip"):
         raise ArgumentError(f"fit(nan={nan!r}): expected 'raise' or 'skip'")
-
-
-def _predict(model: Any, x: Any) -> Any:
-    return model(*x) if isinstance(x, tuple) else model(x)
 
 
 def _is_true(value: Any) -> bool:
