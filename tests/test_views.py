@@ -36,7 +36,8 @@ def test_every_function_whose_result_shares_memory_is_a_view(
         if case.name == name and backend.name not in case.not_on:
             fun, primals = problem(case, backend)
             bpkit.jvp(fun, tuple(primals), tuple(primals))
-    assert sharing <= set(VIEWS)
+    # What slices gives is for reading only; it is no function of the public namespace.
+    assert sharing <= {*VIEWS, "slices"}
 
 
 def _real_of_a_temporary(x: Any) -> Any:
