@@ -134,7 +134,7 @@ def test_help_is_quick_because_nothing_big_is_imported() -> None:
         ("train --data .", "digits comes with bpkit, not from a folder; leave --data out"),
         ("train mnist --data nowhere", "nowhere"),
         ("train mnist --data .", "4 of 4 files are missing"),
-        ("train --out taken", "taken is already there and not empty"),
+        ("train --out taken", "choose another folder (--out), or go on with the run in it (--resume)"),
         ("train --resume nowhere", "nowhere does not exist"),
         ("train --resume taken", "taken is not a run folder"),
         ("train --resume taken/file", "is a file"),
@@ -150,6 +150,7 @@ def test_help_is_quick_because_nothing_big_is_imported() -> None:
         ("eval taken", "taken is not a run folder"),
         ("eval half", "weights-1.safetensors was cut"),
         ("eval run --data .", "leave --data out"),
+        ("eval fit", "training.load_model('fit', model)"),
         ("backends numpy", "numpy is not understood; see: bpkit backends --help"),
     ],
 )
@@ -160,6 +161,7 @@ def test_a_wrong_argument_is_one_sentence_and_exit_code_2(
     (tmp_path / "taken" / "file").write_text("precious")
     for name in ("run", "half"):
         Session.start(preset("digits", hidden=(2,), epochs=1), name)
+    Run.create("fit", {"steps": 3}, Run.open("run").saved)
     weights = tmp_path / "half" / "weights-1.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     before = sorted(tmp_path.rglob("*"))

@@ -21,7 +21,7 @@ from test_run_folder import Faults, Killed  # type: ignore[import-not-found]
 from bpkit import nn, optim, random, registry
 from bpkit._protocol import Backend
 from bpkit.errors import ArgumentError, CorruptRunError, RunError, SaveError
-from bpkit.training import Epoch, Run, Session, Step, preset
+from bpkit.training import Epoch, Run, Session, Step, load_model, preset, restore
 from bpkit.training.step import PRECISIONS
 
 
@@ -135,15 +135,29 @@ def saves(folder: Path) -> set[str]:
 
 def test_the_last_saves_and_the_best_are_kept(tmp_path: Path) -> None:
     options: dict[str, Any] = {"optimizer": optim.sgd(0.3), "epochs": 7, "validation": WRONG}
-    fitted = run(folder=tmp_path / "run", keep=3, **options)
+    fitted = run(folder=tmp_path / "run", keep=2, **options)
     best = fitted.best.epoch
     assert best < 5
     assert saves(tmp_path / "run") == {f"epoch-{best}", "epoch-5", "epoch-6"}
     for name in saves(tmp_path / "run"):
         kept = Run.open(tmp_path / "run" / "saves" / name)
         assert kept.saved.epoch == int(name[6:])
-    run(folder=tmp_path / "steps", keep=2, save_every=3, steps=7, epochs=2)
+    run(folder=tmp_path / "steps", keep=1, save_every=3, steps=7, epochs=2)
     assert saves(tmp_path / "steps") == {"epoch-1-step-6"}
+    run(folder=tmp_path / "none", keep=0, epochs=3)
+    assert saves(tmp_path / "none") == set()
+    with pytest.raises(
+        ArgumentError, match=r"fit\(keep=-1\): expected a whole number, 0 for no earlier save"
+    ):
+        run(folder=tmp_path / "other", keep=-1)
+
+
+def test_without_options_there_is_an_earlier_save_to_go_back_to(tmp_path: Path) -> None:
+    run(folder=tmp_path / "run", epochs=2)
+    assert saves(tmp_path / "run") == {"epoch-1"}
+    (tmp_path / "run" / "state.json").write_bytes(b"")
+    on = run(folder=tmp_path / "run", epochs=3, resume="previous")
+    assert curve(on) == curve(run(epochs=3))
 
 
 def test_early_stopping_finds_the_best_model_of_a_run_that_went_on(tmp_path: Path) -> None:
@@ -173,8 +187,10 @@ def test_a_run_goes_on_with_what_it_was_begun_with(tmp_path: Path) -> None:
         run(optimizer=optim.sgd(0.1), **options)
     with pytest.raises(CorruptRunError, match=r"saved model.*has shape .*, the model has"):
         run(make().replace(last=nn.Dense(8, 4, key=random.key(0), dtype="float64")), **options)
-    with pytest.raises(RunError, match="already there and not empty"):
+    with pytest.raises(RunError, match="already there and not empty") as caught:
         run(folder=tmp_path / "run")
+    assert str(caught.value).endswith(f"fit(..., folder={str(tmp_path / 'run')!r}, resume=True)")
+    assert "--" not in str(caught.value)
     assert len(run(epochs=3, **options).history) == 3
     with pytest.raises(ArgumentError, match="resume and save_every need a folder"):
         run(resume=True)
@@ -189,6 +205,65 @@ def test_runs_of_the_command_line_and_of_fit_are_told_apart(tmp_path: Path) -> N
     Session.start(preset("digits", hidden=(2,)), tmp_path / "train")
     with pytest.raises(RunError, match="is a run of `bpkit train`"):
         run(folder=tmp_path / "train", resume=True)
+
+
+# A model to use.
+
+
+def test_the_last_and_the_best_model_of_a_folder(backend: Backend, tmp_path: Path) -> None:
+    models: dict[int, Any] = {}
+
+    def note(event: Any, state: Any) -> None:
+        if isinstance(event, Epoch):
+            models[event.epoch] = state.model
+
+    fitted = run(
+        folder=tmp_path / "run",
+        optimizer=optim.sgd(0.3),
+        epochs=6,
+        validation=WRONG,
+        callbacks=[note],
+        keep=0,
+    )
+    assert fitted.best.epoch < 6
+    loaded = load_model(tmp_path / "run", make(seed=5))
+    assert registry.backend_of(loaded.first.weight) is backend
+    assert same_bits(loaded, fitted.model)
+    best = load_model(tmp_path / "run", make(seed=5), best=True)
+    assert same_bits(best, models[fitted.best.epoch])
+    x = registry.current()[0].from_host(X, registry.current()[1])
+    assert bool((loaded(x) == fitted.model(x)).all())
+    run(folder=tmp_path / "last", epochs=2)
+    last = load_model(tmp_path / "last", make(seed=5), best=True)
+    assert same_bits(last, load_model(tmp_path / "last", make(seed=5)))
+
+
+def test_the_model_of_bpkit_train(tmp_path: Path) -> None:
+    session = Session.start(preset("digits", hidden=(2,)), tmp_path / "run")
+    model = restore(Run.open(tmp_path / "run")).model
+    assert same_bits(load_model(tmp_path / "run", model), session.state.model)
+    with pytest.raises(RunError, match=r"does not say which epoch was the best.*leave best=True out"):
+        load_model(tmp_path / "run", model, best=True)
+
+
+def test_another_model_is_one_error(tmp_path: Path) -> None:
+    run(folder=tmp_path / "run", epochs=2)
+    wide = nn.Dense(8, 4, key=random.key(0), dtype="float64")
+    for model, said in (
+        (make().replace(last=wide), r"model\.last\.weight has shape \(3, 8\) and dtype float64, the model"),
+        (make(dtype="float32"), r"model\.\w+\S* has .* dtype float64, the model has .* and float32"),
+        (nn.Sequential(wide), r"model\.layers\[0\]\.weight is not among the saved arrays"),
+        (make().replace(last=nn.relu), r"the saved model\.last\.bias belongs to no part of the model"),
+    ):
+        with pytest.raises(ArgumentError, match=said) as caught:
+            load_model(tmp_path / "run", model)
+        assert "; give a model of the structure that was trained" in str(caught.value)
+    with pytest.raises(ArgumentError, match="has no arrays"):
+        load_model(tmp_path / "run", nn.relu)
+    with pytest.raises(RunError, match="does not exist"):
+        load_model(tmp_path / "nowhere", make())
+    shutil.rmtree(tmp_path / "run" / "saves")
+    assert load_model(tmp_path / "run", make())
 
 
 # Damage.
@@ -241,7 +316,17 @@ def test_the_one_before_may_be_damaged_too(folder: Path) -> None:
     (folder / "state.json").write_bytes(b"")
     with pytest.raises(CorruptRunError) as caught:
         run(folder=folder, resume="previous")
+    assert f"in {folder / 'saves'} there is no earlier save" in str(caught.value)
+    with pytest.raises(CorruptRunError) as caught:
+        run(folder=folder, resume=True)
     assert "earlier save" not in str(caught.value)
+
+
+def test_no_earlier_save_is_whole(folder: Path) -> None:
+    for place in (folder, *(folder / "saves").iterdir()):
+        (place / "state.json").write_bytes(b"")
+    with pytest.raises(CorruptRunError, match="none of the earlier ones there is whole"):
+        run(folder=folder, resume="previous")
 
 
 def test_no_flipped_bit_is_loaded(folder: Path) -> None:
@@ -270,7 +355,7 @@ def test_failing_at_every_operation_of_a_save(
     options: dict[str, Any] = {
         "steps": 2,
         "epochs": 3,
-        "keep": 2,
+        "keep": 1,
         "folder": tmp_path / "run",
         "resume": True,
     }
@@ -293,6 +378,7 @@ def test_failing_at_every_operation_of_a_save(
         except SaveError as error:
             assert failure == "disk"
             assert "the disk is full" in str(error)
+            assert "--" not in str(error)
         except Killed:
             assert failure == "kill"
         else:
@@ -322,7 +408,7 @@ def tell(event, state, once=[1]):
     if once:
         print(once.pop(), "step", flush=True)
 print("ready", flush=True)
-run(folder={folder!r}, resume=True, epochs=4000, save_every=3, keep=2, callbacks=[tell])
+run(folder={folder!r}, resume=True, epochs=4000, save_every=3, keep=1, callbacks=[tell])
 print("done", flush=True)
 """
 
@@ -347,7 +433,7 @@ def test_kill_minus_9_at_random_moments(tmp_path: Path) -> None:
             stood.append((saved.epoch, saved.step))
     assert stood == sorted(stood)
     epochs = stood[-1][0] + 2
-    parts = run(folder=tmp_path / "run", resume=True, epochs=epochs, save_every=3, keep=2)
+    parts = run(folder=tmp_path / "run", resume=True, epochs=epochs, save_every=3, keep=1)
     whole = run(epochs=epochs)
     assert curve(parts) == curve(whole)
     assert same_bits(parts.model, whole.model)

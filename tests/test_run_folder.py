@@ -128,7 +128,7 @@ def test_a_later_version_of_bpkit_goes_on(folder: Path, monkeypatch: pytest.Monk
 
 
 def test_nothing_is_overwritten(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"run is already there and not empty.*--out.*--resume"):
+    with pytest.raises(RunError, match=r"run is already there and not empty.*bpkit train --resume"):
         Run.create(folder, SETTINGS, make_saved(0))
     assert same(Run.open(folder).saved, make_saved(2))
     (tmp_path / "file").write_text("")

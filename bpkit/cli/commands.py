@@ -44,6 +44,12 @@ def train(options: argparse.Namespace) -> int:
             settings = _settings(options)
             stack.enter_context(selected_backend(options.backend))
             folder = Path(options.out) if options.out else _new_folder(settings)
+            if Run.is_begun(folder):
+                raise UsageError(
+                    f"{folder} is already there and not empty, and nothing is overwritten: choose another "
+                    f"folder (--out), or go on with the run in it (--resume)"
+                )
+            _refuse_data_of_digits(settings, options)
             session = Session.start(settings, folder, options.data)
             stack.enter_context(locked(folder))
         else:
@@ -51,6 +57,7 @@ def train(options: argparse.Namespace) -> int:
             stack.enter_context(locked(options.resume))
             run = Run.open(options.resume)
             stack.enter_context(selected_backend(options.backend, run))
+            _refuse_data_of_digits(settings_of(run), options)
             session = Session.resume(run, options.data, options.epochs)
         return _train(session, options)
 
@@ -114,6 +121,11 @@ def _refuse_with_resume(options: argparse.Namespace) -> None:
             )
 
 
+def _refuse_data_of_digits(settings: Settings, options: argparse.Namespace) -> None:
+    if options.data is not None and settings.dataset != "mnist":
+        raise UsageError(f"{settings.dataset} comes with bpkit, not from a folder; leave --data out")
+
+
 def _new_folder(settings: Settings) -> Path:
     name = f"{settings.dataset}-{settings.preset}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder, number = Path("runs") / name, 2
@@ -165,8 +177,9 @@ def _training_result(session: Session, interrupted: bool) -> dict[str, Any]:
 def evaluate_run(options: argparse.Namespace) -> int:
     """``bpkit eval``."""
     run = Run.open(options.run)
+    settings = settings_of(run)
+    _refuse_data_of_digits(settings, options)
     with selected_backend(options.backend, run):
-        settings = settings_of(run)
         data = load_dataset(settings, run.data if options.data is None else options.data)
         placed = place(data, settings.dtype)
         model = restore(run).model

@@ -8,6 +8,7 @@
 from bpkit.training.build import build_cost, build_model, build_optimizer, order_key, start
 from bpkit.training.finder import RateSearch, find_learning_rate
 from bpkit.training.fit import Fitted, fit
+from bpkit.training.load import load_model
 from bpkit.training.logs import json_lines, tensorboard
 from bpkit.training.loop import evaluate, steps, train
 from bpkit.training.placed import PlacedDataset, PlacedSplit, place
@@ -38,6 +39,7 @@ __all__ = [
     "fit",
     "json_lines",
     "load_dataset",
+    "load_model",
     "locked",
     "order_key",
     "place",

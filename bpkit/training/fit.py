@@ -79,7 +79,7 @@ def fit(
     folder: str | os.PathLike[str] | None = None,
     resume: bool | str = False,
     save_every: int | None = None,
-    keep: int = 2,
+    keep: int = 1,
     prefetch: int = 0,
     progress: bool = True,
     jit: bool = True,
@@ -148,12 +148,13 @@ def fit(
     folder : path, optional
         Save the training there after each epoch, and when Ctrl-C ends it.
     resume : bool or "previous"
-        Go on with the training in `folder`, if there is one. ``"previous"``: with an earlier save, if the
-        last one is damaged.
+        Go on with the training in `folder`, if there is one. ``"previous"``: with the latest whole one of the
+        earlier saves, if the last one is damaged. Loss and optimizer may be others, of the same state.
     save_every : int, optional
         Save also every so many steps of an epoch.
     keep : int
-        How many saves to keep, beside that of the best epoch.
+        How many earlier saves to keep, in ``saves`` inside `folder`, besides the last one and that of the
+        best epoch.
     prefetch : int
         How many batches a thread makes ready in the background, of data that are no arrays.
     progress : bool
@@ -325,13 +326,15 @@ def _check_settings(
     prefetch: Any,
 ) -> None:
     counts = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "patience": patience}
-    counts |= {"save_every": save_every, "keep": keep}
+    counts |= {"save_every": save_every}
     for name, value in counts.items():
-        optional = name not in ("epochs", "keep")
+        optional = name != "epochs"
         if not ((optional and value is None) or _whole(value, 1)):
             raise ArgumentError(
                 f"fit({name}={value!r}): expected a whole number above 0{' or None' if optional else ''}"
             )
+    if not _whole(keep, 0):
+        raise ArgumentError(f"fit(keep={keep!r}): expected a whole number, 0 for no earlier save")
     if not _whole(prefetch, 0):
         raise ArgumentError(f"fit(prefetch={prefetch!r}): expected a whole number, 0 for no thread")
     if not isinstance(min_delta, int | float) or not 0 <= min_delta < math.inf:

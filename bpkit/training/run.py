@@ -37,6 +37,8 @@ SETTINGS, STATE, METRICS = "settings.json", "state.json", "metrics.jsonl"
 
 Metrics = Mapping[str, Any]
 
+_MADE_BY = "a run folder is what fit(..., folder=...) or `bpkit train` has made"
+
 _FIRST = {SETTINGS, STATE, METRICS, "weights-1.safetensors"}
 
 
@@ -58,6 +60,8 @@ class Saved:
         How many epochs the run is to have.
     backend, device : str
         Where it was trained.
+    best : int or None
+        Which of these epochs was the best, counted from 1, if something was watched that says so.
     """
 
     arrays: Mapping[str, np.ndarray[Any, Any]]
@@ -67,6 +71,7 @@ class Saved:
     epochs: int
     backend: str
     device: str
+    best: int | None = None
 
     @property
     def epoch(self) -> int:
@@ -143,8 +148,8 @@ class Run:
         existed = folder.exists()
         if existed and cls.is_begun(folder):
             raise RunError(
-                f"{folder} is already there and not empty, and nothing is overwritten: choose another folder "
-                "(--out), or go on with the run in it (--resume)"
+                f"{folder} is already there and not empty, and nothing is overwritten: choose another "
+                f"folder, or go on with what is in it: {_way_on(folder, settings)}"
             )
         how = {"settings": settings.to_json()} if isinstance(settings, Settings) else {"fit": dict(settings)}
         content = dump({"format": FORMAT, "bpkit": __version__, **how, "data": data})
@@ -160,7 +165,7 @@ class Run:
                 with suppress(OSError):
                     folder.rmdir()
             if isinstance(error, OSError):
-                advice = "nothing was saved; free some space, or choose another folder (--out)"
+                advice = "nothing was saved; free some space, or choose another folder"
                 raise _save_error(folder, error, advice) from error
             raise
         return run
@@ -182,7 +187,7 @@ class Run:
         ----------
         path : path
         previous : bool
-            If the last save is damaged, make the latest whole one that was set aside the last.
+            If the last save is damaged, make the latest whole one of those in ``saves`` the last.
 
         Returns
         -------
@@ -194,13 +199,15 @@ class Run:
         RunError
             If there is no run folder at `path`.
         CorruptRunError
-            If it is incomplete, damaged, or written by a later version of bpkit.
+            If it is incomplete, damaged, or written by a later version of bpkit; with `previous` only if
+            there is no earlier save that is whole.
         """
         folder = Path(path)
         try:
             return cls._open_last(folder)
         except CorruptRunError as error:
-            for earlier in reversed(aside.found(folder)):
+            earlier_saves = aside.found(folder)
+            for earlier in reversed(earlier_saves):
                 try:
                     kept = cls._open_last(earlier)
                 except RunError:
@@ -211,7 +218,12 @@ class Run:
                     f"{error}; the earlier save {aside.FOLDER}/{earlier.name} is whole: go on with it by "
                     f"resume='previous'"
                 ) from error
-            raise
+            if not previous:
+                raise
+            there = (
+                "and none of the earlier ones there is whole" if earlier_saves else "there is no earlier save"
+            )
+            raise CorruptRunError(f"{error}; in {folder / aside.FOLDER} {there}") from error
 
     @classmethod
     def _go_back(cls, folder: Path, kept: "Run") -> "Run":
@@ -237,12 +249,9 @@ class Run:
     def _open_last(cls, folder: Path) -> "Run":
         if not folder.is_dir():
             what = "is a file; name the run folder that holds it" if folder.exists() else "does not exist"
-            raise RunError(f"{folder} {what}; `bpkit train` prints the folder of each run")
+            raise RunError(f"{folder} {what}; {_MADE_BY}")
         if not (folder / SETTINGS).exists() and not (folder / STATE).exists():
-            raise RunError(
-                f"{folder} is not a run folder (it has no {SETTINGS}); "
-                "`bpkit train` prints the folder of each run"
-            )
+            raise RunError(f"{folder} is not a run folder (it has no {SETTINGS}); {_MADE_BY}")
         while True:
             manifest = read(folder / STATE)
             try:
@@ -283,6 +292,7 @@ class Run:
             epochs=state["epochs"],
             backend=state["backend"],
             device=state["device"],
+            best=state.get("best"),  # versions before had none
         )
         return cls(folder, settings, started["data"], saved, state["save"], state["settings"]["sha256"])
 
@@ -304,7 +314,7 @@ class Run:
             where = f"epoch {self.saved.epoch}" + (f", step {self.saved.step}" if self.saved.step else "")
             advice = (
                 f"the save of {where} is intact; when that is solved, go on with: "
-                f"bpkit train --resume {self.path}"
+                f"{_way_on(self.path, self.settings)}"
             )
             raise _save_error(self.path, error, advice) from error
 
@@ -335,6 +345,7 @@ class Run:
             "epochs": saved.epochs,
             "backend": saved.backend,
             "device": saved.device,
+            "best": saved.best,
             "settings": {"sha256": self._settings_digest},
             "metrics": {"bytes": len(lines), "sha256": files.sha256(lines)},
             "weights": {"sha256": files.sha256(content)},
@@ -385,6 +396,13 @@ def locked(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _way_on(path: Path, settings: Settings | Mapping[str, Any]) -> str:
+    """How to go on with a run, in the words of what made it."""
+    if isinstance(settings, Settings):
+        return f"bpkit train --resume {path}"
+    return f"fit(..., folder={str(path)!r}, resume=True)"
 
 
 def _weights_name(number: int) -> str:

@@ -1,5 +1,6 @@
 """The saves of a :func:`bpkit.training.fit`."""
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ from typing import Any, Self
 from bpkit.errors import ArgumentError, RunError
 from bpkit.training import aside
 from bpkit.training.monitor import Monitor
-from bpkit.training.run import Run, locked
+from bpkit.training.run import Run, Saved, locked
 from bpkit.training.settings import Settings
 from bpkit.training.snapshots import restored, snapshot, unpack
 from bpkit.training.state import Epoch, State
@@ -30,7 +31,7 @@ class Saves:
         Where it begins; with `resume` one of the same structure.
     epochs : int
     keep : int
-        How many saves to keep, beside that of the best epoch.
+        How many earlier saves to keep, besides the last one and that of the best epoch.
     monitor : Monitor
     resume : bool or "previous"
 
@@ -67,7 +68,7 @@ class Saves:
                 self._check_settings()
                 self.state = restored(self.run.saved, self.state, str(self._folder))
             else:
-                self.run = Run.create(self._folder, self._settings, snapshot(self.state, self._epochs))
+                self.run = Run.create(self._folder, self._settings, self._snapshot())
                 self._open.enter_context(locked(self._folder))
         except BaseException:
             self._open.close()
@@ -82,7 +83,9 @@ class Saves:
     def _check_settings(self) -> None:
         saved = self.run.settings
         if isinstance(saved, Settings):
-            raise RunError(f"{self._folder} is a run of `bpkit train`; go on with: bpkit train --resume")
+            raise RunError(
+                f"{self._folder} is a run of `bpkit train`; go on with: bpkit train --resume {self._folder}"
+            )
         for name in sorted({*saved, *self._settings}):
             one, other = saved.get(name), self._settings.get(name)
             if one != other:
@@ -102,14 +105,17 @@ class Saves:
             If writing fails; the last save stays.
         """
         before = (self.run.saved.epoch, self.run.saved.step)
-        saved = snapshot(self.state, self._epochs)
+        saved = self._snapshot()
         if before != (saved.epoch, saved.step):
             self.run.set_aside()
         self.run.save(saved)
+        earlier = [path.name for path in reversed(aside.found(self._folder))]
+        best = [] if saved.best is None else [aside.name_of(saved.best, 0)]
+        self.run.prune({*earlier[: self._keep], *best})
+
+    def _snapshot(self) -> Saved:
         best = self._monitor.best(self.state.metrics)
-        # The last save itself is none of those that were set aside.
-        earlier = [path.name for path in reversed(aside.found(self._folder))][: self._keep - 1]
-        self.run.prune({*earlier, *([aside.name_of(best.epoch, 0)] if best else [])})
+        return dataclasses.replace(snapshot(self.state, self._epochs), best=best.epoch if best else None)
 
     def model_of(self, epoch: Epoch) -> Any:
         """The model after an epoch that was kept; raises what :meth:`Run.open` raises."""

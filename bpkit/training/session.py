@@ -37,7 +37,7 @@ def load_dataset(settings: Settings, folder: str | os.PathLike[str] | None = Non
     if settings.dataset == "mnist":
         return mnist(folder)
     if folder is not None:
-        raise DataError(f"{settings.dataset} comes with bpkit, not from a folder; leave --data out")
+        raise DataError(f"{settings.dataset} comes with bpkit, not from a folder; leave the folder out")
     return digits()
 
 
@@ -66,7 +66,8 @@ def settings_of(run: Run) -> Settings:
     if isinstance(run.settings, Settings):
         return run.settings
     raise RunError(
-        f"{run.path} is a training of bpkit.training.fit, whose model is in a program; go on there: "
+        f"{run.path} is a training of bpkit.training.fit, whose model is in a program; use it there: "
+        f"training.load_model({str(run.path)!r}, model), or go on: "
         f"fit(..., folder={str(run.path)!r}, resume=True)"
     )
 

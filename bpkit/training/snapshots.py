@@ -94,7 +94,7 @@ def _pack(prefix: str, values: Any) -> Mapping[str, np.ndarray[Any, Any]]:
     }
 
 
-def unpack(prefix: str, template: Any, saved: Saved, where: str) -> Any:
+def unpack(prefix: str, template: Any, saved: Saved, where: str, advice: str = _OTHER_MODEL) -> Any:
     """The saved arrays in place of those of the template, on the current backend; see :func:`restored`."""
     backend, device = registry.current()
     leaves, structure = tree.flatten(template)
@@ -104,12 +104,12 @@ def unpack(prefix: str, template: Any, saved: Saved, where: str) -> Any:
         name = prefix + path
         new = saved.arrays.get(name)
         if new is None:
-            raise CorruptRunError(f"{where}: {name} is not among the saved arrays; {_OTHER_MODEL}")
+            raise CorruptRunError(f"{where}: {name} is not among the saved arrays; {advice}")
         shape, dtype = tuple(old.shape), str(old.dtype).rpartition(".")[2]
         if (new.shape, new.dtype.name) != (shape, dtype):
             raise CorruptRunError(
                 f"{where}: the saved {name} has shape {new.shape} and dtype {new.dtype}, the model has "
-                f"{shape} and {dtype}; {_OTHER_MODEL}"
+                f"{shape} and {dtype}; {advice}"
             )
         leaves[place] = backend.from_host(new, device)
     return tree.unflatten(structure, leaves)
