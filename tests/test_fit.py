@@ -279,18 +279,33 @@ def test_a_nan_in_a_stream_is_named_by_batch() -> None:
     assert curve(run(data=batches, nan="skip", **options)) == curve(run(data=rest, **options))
 
 
-def test_an_infinity_in_the_data_diverges() -> None:
-    with pytest.raises(DivergedError, match="the loss of epoch 1, step"):
-        run(nn.Dense(6, 3, key=random.key(0)), (bad(math.inf), Y))
+def test_an_infinity_in_the_data_is_named() -> None:
+    with pytest.raises(DataError, match=r"data: x\[17, 3\] is -inf in float64; mend the data"):
+        run(data=(bad(-math.inf), Y))
+    overflows = np.errstate(over="ignore")
+    with overflows, pytest.raises(DataError, match=r"data: x\[17, 3\] is inf in float32"):
+        run(make(dtype="float32"), (bad(1e300), Y))
+    rest = np.arange(50) != 17
+    assert curve(run(data=(bad(math.inf), Y), nan="skip")) == curve(run(data=(X[rest], Y[rest])))
+
+
+def test_a_first_loss_that_is_not_finite_is_not_the_fault_of_the_rate() -> None:
+    def loss(output: Any, target: Any) -> Any:
+        return losses.softmax_cross_entropy(output, target) * math.inf
+
+    with pytest.raises(DivergedError, match="before any weight was changed"):
+        run(loss=loss)
 
 
 def test_a_label_that_does_not_fit(backend: Backend) -> None:
     for value in (3, -1):
         y = Y.copy()
         y[33] = value
-        with pytest.raises(DataError, match=rf"data: the label y\[33\] is {value}: "):
+        with pytest.raises(DataError, match=rf"data: the label y\[33\] is {value}, but the 3 classes"):
             run(data=(X, y))
-        with pytest.raises(DataError, match=rf"batch 4 of epoch 1: the label y\[1\] is {value}: "):
+        with pytest.raises(
+            DataError, match=rf"batch 4 of epoch 1: the label y\[1\] is {value}, but the 3 classes"
+        ):
             run(data=[(X[i : i + 8], y[i : i + 8]) for i in range(0, 48, 8)], batch_size=None, shuffle=False)
 
 
@@ -304,19 +319,24 @@ def test_a_label_that_does_not_fit(backend: Backend) -> None:
         (X, ArgumentError, r"got one array of shape \(50, 6\); expected a pair"),
         ((X, Y, Y), DataError, "data is a tuple of length 3; expected a pair"),
         (([[1.0]], [0]), DataError, "must hold arrays, not a list and a list"),
-        ([X[0], X[1]], DataError, "batch 0 of epoch 1 is .*; expected a pair"),
-        (5, ArgumentError, "an iterable"),
+        ([X, Y], DataError, r"data is a list of 2 arrays; a pair of arrays is a tuple: \(x, y\)"),
+        ([X[0], X[1], X[2]], DataError, "its items must be pairs"),
+        (["ab", "cd"], DataError, "batch 0 of epoch 1 is .*; expected a pair"),
+        (5, ArgumentError, "data: expected .* an iterable of such pairs, got 5"),
     ],
 )
 def test_data_that_cannot_be_used(data: Any, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
-        run(data=data)
+        run(data=data, epochs=1)
 
 
 def test_a_stream_that_ends_too_early() -> None:
     once = zip(X, Y, strict=True)
-    with pytest.raises(DataError, match=r"can be read only once, and this is epoch 2"):
+    with pytest.raises(DataError, match=r"can be read only once, and 3 epochs read it again"):
         run(data=once)
+    assert len(list(once)) == 50, "nothing was read"
+    with pytest.raises(DataError, match=r"data, a zip, end before step 8 of 50 of epoch 1, .* only once"):
+        run(data=zip(X, Y, strict=True), steps=50, epochs=1)
     with pytest.raises(ArgumentError, match="validation can be read only once"):
         run(validation=zip(X, Y, strict=True))
 
@@ -342,7 +362,7 @@ def test_a_model_that_is_none() -> None:
 
 def test_the_last_batch_may_be_left_out() -> None:
     model = nn.Sequential(nn.Dense(6, 3, key=random.key(0)), nn.BatchNorm(3, dtype="float64"))
-    with pytest.raises(ShapeError, match="BatchNorm"):
+    with pytest.raises(ShapeError, match=r"BatchNorm.*drop_last=True"):
         run(model, batch_size=7)
     fitted = run(model, batch_size=7, drop_last=True)
     assert fitted.state.epoch == 3

@@ -18,7 +18,7 @@ from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError, DataError, ShapeError
 from bpkit.registry import backend_of
 
-__all__ = ["batches", "collate", "count_batches", "draw_order"]
+__all__ = ["batches", "check_no_loader", "collate", "count_batches", "draw_order"]
 
 
 def collate(items: list[Any]) -> Any:
@@ -150,6 +150,7 @@ def batches(
     array([0, 1, 2])
     """
     size = None if batch_size is None else _number("batch_size", batch_size, 1)
+    check_no_loader("batches: data", data, size)
     last = None if epochs is None else _number("epochs", epochs, 0)
     skipped = _number("start", start, 0)
     count = _count(data)
@@ -198,6 +199,32 @@ def count_batches(data: Any, batch_size: int | None = 32, *, drop_last: bool = F
         # An iterable may know its length, as PyTorch's DataLoader does.
         count = operator.length_hint(data, -1) if hasattr(data, "__len__") else -1
     return None if count < 0 else _steps(count, size, drop_last)
+
+
+def check_no_loader(name: str, data: Any, batch_size: int | None) -> None:
+    """Refuse to make batches of batches, as those of a PyTorch DataLoader would be.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    data : object
+        It gives whole batches if it has a `batch_size`, or a `batch_sampler`, that is not None.
+    batch_size : int or None
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if batch_size is None:
+        return
+    for owned in ("batch_size", "batch_sampler"):
+        if getattr(data, owned, None) is not None:
+            raise ArgumentError(
+                f"{name}: {a_type(type(data))} with a {owned} of its own gives whole batches, and "
+                f"batch_size={batch_size} would make one of {batch_size} of them; take them as they come: "
+                f"batch_size=None"
+            )
 
 
 def draw_order(key: RawArray, epoch: int, count: int) -> np.ndarray[Any, Any]:

@@ -137,7 +137,8 @@ class BatchNorm(Module):
                 raise ShapeError(
                     f"{self!r}: x of shape {shape} has {n} number{'s' * (n != 1)} in each channel, and the "
                     f"variance of a batch needs two; train with a larger batch (leave a last one of a "
-                    f"single example out), or normalise each example with LayerNorm or GroupNorm"
+                    f"single example out: drop_last=True), or normalise each example with LayerNorm or "
+                    f"GroupNorm"
                 )
             axes = tuple([axis for axis in range(len(shape)) if axis != 1])
             mean = xp.mean(x, axis=axes, keepdims=True)

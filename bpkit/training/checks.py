@@ -1,5 +1,6 @@
-"""What is asked of data before a step sees it: no NaN, and labels that the loss takes."""
+"""What is asked of data before a step sees it: finite numbers, and labels that the loss takes."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,40 +11,42 @@ from bpkit import registry, tree
 from bpkit.errors import DataError
 from bpkit.kinds import Kind, kind_of
 
-__all__ = ["Check", "checker", "first_nan", "without_nans"]
+__all__ = ["Check", "checker", "first_nonfinite", "without_nonfinite"]
 
 Check = Callable[[Any, Any, str], bool]
 """``(x, y, where) -> whether to use them``; raises what is wrong with them."""
 
 
-def without_nans(x: Any, y: Any, where: str = "data") -> tuple[Any, Any]:
-    """The examples that have no NaN, on the host."""
+def without_nonfinite(x: Any, y: Any, where: str) -> tuple[Any, Any]:
+    """The examples whose numbers are all finite, on the host."""
     host = tree.map(lambda leaf: registry.backend_of(leaf).to_host(leaf), (x, y))
     leaves = tree.leaves(host)
     bad = np.zeros(len(leaves[0]), dtype=bool)
     for leaf in leaves:
         if leaf.dtype.kind in "fc":
-            bad |= np.isnan(leaf).reshape(len(leaf), -1).any(axis=1)
+            bad |= (~np.isfinite(leaf)).reshape(len(leaf), -1).any(axis=1)
     if bad.all():
-        raise DataError(f"{where}: all {len(bad)} examples have a NaN, so that none is left")
+        raise DataError(f"{where}: all {len(bad)} examples have a NaN or an infinity, so that none is left")
     kept = tree.map(lambda leaf: leaf[~bad], host)
     return kept[0], kept[1]
 
 
-def first_nan(x: Any, y: Any, where: str) -> str | None:
-    """Where the first NaN of a batch stands, in words; None if there is none."""
+def first_nonfinite(x: Any, y: Any, where: str) -> str | None:
+    """Where the first number that is not finite stands in a batch, in words; None if there is none."""
     for name, part in (("x", x), ("y", y)):
         for path, leaf in zip(tree.paths(part), tree.leaves(part), strict=True):
-            if kind_of(leaf) < Kind.REAL or not bool(xp.any(xp.isnan(leaf))):
+            if kind_of(leaf) < Kind.REAL or bool(xp.all(xp.isfinite(leaf))):
                 continue
             host = registry.backend_of(leaf).to_host(leaf)
-            index = ", ".join(map(str, np.argwhere(np.isnan(host))[0]))
-            return f"{where}: {name}{path}[{index}] is nan"
+            place = np.argwhere(~np.isfinite(host))[0]
+            index, value = ", ".join(map(str, place)), host[tuple(place)]
+            dtype = "" if np.isnan(value) else f" in {host.dtype.name}"
+            return f"{where}: {name}{path}[{index}] is {value}{dtype}"
     return None
 
 
 def checker(loss: Callable[[Any, Any], Any], outputs: Callable[[Any], Any], skip: bool) -> Check:
-    """The check of a training: no NaN, and labels that the loss takes.
+    """The check of a training: finite numbers, and labels that the loss takes.
 
     Parameters
     ----------
@@ -52,12 +55,12 @@ def checker(loss: Callable[[Any, Any], Any], outputs: Callable[[Any], Any], skip
     outputs : callable
         ``x -> output`` of the model.
     skip : bool
-        Whether to leave out what has a NaN.
+        Whether to leave out what has a number that is not finite.
     """
     rows: list[Any] = []
 
     def check(x: Any, y: Any, where: str) -> bool:
-        found = first_nan(x, y, where)
+        found = first_nonfinite(x, y, where)
         if found is not None:
             if skip:
                 return False
@@ -94,4 +97,9 @@ def _check_labels(loss: Callable[[Any, Any], Any], row: Any, labels: Any, where:
             loss(row, example)
         except DataError as error:
             written = ", ".join(map(str, place))
-            raise DataError(f"{where}: the label y[{written}] is {int(flat[index])}: {error}") from None
+            label = f"y[{written}] is {int(flat[index])}"
+            # The loss was asked about one example, so its index says nothing.
+            why = str(error.args[0])
+            found = re.search(r"target\[[\d, ]+\] is [^,]+, ", why)
+            said = f", {why[found.end() :]}" if found else f": {why}"
+            raise DataError(f"{where}: the label {label}{said}") from None

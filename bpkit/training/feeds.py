@@ -17,7 +17,7 @@ from bpkit._protocol import RawArray
 from bpkit.data.batches import batches, count_batches, draw_order
 from bpkit.data.prefetch import prefetch, to_device
 from bpkit.errors import ArgumentError, DataError, ShapeError
-from bpkit.training.checks import Check, without_nans
+from bpkit.training.checks import Check, without_nonfinite
 
 __all__ = ["Feed", "Read", "Resident", "feed_of", "pair_of"]
 
@@ -189,6 +189,12 @@ class Read:
         found = self._read(step)
         over = self._fixed and step + 1 == self._steps
         self._next = (epoch + 1, 0) if over else (epoch, step + 1)
+        if found is None and self._fixed:
+            raise DataError(
+                f"the data, {a_type(type(self._data))}, end before step {step + 1} of {self._steps} of epoch "
+                f"{epoch + 1}, and can be read only once; give something that can be read again, or fewer "
+                f"steps or epochs"
+            )
         if found is None:
             self._next = None
             return None
@@ -221,12 +227,14 @@ class Read:
             done = epoch if self._indexed else 0
             start = done * (self._per_pass or 0)
             last, before = done + 1, 0
+        # What can be read only once ends there; the step that misses its batch says so.
+        once = self._fixed and not self._indexed and iter(self._data) is self._data
         made = batches(
             self._data,
             self._batch_size,
             key=self._key,
             drop_last=self._drop_last,
-            epochs=last,
+            epochs=1 if once else last,
             start=start,
         )
         self._stream = self._checked(made, epoch)
@@ -325,8 +333,8 @@ def feed_of(
     x, y = pair_of(data, "data")
     if batch_size is None:
         raise ArgumentError("batch_size=None is for data that are batches already; (x, y) are arrays")
-    if skip:
-        x, y = without_nans(x, y)
     x, y = to_device((x, y), dtype)
+    if skip:
+        x, y = to_device(without_nonfinite(x, y, "data"), dtype)
     check(x, y, "data")
     return Resident(x, y, batch_size, key, steps, drop_last)

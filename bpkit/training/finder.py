@@ -11,6 +11,7 @@ from bpkit import namespace as xp
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError, DivergedError
 from bpkit.optim import Optimizer, Schedule
+from bpkit.training.arguments import check_maker
 from bpkit.training.fit import fit
 from bpkit.training.state import Epoch, State, Step
 from bpkit.training.step import Loss
@@ -103,6 +104,7 @@ def find_learning_rate(
     >>> 0.01 < found.suggestion < 10
     True
     """
+    check_maker(make_optimizer)
     if not 0 < lowest < highest < math.inf:
         raise ArgumentError(
             f"find_learning_rate(lowest={lowest!r}, highest={highest!r}): expected 0 < lowest < highest"
@@ -127,13 +129,15 @@ def find_learning_rate(
         return len(found) >= steps or smoothed[-1] - least > 3 * abs(least)
 
     try:
-        # Passes through the data have no end here.
+        # Passes through arrays have no end here; of what is read, the steps are one epoch.
+        resident = isinstance(data, tuple)
         fit(
             model,
             data,
             loss,
             make_optimizer(rate),
-            epochs=steps,
+            epochs=steps if resident else 1,
+            steps=None if resident else steps,
             batch_size=batch_size,
             key=key,
             callbacks=[watch],

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from bpkit import nn, random, registry, transforms, tree
-from bpkit._messages import a_type
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError
 from bpkit.optim import Optimizer
+from bpkit.training.arguments import check_data, check_kinds, check_model
 from bpkit.training.checks import checker
 from bpkit.training.feeds import feed_of
 from bpkit.training.interrupt import Interrupt
@@ -141,7 +141,8 @@ def fit(
         Run the model in this dtype; parameters, loss and optimizer stay in theirs. For float16 the loss is
         scaled; see :func:`bpkit.training.step.scaled`.
     nan : {"raise", "skip"}
-        What to do about data with a NaN: name it, or leave it out (of arrays the example, else the batch).
+        What to do about data with a NaN or an infinity: name it, or leave it out (of arrays the
+        example, else the batch).
     callbacks : sequence of callable
         Each is called with every event and the state: ``callback(event, state)``. An event is a :class:`Step`
         or an :class:`Epoch`. One that returns True ends the training.
@@ -173,8 +174,8 @@ def fit(
     ArgumentError
         If a setting cannot be used, the model has nothing to train, or the loss is no scalar.
     DataError, ShapeError
-        If the data are empty, have a NaN, are no pairs, or have a label that the loss does not take; the
-        message names batch and place.
+        If the data are empty, have a number that is not finite, are no pairs, can be read fewer times than
+        there are epochs, or have a label that the loss does not take; the message names batch and place.
     DivergedError
         If the loss or a weight is no longer finite.
     BackendError
@@ -184,6 +185,11 @@ def fit(
 
     Notes
     -----
+    Where the targets are integers, the model runs on one example before the first step, to know how many
+    classes there are. With `jit` the Python code of model and loss runs only while a program is recorded,
+    once for each shape of a batch: what it counts counts recordings, and what it draws with ``numpy.random``
+    is the same in every step. Draw with :mod:`bpkit.random`, with the key of :mod:`bpkit.nn.mode`.
+
     To go on with a stream that is read from its beginning, as many batches are read and left out as the
     training has used.
 
@@ -210,14 +216,12 @@ def fit(
     """
     _check_settings(epochs, steps, batch_size, patience, min_delta, nan, save_every, keep, prefetch)
     given = model.model if isinstance(model, State) else model
-    if not callable(given) or isinstance(given, type):
-        raise ArgumentError(f"fit: the model must be an object that can be called, got {a_type(type(given))}")
+    check_kinds(loss, optimizer, metrics, callbacks, key)
+    check_model(given)
+    check_data("data", data, batch_size, epochs if steps is None else 1)
+    if validation is not None:
+        check_data("validation", validation, batch_size)
     arrays = tree.leaves(nn.partition(given).trainable)
-    if not arrays:
-        raise ArgumentError(
-            "fit: the model has nothing to train: no floating array that is neither a buffer nor inside "
-            "nn.Frozen"
-        )
     backend = registry.backend_of(arrays[0])
     dtype = str(arrays[0].dtype).rpartition(".")[2]
     optimizer = scaled(optimizer) if precision == "float16" else optimizer

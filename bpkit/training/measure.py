@@ -13,7 +13,7 @@ from bpkit import transforms, tree
 from bpkit.data.batches import batches
 from bpkit.data.prefetch import to_device
 from bpkit.errors import ArgumentError, BpkitError, DataError, RecordingError, ShapeError
-from bpkit.training.checks import Check, without_nans
+from bpkit.training.checks import Check, without_nonfinite
 from bpkit.training.feeds import pair_of
 
 __all__ = ["Measure", "named_metrics", "predict"]
@@ -60,7 +60,7 @@ class Measure:
         if self._resident:
             x, y = to_device(pair_of(data, "validation"), dtype)
             if skip:
-                x, y = to_device(without_nans(x, y, "validation"), dtype)
+                x, y = to_device(without_nonfinite(x, y, "validation"), dtype)
             check(x, y, "validation")
             self._data = x, y
         elif isinstance(data, Iterable) and iter(data) is data:

@@ -15,6 +15,7 @@ from bpkit.errors import DivergedError, InterruptedStepError, NonFiniteError
 from bpkit.kinds import is_inexact, returns_scalars
 from bpkit.optim import Optimizer
 from bpkit.registry import backend_of
+from bpkit.training.step import observed
 from bpkit.transforms.arguments import is_array
 
 __all__ = ["Epoch", "State", "Step"]
@@ -226,7 +227,7 @@ class State:
 
     def observe(self, optimizer: Optimizer, value: float) -> None:
         """Tell the optimizer what a validation found."""
-        self._optimizer_state = optimizer.observe(self.optimizer_state, value)
+        self._optimizer_state = observed(optimizer, self.optimizer_state, value)
 
     def read_losses(self) -> list[float]:
         """The losses of the begun epoch; waits for the device.
@@ -243,6 +244,11 @@ class State:
         for step in range(start, len(self.losses)):
             loss = float(self.losses[step])
             if not math.isfinite(loss):
+                if not self.epoch and not step:
+                    raise DivergedError(
+                        f"the loss of the first step is {loss}, before any weight was changed, so no rate "
+                        f"mends it; look at the initial weights, the scale of the data, and the loss. {_FIND}"
+                    )
                 raise DivergedError(
                     f"the loss of epoch {self.epoch + 1}, step {step + 1} is {loss}: the steps were too "
                     f"long; try a smaller learning rate (a third of this one), or smaller initial weights. "

@@ -9,8 +9,9 @@ from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError, BackendError
 from bpkit.kinds import is_real, raw
 from bpkit.optim import Optimizer
+from bpkit.optim.wrapping import chosen
 
-__all__ = ["KEYS", "PRECISIONS", "Loss", "LossScale", "scaled", "training_step"]
+__all__ = ["KEYS", "PRECISIONS", "Loss", "LossScale", "observed", "scaled", "training_step"]
 
 Loss = Callable[[Any, Any], RawArray]
 """``(output, target) -> scalar``: the mean over a batch."""
@@ -84,16 +85,22 @@ def scaled(optimizer: Optimizer) -> Optimizer:
         grads = tree.map(lambda g: g / xp.astype(state.scale, g.dtype), grads)
         fine = _all_finite(grads)
         new, inner = optimizer.update(grads, state.inner, params)
-        new, inner = choose(fine, (new, inner), (params, state.inner))
+        new, inner = chosen(fine, (new, inner), (params, state.inner))
         grown = state.steps + 1 >= GROWS_AFTER
-        scale = xp.where(fine, xp.where(grown, state.scale * 2.0, state.scale), state.scale * 0.5)
-        steps = xp.where(fine & ~grown, state.steps + 1, xp.zeros_like(state.steps))
+        scale = chosen(fine, chosen(grown, state.scale * 2.0, state.scale), state.scale * 0.5)
+        steps = chosen(fine & ~grown, state.steps + 1, xp.zeros_like(state.steps))
         return new, LossScale(inner, scale, steps)
 
     def observe(state: LossScale, value: Any) -> LossScale:
-        return state._replace(inner=optimizer.observe(state.inner, value))
+        return state._replace(inner=observed(optimizer, state.inner, value))
 
     return Optimizer(init, update, observe)
+
+
+def observed(optimizer: Any, state: Any, value: Any) -> Any:
+    """The state after the optimizer was told a value; one without `observe` has no use for it."""
+    observe = getattr(optimizer, "observe", None)
+    return state if observe is None else observe(state, value)
 
 
 def _all_finite(values: Any) -> Any:
@@ -101,11 +108,6 @@ def _all_finite(values: Any) -> Any:
     for x in tree.leaves(values):
         fine = xp.all(xp.isfinite(x)) & fine
     return fine
-
-
-def choose(condition: Any, one: Any, other: Any) -> Any:
-    """One of two trees of the same structure, by an array of one boolean."""
-    return tree.map(lambda x, y: xp.where(condition, x, y), one, other)
 
 
 def training_step(
