@@ -15,7 +15,7 @@ def test_the_page_about_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     text = (DOCS / "training.md").read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == text.count("```python") == 8
+    assert len(blocks) == text.count("```python") == 10
     namespace: dict[str, Any] = {}
     for program, shown in blocks:
         with contextlib.redirect_stdout(io.StringIO()) as out:

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_fit import X, Y, accuracy, curve, make, run, same_bits  # type: ignore[import-not-found]
+from test_fit import RNG, X, Y, accuracy, curve, make, run, same_bits  # type: ignore[import-not-found]
 from test_run_folder import Faults, Killed  # type: ignore[import-not-found]
 
-from bpkit import nn, optim, random, registry
+from bpkit import losses, nn, optim, random, registry
 from bpkit._protocol import Backend
 from bpkit.errors import ArgumentError, CorruptRunError, RunError, SaveError
 from bpkit.training import Epoch, Run, Session, Step, load_model, preset, restore
@@ -196,6 +196,47 @@ def test_a_run_goes_on_with_what_it_was_begun_with(tmp_path: Path) -> None:
         run(resume=True)
     with pytest.raises(ArgumentError, match="expected True, False or 'previous'"):
         run(folder=tmp_path / "run", resume="latest")
+
+
+class Squashed(nn.Module):
+    """A model whose text would have an address, and the numbers of its arrays, if they were left in."""
+
+    weight: Any
+    squash: Any = nn.static()
+
+    def __call__(self, x: Any) -> Any:
+        return self.squash(x @ self.weight)
+
+    def __repr__(self) -> str:
+        return f"Squashed({self.weight}, {self.squash})"
+
+
+def test_a_run_goes_on_with_the_model_it_was_begun_with(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"folder": tmp_path / "run", "resume": True}
+    weight = RNG.normal(size=(6, 3))
+    begun = run(Squashed(weight, nn.relu), epochs=1, **options)
+    with pytest.raises(
+        RunError, match=r"begun with another model: where it had .*relu.* now .*tanh"
+    ) as caught:
+        run(Squashed(weight, nn.tanh), **options)
+    assert "training.load_model(" in str(caught.value)
+    assert Run.open(tmp_path / "run").saved.epoch == 1
+    other: dict[str, Any] = {"folder": tmp_path / "drop", "resume": True}
+    run(epochs=1, **other)
+    with pytest.raises(RunError, match=r"had .*Dropout\(0\.25\).* now .*Dropout\(0\.5\)"):
+        run(make().replace(drop=nn.Dropout(0.5)), **other)
+    # The same model with other numbers, another loss and another rate.
+    on = run(
+        Squashed(weight + 1, nn.relu),
+        loss=lambda output, y: losses.softmax_cross_entropy(output, y) * 2,
+        optimizer=optim.adam(0.02),
+        epochs=2,
+        **options,
+    )
+    assert on.history[0].loss == begun.history[0].loss
+    assert (
+        json.loads((tmp_path / "run" / "settings.json").read_text())["fit"]["loss"] == "softmax_cross_entropy"
+    )
 
 
 def test_runs_of_the_command_line_and_of_fit_are_told_apart(tmp_path: Path) -> None:

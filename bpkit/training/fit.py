@@ -264,6 +264,7 @@ def fit(
                 "precision": precision,
                 "nan": nan,
                 "jit": jit,
+                "loss": getattr(loss, "__qualname__", type(loss).__name__),
             }
             saves = stack.enter_context(Saves(folder, settings, state, epochs, keep, watched, resume))
             state = saves.state

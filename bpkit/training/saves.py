@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +14,7 @@ from bpkit.training import aside
 from bpkit.training.monitor import Monitor
 from bpkit.training.run import Run, Saved, locked
 from bpkit.training.settings import Settings
-from bpkit.training.snapshots import restored, snapshot, unpack
+from bpkit.training.snapshots import described, restored, snapshot, unpack
 from bpkit.training.state import Epoch, State
 
 __all__ = ["Saves"]
@@ -56,7 +57,8 @@ class Saves:
     ) -> None:
         if resume not in (False, True, "previous"):
             raise ArgumentError(f"fit(resume={resume!r}): expected True, False or 'previous'")
-        self._folder, self._settings, self.state = Path(folder), dict(settings), state
+        self._folder, self.state = Path(folder), state
+        self._settings = {**settings, "model": described(state.model)}
         self._epochs, self._keep, self._monitor, self._resume = epochs, keep, monitor, resume
         self._open = ExitStack()
 
@@ -65,8 +67,10 @@ class Saves:
             if self._resume and Run.is_begun(self._folder):
                 self._open.enter_context(locked(self._folder))
                 self.run = Run.open(self._folder, previous=self._resume == "previous")
-                self._check_settings()
+                begun = self._check_settings()
+                # Says more about arrays that do not fit than the text of the model does.
                 self.state = restored(self.run.saved, self.state, str(self._folder))
+                self._check_model(begun)
             else:
                 self.run = Run.create(self._folder, self._settings, self._snapshot())
                 self._open.enter_context(locked(self._folder))
@@ -80,19 +84,35 @@ class Saves:
     ) -> None:
         self._open.close()
 
-    def _check_settings(self) -> None:
+    def _check_settings(self) -> str | None:
+        """Refuse other settings; the text of the model that the run was begun with, if it is known."""
         saved = self.run.settings
         if isinstance(saved, Settings):
             raise RunError(
                 f"{self._folder} is a run of `bpkit train`; go on with: bpkit train --resume {self._folder}"
             )
-        for name in sorted({*saved, *self._settings}):
+        for name in sorted({*saved, *self._settings} - {"model", "loss"}):
             one, other = saved.get(name), self._settings.get(name)
             if one != other:
                 raise RunError(
                     f"{self._folder} was begun with {name}={one!r}, and now it is {other!r}; a training goes "
                     f"on with what it was begun with, or begins in another folder"
                 )
+
+        model: str | None = saved.get("model")
+        return model
+
+    def _check_model(self, before: str | None) -> None:
+        now = self._settings["model"]
+        if before is None or now is None or before == now:
+            return
+        lines = zip_longest(before.splitlines(), now.splitlines(), fillvalue="nothing")
+        one, other = next((x.strip(), y.strip()) for x, y in lines if x != y)
+        raise RunError(
+            f"{self._folder} was begun with another model: where it had {one}, there is now {other}; a "
+            f"training goes on with the model that it was begun with; to use its weights in another one: "
+            f"training.load_model({str(self._folder)!r}, model)"
+        )
 
     def save(self) -> None:
         """Save where the training stands, and delete what need not be kept.

@@ -1,6 +1,8 @@
 """From a state to arrays by name in the machine's memory, and back."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,38 @@ from bpkit.errors import CorruptRunError
 from bpkit.training.run import Saved
 from bpkit.training.state import Epoch, State
 
-__all__ = ["restored", "snapshot", "unpack"]
+__all__ = ["described", "restored", "snapshot", "unpack"]
 
 _ADVICE = "it was made by another version of bpkit: use that one, or train again"
 _OTHER_MODEL = "give the model and the optimizer that it was made with, or train into another folder"
+
+
+@dataclass(frozen=True, slots=True)
+class _Array:
+    """Stands for an array in the text of a model: without numbers, which change, and without the library."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __repr__(self) -> str:
+        return f"{self.dtype}{list(self.shape)}"
+
+
+def described(model: Any) -> str | None:
+    """The text of a model, the same for other numbers and on all backends; None if it cannot be had."""
+    try:
+        bare = tree.map(
+            lambda x: _Array(tuple(x.shape), str(x.dtype).rpartition(".")[2]) if hasattr(x, "shape") else x,
+            model,
+        )
+        text = repr(bare)
+    except Exception:  # noqa: BLE001 - a class of the user's may do anything with its arrays
+        return None
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
 def snapshot(state: State, epochs: int) -> Saved:
