@@ -393,7 +393,7 @@ def test_shapes_that_do_not_fit_name_the_layer() -> None:
         *(("steps", x) for x in (0, "3")),
         ("batch_size", 0),
         ("patience", 0),
-        ("keep", 0),
+        ("keep", -1),
         ("save_every", 0),
         ("prefetch", -1),
         ("min_delta", -1.0),
