@@ -106,7 +106,24 @@ def can_loop(step: Any) -> bool:
     if step.name == "where":
         return bool(dtypes[0].kind == "b")
     form = _form(step)
-    return is_approximate(step) or (form is not None and _computed_in(step).kind in form[0])
+    return is_approximate(step) or (form is not None and _holds_all(step, _computed_in(step), form[0]))
+
+
+def _holds_all(step: Any, dtype: np.dtype[Any], kinds: str) -> bool:
+    """Whether the operands of a step have the same values in a dtype, which must be of one of the kinds.
+
+    NumPy compares integers by value, also with a number that the dtype of the array does not hold, and the
+    64-bit ones with and without a sign with each other.
+    """
+    if dtype.kind not in kinds:
+        return False
+    if dtype.kind not in "iu":
+        return True
+    limits = np.iinfo(dtype)
+    return all(
+        np.can_cast(x.dtype, dtype) if hasattr(x, "dtype") else limits.min <= x <= limits.max
+        for x in step.operands
+    )
 
 
 def is_approximate(step: Any) -> bool:

@@ -560,3 +560,27 @@ def test_where_numba_fails_the_functions_run_one_by_one(monkeypatch: pytest.Monk
             np.testing.assert_allclose(compiled(x.copy(), b), fun(x, b), rtol=1e-14)
         np.testing.assert_allclose(compiled(x.copy(), b), fun(x, b), rtol=1e-14)
         assert "fused" in compiled.source
+
+
+def test_integers_are_compared_by_value(way: str) -> None:
+    rng = np.random.default_rng(0)
+    for dtype, numbers in {
+        "uint8": (-1, 0, 255, 256, 300),
+        "int8": (-129, -128, 127, 128, 300),
+        "uint64": (-1, 0, 5),
+        "int64": (-(2**40), 0),
+        "bool": (-1, 0, 1, 2),
+    }.items():
+        x = rng.integers(0, 2 if dtype == "bool" else 100, 20_000).astype(dtype)
+        for number in numbers:
+            compare(
+                lambda x, n=number: (
+                    xp.logical_and(xp.logical_or(x > n, x == n), xp.logical_not(x < n)),
+                    xp.logical_or(x >= n, xp.logical_and(x <= n, x != n)),
+                    xp.where(x < n, 1.0, 0.5) > 0.7,
+                ),
+                x,
+            )
+    signed, unsigned = rng.integers(-3, 3, 20_000), rng.integers(0, 3, 20_000).astype("uint64")
+    for a, b in ((signed, unsigned), (unsigned, signed)):
+        compare(lambda a, b: xp.logical_and(a > b, xp.logical_or(a >= b, a == b)), a, b)
