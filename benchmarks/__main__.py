@@ -26,6 +26,7 @@ WORKLOADS = {
     "W7": "w7_chain",
     "W8": "w8_cost",
     "W9": "w9_install",
+    "W10": "w10_fit",
 }
 DISTRIBUTIONS = ("numpy", "scipy", "numba", *harness.INSTALL.values())
 DESCRIPTION = """\
@@ -104,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    several = "W1 to W9, all, or a file of your own; without one, a list of them"
+    several = "W1 to W10, all, or a file of your own; without one, a list of them"
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=several)
     peers = f"beside bpkit, with commas between them: numpy, {', '.join(harness.INSTALL)} (default: all)"
     parser.add_argument("--peers", metavar="NAMES", type=lambda names: names.split(","), help=peers)

@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -81,6 +81,8 @@ class Peer:
         A module that the process shall not find.
     cases : tuple of str
         The cases that it takes part in; all if empty.
+    alone : bool
+        Whether it shares its process with no other row.
     """
 
     name: str
@@ -89,11 +91,12 @@ class Peer:
     backend: str = ""
     hidden: str = ""
     cases: tuple[str, ...] = ()
+    alone: bool = False
 
     @property
     def process(self) -> str:
         """Peers of the same share a process."""
-        return f"{self.library} {self.backend} {self.hidden}"
+        return f"{self.library} {self.backend} {self.hidden} {self.name if self.alone else ''}"
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,9 @@ class Workload:
         How far a result may be from the reference, as the norm of the difference over the norm.
     work : callable or None
         Floating-point operations of a case, where GFLOP/s say more than seconds.
+    alone : bool
+        Whether each row has a process of its own, and not only each library: then what a process takes in
+        memory belongs to one row.
 
     Notes
     -----
@@ -132,6 +138,7 @@ class Workload:
     goals: Mapping[str, Sequence[tuple[str, str, float]]] = field(default_factory=dict)
     rtol: float = 1e-3
     work: Callable[[dict[str, Any]], float] | None = None
+    alone: bool = False
 
     def rows(self, backends: Sequence[str], libraries: Sequence[str] | None) -> list[Peer]:
         """All peers, bpkit's own first."""
@@ -148,7 +155,7 @@ class Workload:
             for of, make in self.own.items()
         ]
         chosen = [peer for peer in self.peers if libraries is None or peer.library in ("bpkit", *libraries)]
-        return [*own, *chosen]
+        return [replace(peer, alone=self.alone) for peer in (*own, *chosen)]
 
 
 class MismatchError(Exception):

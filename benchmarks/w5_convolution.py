@@ -188,31 +188,35 @@ def straight(case: dict[str, Any]) -> Program:
     return Program(run, given.gradients(given_shapes(params)))
 
 
-def own(case: dict[str, Any], jit: bool) -> Program:
-    """Bpkit: its layers, with the given weights in them."""
-    from bpkit import losses, nn, random
+def network(given: Problem) -> Any:
+    """Bpkit's network, whose leaves are as the given weights, in their order."""
+    from bpkit import nn, random
 
-    given, key = problem(case), random.key(0)
-    pool = nn.MaxPool2d(2)
-    layers = [
+    pool, key = nn.MaxPool2d(2), random.key(0)
+    first, second, third, fourth = (
         (nn.Conv2d if w.ndim == 4 else nn.Dense)(w.shape[1], len(w), *w.shape[3:], key=key)
         for w in given.params.values()
         if w.ndim > 1
-    ]
+    )
+    return nn.Sequential(first, pool, nn.relu, second, pool, nn.relu, nn.Flatten(), third, nn.relu, fourth)
+
+
+def own(case: dict[str, Any], jit: bool) -> Program:
+    """Bpkit: its layers, with the given weights in them."""
+    from bpkit import losses, tree
+
+    given = problem(case)
+    structure = tree.structure(network(given))
 
     def loss(params: Any, x: Any, y: Any) -> Any:
-        first, second, third, fourth = (
-            layer.replace(weight=params[f"w{i}"], bias=params[f"b{i}"]) for i, layer in enumerate(layers)
-        )
-        convolutions = nn.Sequential(first, pool, nn.relu, second, pool, nn.relu)
-        model = nn.Sequential(convolutions, nn.Flatten(), third, nn.relu, fourth)
+        model = tree.unflatten(structure, [params[key] for key in given.params])
         return losses.softmax_cross_entropy(model(x), y)
 
     return training.bpkit_step(given, loss, jit)
 
 
-def by_jax(case: dict[str, Any]) -> Program:
-    """JAX, with its own convolution and pooling."""
+def jax_loss() -> Callable[..., Any]:
+    """The loss by JAX's own convolution and pooling."""
     import jax
 
     def layer(x: Any, w: Any, b: Any) -> Any:
@@ -228,7 +232,12 @@ def by_jax(case: dict[str, Any]) -> Program:
         x = jax.nn.relu(x.reshape(len(x), -1) @ params["w2"].T + params["b2"])
         return -(y * jax.nn.log_softmax(x @ params["w3"].T + params["b3"])).sum() / len(x)
 
-    return training.jax_step(problem(case), loss)
+    return loss
+
+
+def by_jax(case: dict[str, Any]) -> Program:
+    """JAX."""
+    return training.jax_step(problem(case), jax_loss())
 
 
 def by_torch(kind: str, last: bool) -> Callable[[dict[str, Any]], Program]:

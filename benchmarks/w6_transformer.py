@@ -204,8 +204,10 @@ def straight(case: dict[str, Any]) -> Program:
     return Program(run, given.gradients(params))
 
 
-def loss_in(case: dict[str, Any], lib: Any, permute: Callable[..., Any], softmax: Any) -> Callable[..., Any]:
-    """The loss, for a library with NumPy's names."""
+def blocks_in(
+    case: dict[str, Any], lib: Any, permute: Callable[..., Any], softmax: Any
+) -> Callable[..., Any]:
+    """What the blocks make of their input, for a library with NumPy's names."""
     heads = case["heads"]
 
     def norm(x: Any, scale: Any, shift: Any) -> Any:
@@ -220,13 +222,23 @@ def loss_in(case: dict[str, Any], lib: Any, permute: Callable[..., Any], softmax
         rows = lib.reshape(permute(weights @ v, (0, 2, 1, 3)), (n, t, d))
         return rows @ p[f"w_o{i}"] + p[f"b_o{i}"]
 
-    def loss(p: Any, x: Any, y: Any) -> Any:
+    def blocks(p: Any, x: Any) -> Any:
         for i in range(case["blocks"]):
             x = x + attention(p, i, norm(x, p[f"scale_first{i}"], p[f"shift_first{i}"]))
             u = norm(x, p[f"scale_second{i}"], p[f"shift_second{i}"]) @ p[f"w_up{i}"] + p[f"b_up{i}"]
             u = 0.5 * u * (1 + lib.tanh(ROOT * (u + CUBE * u * u * u)))
             x = x + (u @ p[f"w_down{i}"] + p[f"b_down{i}"])
-        return lib.sum((x - y) ** 2) * (0.5 / (x.shape[0] * x.shape[1]))
+        return x
+
+    return blocks
+
+
+def loss_in(case: dict[str, Any], lib: Any, permute: Callable[..., Any], softmax: Any) -> Callable[..., Any]:
+    """The loss, for a library with NumPy's names."""
+    blocks = blocks_in(case, lib, permute, softmax)
+
+    def loss(p: Any, x: Any, y: Any) -> Any:
+        return lib.sum((blocks(p, x) - y) ** 2) * (0.5 / (x.shape[0] * x.shape[1]))
 
     return loss
 
@@ -248,19 +260,25 @@ NAMES = {
 """What the arrays of a block are called here, in the order of its leaves."""
 
 
-def own(case: dict[str, Any], jit: bool) -> Program:
-    """Bpkit's blocks, whose weights are the transposes of those here."""
-    from bpkit import nn, random, tree, xp
+def own_block(case: dict[str, Any]) -> Any:
+    """Bpkit's block, whose weights are the transposes of those here."""
+    from bpkit import nn, random
 
     def gelu(z: Any) -> Any:
         return nn.gelu(z, approximate="tanh")
 
-    given = problem(case)
-    turned = given._replace(params={key: np.ascontiguousarray(x.T) for key, x in given.params.items()})
-    block = nn.TransformerBlock(
+    return nn.TransformerBlock(
         case["width"], case["heads"], key=random.key(0), activation=gelu, norm_first=True, layer_norm_eps=EPS
     )
-    structure = tree.structure(block)
+
+
+def own(case: dict[str, Any], jit: bool) -> Program:
+    """Bpkit's blocks."""
+    from bpkit import tree, xp
+
+    given = problem(case)
+    turned = given._replace(params={key: np.ascontiguousarray(x.T) for key, x in given.params.items()})
+    structure = tree.structure(own_block(case))
 
     def loss(p: Any, x: Any, y: Any) -> Any:
         for i in range(case["blocks"]):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-WORKLOADS = ["W1", "W1E", *[f"W{i}" for i in range(2, 10)]]
+WORKLOADS = ["W1", "W1E", *[f"W{i}" for i in range(2, 11)]]
 
 OWN = """
 from dataclasses import replace
