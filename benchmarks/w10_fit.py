@@ -138,10 +138,9 @@ def reference(case: dict[str, Any]) -> dict[str, np.ndarray]:
 
 def own(case: dict[str, Any], jit: bool) -> Program:
     """Bpkit: one call of `fit`, in a thread that waits after each epoch until the next one is asked for."""
-    given = task(case)
+    given, found = task(case), list[Any]()
     model = model_of(case, given)
     asked, done = threading.Semaphore(0), threading.Semaphore(0)
-    found: list[Any] = []
 
     def pause(event: Any, _: Any) -> None:
         if hasattr(event, "loss"):  # the end of an epoch
@@ -247,8 +246,7 @@ def by_torch(*, compiled: bool) -> Callable[[dict[str, Any]], Program]:
         model, kind = torch_module(case, given), torch.optim.Adam if case["adam"] else torch.optim.SGD
         optimizer = kind(model.parameters(), lr=case["rate"], fused=True)
         x, y = (torch.from_numpy(a).to(case["torch_device"]) for a in given.problem.data)
-        if x.ndim == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
         order = torch.from_numpy(first_order(len(x))).to(x.device)
 
         def loss_of(x: Any, y: Any) -> Any:
@@ -273,11 +271,10 @@ def by_torch(*, compiled: bool) -> Callable[[dict[str, Any]], Program]:
     return make
 
 
-DENSE = {**w2_adam.NET, "net": "dense", "examples": 12_800}
 CONVOLUTION = {**w5_convolution.NET, "net": "convolution", "examples": 1280, "rate": 0.05}
 TRANSFORMER = {**w6_transformer.NET, "net": "transformer", "classes": 64, "examples": 320, "rate": 1e-3}
 CASES = {
-    "784-512-512-10": DENSE,
+    "784-512-512-10": {**w2_adam.NET, "net": "dense", "examples": 12_800},
     "convolutions": {**CONVOLUTION, "adam": False},
     "transformer": {**TRANSFORMER, "adam": True},
 }
