@@ -452,21 +452,28 @@ def test_mixed_precision_learns_or_says_why_not(backend: Backend, precision: str
 
 def test_an_overflow_in_float16_changes_nothing_but_the_scale() -> None:
     with registry.use_backend("numpy"):
-        model = nn.Dense(6, 3, key=random.key(0), dtype="float32")
+        norm = nn.BatchNorm(6, dtype="float32")
+        model = nn.Sequential(norm, nn.Dense(6, 3, key=random.key(0), dtype="float32"))
 
         def large(output: Any, target: Any) -> Any:
             return losses.softmax_cross_entropy(output, target) * 1e3
 
         scales: list[float] = []
+        weights_after: list[list[Any]] = [weights(model)]
 
         def watch(event: Any, state: State) -> None:
             if isinstance(event, Step):
                 scales.append(float(state.optimizer_state.scale))
+                weights_after.append(weights(state.model))
 
         fitted = run(
-            model, loss=large, precision="float16", epochs=2, optimizer=optim.sgd(1e-4), callbacks=[watch]
+            model, loss=large, precision="float16", epochs=3, optimizer=optim.sgd(1e-4), callbacks=[watch]
         )
-        assert scales[0] < 2.0**15
+        before = [2.0**15, *scales]
+        overflowed = [after < scale for scale, after in zip(before, scales, strict=False)]
+        assert overflowed[0] and not overflowed[-1]
+        for skipped, old, new in zip(overflowed, weights_after, weights_after[1:], strict=False):
+            assert [np.array_equal(x, y) for x, y in zip(old, new, strict=True)] == [skipped] * len(old)
         assert scales == sorted(scales, reverse=True)
         assert scales[-1] > 1
         assert fitted.history[-1].loss < fitted.history[0].loss

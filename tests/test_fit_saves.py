@@ -22,7 +22,6 @@ from bpkit import losses, nn, optim, random, registry
 from bpkit._protocol import Backend
 from bpkit.errors import ArgumentError, CorruptRunError, RunError, SaveError
 from bpkit.training import Epoch, Run, Session, Step, load_model, preset, restore
-from bpkit.training.step import PRECISIONS
 
 
 def stop_after(events: int) -> Callable[..., bool]:
@@ -111,7 +110,6 @@ def test_mixed_precision_goes_on_with_its_scale(tmp_path: Path) -> None:
     for events in (5, 99):
         parts = run(model, folder=tmp_path / "run", resume=True, callbacks=[stop_after(events)], **options)
     assert curve(parts) == curve(whole)
-    assert PRECISIONS == ("bfloat16", "float16")
 
 
 def test_a_run_goes_on_with_another_backend(backend: Backend, tmp_path: Path) -> None:

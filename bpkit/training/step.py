@@ -49,7 +49,7 @@ def scaled(optimizer: Optimizer) -> Optimizer:
 
     Gradients in float16 vanish below 6e-8. So the loss is multiplied by a large number, and the gradients are
     divided by it again in the dtype of the parameters. Where they overflowed, nothing is changed but the
-    scale, which is halved; after 2,000 steps without that it is doubled.
+    scale, which is halved; after 2,000 steps without that it is doubled. (Buffers are left to the step.)
 
     Parameters
     ----------
@@ -152,9 +152,15 @@ def training_step(
         def scale(value: Any) -> Any:
             return value * xp.astype(optimizer_state.scale, value.dtype) if precision == "float16" else value
 
-        (_, (value, fixed)), gradients = transforms.value_and_grad(loss_of, has_aux=True)(trainable)
-        trainable, optimizer_state = optimizer.update(gradients, optimizer_state, trainable)
-        return nn.combine(trainable, fixed), optimizer_state, value, number + 1
+        (_, (value, buffers)), gradients = transforms.value_and_grad(loss_of, has_aux=True)(trainable)
+        trainable, after = optimizer.update(gradients, optimizer_state, trainable)
+        if precision == "float16":
+            # A smaller scale tells that gradients overflowed, and that the step is none.
+            fine = after.scale >= optimizer_state.scale
+            buffers = tree.map(
+                lambda new, old: chosen(fine, new, old) if hasattr(old, "dtype") else old, buffers, fixed
+            )
+        return nn.combine(trainable, buffers), after, value, number + 1
 
     return step
 
