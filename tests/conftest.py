@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,21 +60,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     selected = config.getoption("--backend")
     if not selected:
         return
-    # Tests without a backend run with the others, each of which has a library that they compare with.
-    without = selected != ["array_api_strict"]
     kept: list[pytest.Item] = []
     left: list[pytest.Item] = []
     compiling = 0
     for item in items:
         callspec = getattr(item, "callspec", None)
         name = None if callspec is None else callspec.params.get("backend")
-        keep = without if name is None else name in selected
+        keep = _is_of_no_backend_here(selected, Path(item.path)) if name is None else name in selected
         if name == "jax" and Path(item.path).stem in COMPILING and not config.getoption("--all-on-jax"):
             compiling += 1
             keep = keep and compiling % ONE_IN == 0
         (kept if keep else left).append(item)
     config.hook.pytest_deselected(items=left)
     items[:] = kept
+
+
+@cache
+def _speaks_of_jax(path: Path) -> bool:
+    return "jax" in path.read_text(encoding="utf-8")
+
+
+def _is_of_no_backend_here(selected: list[str], path: Path) -> bool:
+    """Whether tests without a backend run: with Numba, without, and those that compare with JAX beside it."""
+    return selected != ["array_api_strict"] and (selected != ["jax"] or _speaks_of_jax(path))
 
 
 @pytest.fixture(params=list(BUILTIN))

@@ -567,7 +567,7 @@ def test_the_default_preset_reads_digits() -> None:
 
 
 def test_only_mnist_is_read_from_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"digits comes with bpkit.*leave --data out"):
+    with pytest.raises(DataError, match=r"digits comes with bpkit.*leave the folder out"):
         load_dataset(preset("digits"), tmp_path)
 
 
