@@ -18,7 +18,7 @@ import pytest
 from test_fit import RNG, X, Y, accuracy, curve, make, run, same_bits  # type: ignore[import-not-found]
 from test_run_folder import Faults, Killed  # type: ignore[import-not-found]
 
-from bpkit import losses, nn, optim, random, registry
+from bpkit import losses, nn, optim, random, registry, xp
 from bpkit._protocol import Backend
 from bpkit.errors import ArgumentError, CorruptRunError, RunError, SaveError
 from bpkit.training import Epoch, Run, Session, Step, load_model, preset, restore
@@ -271,7 +271,7 @@ def test_the_last_and_the_best_model_of_a_folder(backend: Backend, tmp_path: Pat
     best = load_model(tmp_path / "run", make(seed=5), best=True)
     assert same_bits(best, models[fitted.best.epoch])
     x = registry.current()[0].from_host(X, registry.current()[1])
-    assert bool((loaded(x) == fitted.model(x)).all())
+    assert bool(xp.all(loaded(x) == fitted.model(x)))
     run(folder=tmp_path / "last", epochs=2)
     last = load_model(tmp_path / "last", make(seed=5), best=True)
     assert same_bits(last, load_model(tmp_path / "last", make(seed=5)))
