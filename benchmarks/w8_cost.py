@@ -190,4 +190,5 @@ WORKLOAD = Workload(
         *pair("HIPS/autograd", "autograd", by_autograd),
     ],
     goals={"W2's network": LIMIT, "W3's network": LIMIT},
+    rtol=w3_products.WORKLOAD.rtol,
 )
