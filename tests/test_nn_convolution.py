@@ -339,9 +339,9 @@ def test_what_is_no_array_is_named(layer: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"stride": 0}, "conv: stride=0; expected an int of at least 1, or 1 of them"),
-        ({"stride": (1, 2)}, r"conv: stride=\(1, 2\)"),
-        ({"dilation": 1.0}, "conv: dilation=1.0"),
+        ({"stride": 0}, "conv: stride must be an int of at least 1, got 0"),
+        ({"stride": (1, 2)}, r"conv: stride must be an int of at least 1, got \(1, 2\)"),
+        ({"dilation": 1.0}, "conv: dilation must be an int of at least 1, got 1.0"),
         ({"groups": 0}, "conv: groups=0; expected a positive int"),
         ({"padding": -1}, "conv: padding=-1; expected an int that is not negative"),
         ({"padding": "half"}, "conv: padding='half'.*'same' or 'valid'"),

@@ -12,6 +12,7 @@ last: what a window sees of all images and of neighbouring places then lies in o
 
 from collections.abc import Sequence
 from math import prod
+from numbers import Integral
 from typing import Any, Literal
 
 from bpkit._protocol import RawArray
@@ -26,7 +27,7 @@ from bpkit.namespace.windows import add_windows, windows
 from bpkit.sliding import Ints, Sliding, Windows, seen_lengths
 from bpkit.trace import call
 
-__all__ = ["conv", "conv_transpose"]
+__all__ = ["conv", "conv_transpose", "each"]
 
 Sizes = int | Sequence[int]
 Padding = int | Sequence[int] | Sequence[Sequence[int]] | Literal["same", "valid"]
@@ -94,7 +95,7 @@ def conv(
     """
     x, weight = _operands("conv", x, weight)
     axes = weight.ndim - 2
-    steps, gaps = _each("conv", "stride", stride, axes, 1), _each("conv", "dilation", dilation, axes, 1)
+    steps, gaps = each("conv", "stride", stride, axes, 1), each("conv", "dilation", dilation, axes, 1)
     _check_groups("conv", groups, weight, weight.shape[0])
     if x.shape[1] != weight.shape[1] * groups:
         raise ShapeError(
@@ -173,8 +174,8 @@ def conv_transpose(
     name = "conv_transpose"
     x, weight = _operands(name, x, weight)
     axes = weight.ndim - 2
-    steps, gaps = _each(name, "stride", stride, axes, 1), _each(name, "dilation", dilation, axes, 1)
-    more = _each(name, "output_padding", output_padding, axes, 0)
+    steps, gaps = each(name, "stride", stride, axes, 1), each(name, "dilation", dilation, axes, 1)
+    more = each(name, "output_padding", output_padding, axes, 0)
     _check_groups(name, groups, weight, weight.shape[0])
     if x.shape[1] != weight.shape[0]:
         raise ShapeError(
@@ -214,15 +215,20 @@ def _operands(name: str, x: Any, weight: Any) -> tuple[RawArray, ...]:
     return floating(None, x, weight)
 
 
-def _each(name: str, what: str, given: Any, axes: int, least: int) -> Ints:
-    """One integer for each axis."""
+def each(owner: str, what: str, given: Any, axes: int, least: int) -> Ints:
+    """One size for each axis that a window moves along, of one for all of them or a sequence.
+
+    Raises
+    ------
+    ArgumentError
+        If there are not so many, or one is no int or too small.
+    """
     found = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,) * axes
-    if len(found) != axes or any(type(size) is not int or size < least for size in found):
-        raise ArgumentError(
-            f"{name}: {what}={given!r}; expected an int of at least {least}, or {axes} of them, one for each "
-            f"axis of the window"
-        )
-    return found
+    plain = all(isinstance(size, Integral) and not isinstance(size, bool) for size in found)
+    if len(found) != axes or not plain or min(found) < least:
+        several = f", or {axes} of them" if axes > 1 else ""
+        raise ArgumentError(f"{owner}: {what} must be an int of at least {least}{several}, got {given!r}")
+    return tuple([int(size) for size in found])
 
 
 def _check_groups(name: str, groups: Any, weight: RawArray, divided: int) -> None:

@@ -1,7 +1,6 @@
 """Convolutional layers, and those that go the other way."""
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any, ClassVar, Literal
 
 from bpkit import namespace as xp
@@ -9,28 +8,13 @@ from bpkit import random
 from bpkit._messages import a_type
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError, ShapeError
+from bpkit.namespace.convolution import each
 from bpkit.nn.init import Initializer, bias_for, glorot_uniform
 from bpkit.nn.module import Module, static
 
-__all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "each"]
+__all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"]
 
 Sizes = int | Sequence[int]
-
-
-def each(owner: str, what: str, given: Any, axes: int, least: int) -> tuple[int, ...]:
-    """One size for each axis that a window moves along, of one for all of them or a sequence.
-
-    Raises
-    ------
-    ArgumentError
-        If there are not so many, or one is no int or too small.
-    """
-    found = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,) * axes
-    plain = all(isinstance(size, Integral) and not isinstance(size, bool) for size in found)
-    if len(found) != axes or not plain or min(found) < least:
-        several = f", or {axes} of them" if axes > 1 else ""
-        raise ArgumentError(f"{owner}: {what} must be an int of at least {least}{several}, got {given!r}")
-    return tuple([int(size) for size in found])
 
 
 class _Convolution(Module):

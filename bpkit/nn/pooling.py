@@ -9,7 +9,7 @@ from bpkit._messages import a_type
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError, ShapeError
 from bpkit.kinds import device_of
-from bpkit.nn.convolution import each
+from bpkit.namespace.convolution import each
 from bpkit.nn.module import Module, static
 
 __all__ = ["AvgPool1d", "AvgPool2d", "GlobalAvgPool", "GlobalMaxPool", "MaxPool1d", "MaxPool2d"]
