@@ -29,7 +29,7 @@ from bpkit.transforms import (
 )
 
 if TYPE_CHECKING:
-    from bpkit import data, metrics
+    from bpkit import data, inspect, metrics
     from bpkit.transforms.checking import check_grads
 
 __version__ = "0.1.0"
@@ -37,7 +37,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     # They bring a progress bar, a format for weights and readers of files, which a gradient does not need.
-    if name in ("data", "metrics", "testing", "training"):
+    if name in ("data", "inspect", "metrics", "testing", "training"):
         return importlib.import_module(f"bpkit.{name}")
     if name == "check_grads":  # a tenth of the time of `import bpkit`, and only tests need it
         return importlib.import_module("bpkit.transforms.checking").check_grads
@@ -61,6 +61,7 @@ __all__ = [
     "hessian_diagonal",
     "hvp",
     "implicit_root",
+    "inspect",
     "jacfwd",
     "jacobian",
     "jacrev",

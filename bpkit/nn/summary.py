@@ -3,21 +3,18 @@
 import math
 import sys
 from collections.abc import Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from bpkit import tree
 from bpkit.compile.cost import scaled, size_bytes
 from bpkit.fields import parts_of
 from bpkit.kinds import is_inexact
-from bpkit.nn.mode import outside
 from bpkit.nn.module import Module
 from bpkit.nn.partition import Frozen
+from bpkit.nn.watching import layer_name, watched_call
 from bpkit.terminal import write_table
 from bpkit.transforms.arguments import is_array
-from bpkit.transforms.jit import without_jit
 
 __all__ = ["summary"]
 
@@ -40,19 +37,9 @@ class _Row:
     module: Any
     arrays: list[tuple[str, Any]] = field(default_factory=list)
 
-    @property
-    def layer(self) -> str:
-        """What the module is: its text if that is short and not that of other modules."""
-        written = repr(self.module)
-        holds = any(isinstance(part, Module) for part in tree.parts(self.module)[1:])
-        return type(self.module).__name__ if holds or "\n" in written or len(written) > 40 else written
-
     def count(self, *kinds: str) -> str:
         """How many numbers of these kinds it holds."""
         return _count([x for kind, x in self.arrays if kind in kinds])
-
-
-_outputs: ContextVar[dict[int, list[str]]] = ContextVar("_outputs")
 
 
 def summary(model: Any, *example: Any) -> None:
@@ -100,8 +87,6 @@ def summary(model: Any, *example: Any) -> None:
     │                 │ total        │              │         54 │       8 │ 248 B │
     └─────────────────┴──────────────┴──────────────┴────────────┴─────────┴───────┘
     """
-    # Modules of its own, one for each place, whose class can be changed.
-    model = tree.map(lambda leaf: leaf, model)
     rows: list[_Row] = []
     _collect(model, "", "trained", rows)
     shapes = _shapes_of(model, example) if example else {}
@@ -111,14 +96,14 @@ def summary(model: Any, *example: Any) -> None:
     def cells(path: str, layer: str, row: _Row) -> list[str]:
         memory = sum(size_bytes(x) for _, x in row.arrays)
         found = [path, layer]
-        found += [", ".join(shapes.get(id(row.module), ()))] if example else []
+        found += [", ".join(shapes.get(path, ()) if row.module is not None else ())] if example else []
         found += [row.count("trained", "frozen", "other")]
         found += [row.count("buffers")] if "buffers" in used else []
         return [*found, f"{scaled(memory)}B" if row.arrays else ""]
 
     def lines() -> Iterator[tuple[str, list[str]] | None]:
         for row in rows:
-            yield "", cells(row.path.removeprefix("."), row.layer, row)
+            yield "", cells(row.path.removeprefix("."), layer_name(row.module), row)
         yield None
         for kind in used:
             yield "", cells("", kind, _Row("", None, [each for each in arrays if each[0] == kind]))
@@ -150,32 +135,16 @@ def _collect(part: Any, path: str, kind: str, rows: list[_Row], row: _Row | None
         _collect(child, path + step, "buffers" if step[1:] in buffers else kind, rows, row)
 
 
-def _shapes_of(model: Any, example: tuple[Any, ...]) -> dict[int, list[str]]:
-    """The different shapes that each module of a model returns, by its id."""
-    for part in tree.parts(model):
-        if isinstance(part, Module) and callable(part):
-            cls: Any = type(part)
-            part.__class__ = _watched(cls)
-    token = _outputs.set({})
-    try:
-        # A function made by jit would be recorded for the classes that are watched.
-        with outside(), without_jit():
-            model(*example)
-        return _outputs.get()
-    finally:
-        _outputs.reset(token)
+def _shapes_of(model: Any, example: tuple[Any, ...]) -> dict[str, list[str]]:
+    """The different shapes that each module of a model returns, by its place."""
+    found: dict[str, list[str]] = {}
 
-
-@cache
-def _watched(cls: Any) -> Any:
-    """A class like this one, the calls of which note the shapes that they return."""
-
-    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
-        out = cls.__call__(self, *args, **kwargs)
+    def see(place: str, module: Any, out: Any) -> Any:
         shape = ", ".join([str(tuple(x.shape)) for x in tree.leaves(out) if is_array(x)])
-        shapes = _outputs.get().setdefault(id(self), [])
+        shapes = found.setdefault(place, [])
         if shape and shape not in shapes:
             shapes.append(shape)
         return out
 
-    return type(cls.__name__, (cls,), {"__call__": __call__})
+    watched_call(model, see, *example)
+    return found

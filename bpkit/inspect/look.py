@@ -1,0 +1,336 @@
+"""A look at a network: what the gradient says about it, as numbers that can be kept and compared."""
+
+import dataclasses
+import io
+import math
+import typing
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from bpkit import nn, registry, tree
+from bpkit._protocol import RawArray
+from bpkit.data.prefetch import to_device
+from bpkit.errors import ArgumentError, DataError
+from bpkit.inspect.observe import Loss, observe
+from bpkit.inspect.statistics import data_figures, layer_figures
+from bpkit.terminal import write_table
+from bpkit.transforms.arguments import is_array
+
+__all__ = ["DataLook", "Histogram", "LayerLook", "Look", "look"]
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How often numbers fall between two edges.
+
+    Attributes
+    ----------
+    edges : tuple of float
+        One more than counts.
+    counts : tuple of int
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerLook:
+    """One layer in a :class:`Look`. None stands for what the layer does not have, or what is not finite.
+
+    Attributes
+    ----------
+    place, layer : str
+        Where it stands in the model and what it is, as :func:`bpkit.nn.summary` names them.
+    calls : int
+        How many arrays it returned. 0: it was not called, but others used its parameters.
+    units : int or None
+        Neurons, channels of a convolution, features: the size of the axis of what it returns that has them.
+    parameters : int
+        How many numbers of its own are trained.
+    frozen : int
+        How many are not, inside :class:`bpkit.nn.Frozen`.
+    output_mean, output_std : float or None
+        Of all that it returned.
+    not_finite : int
+        How many of its outputs, errors, parameters and gradients are NaN or infinite.
+    zeros : float or None
+        The share of outputs that are 0.
+    saturated : float or None
+        For sigmoid, tanh and others with two limits: the share of outputs within 5 % of the distance between
+        the limits from one of them.
+    dead : float or None
+        The share of units that return the same number for every example, at every place.
+    error : float or None
+        The norm of the book's error δ of an example: root of the mean of squares over the examples.
+    weight_norm : float or None
+        Norm of its parameters, trained and frozen, biases included.
+    gradient_norm : float or None
+        Norm of the derivative of the cost with respect to those that are trained.
+    speed : float or None
+        Norm of the derivative with respect to its biases: the book's speed of learning (chapter 5).
+    update_norm : float or None
+        How far a step moved its parameters; None in the first look.
+    update_ratio : float or None
+        That in parts of `weight_norm`.
+    histogram : Histogram or None
+        Of its outputs.
+    """
+
+    place: str
+    layer: str
+    calls: int
+    units: int | None
+    parameters: int
+    frozen: int
+    output_mean: float | None
+    output_std: float | None
+    not_finite: int
+    zeros: float | None
+    saturated: float | None
+    dead: float | None
+    error: float | None
+    weight_norm: float | None
+    gradient_norm: float | None
+    speed: float | None
+    update_norm: float | None
+    update_ratio: float | None
+    histogram: Histogram | None
+
+
+@dataclass(frozen=True, slots=True)
+class DataLook:
+    """What a network was looked at with; None stands for what is not finite or not there.
+
+    Attributes
+    ----------
+    features : int
+        Numbers of an example.
+    mean, std, lowest, highest : float or None
+        Of all finite numbers.
+    scales : (float, float, float) or None
+        Smallest, median and largest standard deviation of a feature, of those that are not constant.
+    constant : float
+        The share of features that are the same in every example.
+    not_finite : int
+        How many numbers are NaN or infinite.
+    classes : tuple of int or None
+        How many examples each class has, where the targets are labels, or rows with one 1 and zeros.
+    """
+
+    features: int
+    mean: float | None
+    std: float | None
+    lowest: float | None
+    highest: float | None
+    scales: tuple[float, float, float] | None
+    constant: float
+    not_finite: int
+    classes: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What :func:`look` returns.
+
+    Attributes
+    ----------
+    epoch : int
+        Finished epochs.
+    step : int
+        Steps of the epoch after those.
+    loss : float or None
+        None if it is not finite.
+    examples : int
+        How many were looked at.
+    data : DataLook
+    layers : tuple of LayerLook
+        In the order in which they were first called.
+    """
+
+    epoch: int
+    step: int
+    loss: float | None
+    examples: int
+    data: DataLook
+    layers: tuple[LayerLook, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Mappings, lists, strings and numbers."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Look":
+        """The inverse of :meth:`to_json`, also of what JSON made of it.
+
+        Raises
+        ------
+        DataError
+            If something is missing, unknown, or of another kind; the message names it.
+        """
+        look: Look = _read(cls, values, "look")
+        return look
+
+    def __str__(self) -> str:
+        out = io.StringIO()
+        headings = ("place", "layer", "output", "zero", "saturated", "dead", "error", "speed", "update")
+        rows = [("", _cells(layer)) for layer in self.layers]
+        title = f"epoch {self.epoch}, step {self.step}: loss {_short(self.loss)} on {self.examples} examples"
+        write_table(out, title, headings, rows, right=headings[2:])
+        return out.getvalue().rstrip("\n")
+
+
+def look(
+    model: Any,
+    loss: Loss,
+    x: Any,
+    y: Any,
+    *,
+    key: RawArray | None = None,
+    before: Any = None,
+    steps: int = 1,
+    epoch: int = 0,
+    step: int = 0,
+) -> Look:
+    """Look at a network through a batch of examples.
+
+    Parameters
+    ----------
+    model : Module
+    loss : callable
+        ``(output, target) -> scalar``, the mean over the batch.
+    x : array or tuple of arrays
+        With an example in each row. Arrays of other libraries, devices and floating dtypes are converted to
+        those of the model.
+    y : array
+    key : array, optional
+        Calls the model as in training; see :func:`bpkit.inspect.observe`.
+    before : Module, optional
+        The same model some steps ago, to see how far its weights have moved.
+    steps : int
+        How many steps ago; the way is divided by it.
+    epoch, step : int
+        Where the training stands; written down.
+
+    Returns
+    -------
+    Look
+
+    Raises
+    ------
+    ArgumentError
+        If `before` is another model, or `steps` is not above 0.
+
+    Examples
+    --------
+    A unit that never speaks, and one that is saturated:
+
+    >>> import numpy as np
+    >>> from bpkit import losses
+    >>> layer = nn.Dense(2, 4, key=np.zeros(2, "uint32")).replace(
+    ...     weight=np.asarray([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0], [1.0, 1.0]]),
+    ...     bias=np.asarray([0.0, 0.0, 0.0, 8.0]),
+    ... )
+    >>> x, y = np.asarray([[1.0, 2.0], [3.0, 1.0]]), np.zeros((2, 4))
+    >>> taken = look(nn.Sequential(layer, nn.relu), losses.quadratic, x, y)
+    >>> taken.layers[1].dead, taken.layers[1].zeros
+    (0.25, 0.25)
+    >>> look(nn.Sequential(layer, nn.sigmoid), losses.quadratic, x, y).layers[1].saturated
+    0.5
+    """
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+        raise ArgumentError(f"look(steps={steps!r}): expected a whole number above 0")
+    if before is not None and tree.structure(before) != tree.structure(model):
+        raise ArgumentError(
+            "look: before: expected the same model as it was some steps ago, got one of another structure"
+        )
+    with at_home(model) as place:
+        x, y = place((x, y))
+        seen = observe(model, loss, x, y, key=key)
+        return look_at(seen, model, x, y, before, steps, epoch, step)
+
+
+def look_at(seen: Any, model: Any, x: Any, y: Any, before: Any, steps: int, epoch: int, step: int) -> Look:
+    """The numbers of an observation."""
+    data = DataLook(**data_figures(x, y))
+    examples = int(tree.leaves(x)[0].shape[0])
+    layers = []
+    for figures in layer_figures(seen, model, before, steps, examples):
+        histogram = figures.pop("histogram")
+        layers.append(LayerLook(**figures, histogram=histogram and Histogram(*histogram)))
+    loss = float(seen.loss)
+    return Look(epoch, step, loss if math.isfinite(loss) else None, examples, data, tuple(layers))
+
+
+@contextmanager
+def at_home(model: Any) -> Iterator[Any]:
+    """The backend and device of a model, with a function that puts data there in its dtype."""
+    arrays = [leaf for leaf in tree.leaves(nn.partition(model).trainable) if is_array(leaf)]
+    if not arrays:
+        yield lambda data: data
+        return
+    backend = registry.backend_of(arrays[0])
+    dtype = str(arrays[0].dtype).rpartition(".")[2]
+    with registry.use_backend(f"{backend.name}:{backend.device_of(arrays[0])}"):
+        yield lambda data: to_device(data, dtype)
+
+
+def _cells(layer: LayerLook) -> list[str]:
+    return [
+        layer.place,
+        layer.layer,
+        "" if layer.output_mean is None else f"{layer.output_mean:.3g} ± {_short(layer.output_std)}",
+        _share(layer.zeros),
+        _share(layer.saturated),
+        _share(layer.dead),
+        _short(layer.error),
+        _short(layer.speed),
+        _short(layer.update_ratio),
+    ]
+
+
+def _short(x: float | None) -> str:
+    return "" if x is None else f"{x:.3g}"
+
+
+def _share(x: float | None) -> str:
+    return "" if x is None else f"{x:.0%}"
+
+
+def _read(cls: Any, values: Any, path: str) -> Any:
+    """A dataclass of what JSON has."""
+    if not isinstance(values, Mapping):
+        raise DataError(f"{path}: expected a mapping, got {values!r}")
+    kinds = typing.get_type_hints(cls)
+    if missing := [name for name in kinds if name not in values]:
+        raise DataError(f"{path}.{missing[0]} is missing")
+    if unknown := [name for name in values if name not in kinds]:
+        raise DataError(f"{path}.{unknown[0]} is not known to this version of bpkit")
+    return cls(**{name: _field(kind, values[name], f"{path}.{name}") for name, kind in kinds.items()})
+
+
+def _field(kind: Any, value: Any, path: str) -> Any:
+    """A value of an annotated type, of what JSON has."""
+    options = typing.get_args(kind)
+    if type(None) in options:
+        return None if value is None else _field(options[0], value, path)
+    if dataclasses.is_dataclass(kind):
+        return _read(kind, value, path)
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            raise DataError(f"{path}: expected a list, got {value!r}")
+        several = options[1:] == (...,)
+        if not several and len(value) != len(options):
+            raise DataError(f"{path}: expected {len(options)} numbers, got {len(value)}")
+        return tuple([_field(options[0], item, f"{path}[{i}]") for i, item in enumerate(value)])
+    if kind is str:
+        fits, expected = isinstance(value, str), "a string"
+    elif kind is int:
+        fits, expected = isinstance(value, int) and value >= 0, "a whole number, not negative"
+    else:
+        fits, expected = isinstance(value, int | float) and math.isfinite(value), "a finite number"
+    if not fits or isinstance(value, bool):
+        raise DataError(f"{path}: expected {expected}, got {value!r}")
+    return float(value) if kind is float else value
