@@ -1,7 +1,6 @@
 """What a terminal shows beyond plain lines: a bar, a table, bold and coloured text."""
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -103,7 +102,7 @@ def write_table(
     rows: Iterable[tuple[str, Sequence[str]] | None],
     right: Sequence[str] = (),
 ) -> None:
-    """Write a table as wide as the stream at most; longer cells are folded.
+    """Write a table as wide as a terminal at most; longer cells are folded. A file takes any width.
 
     A row is a style and its cells, or None for a line between rows. The headings in ``right`` are those of
     the columns that hold numbers: set flush right, and not folded.
@@ -115,7 +114,8 @@ def write_table(
     lengths = [max(map(len, column)) for column in zip(*(row[1] for row in rows if row), strict=True)]
     widths = dict(enumerate(lengths))
     foldable = [i for i, heading in enumerate(headings) if heading not in right]
-    while sum(widths.values()) + 3 * len(widths) + 1 > _columns(stream):
+    columns = _columns(stream, otherwise=0)
+    while columns and sum(widths.values()) + 3 * len(widths) + 1 > columns:
         widest = max(foldable, key=widths.__getitem__, default=None)
         if widest is None or widths[widest] == 1:
             break
@@ -132,11 +132,12 @@ def write_table(
     stream.write(f"{styled(stream, '1', title)}\n{table}\n")
 
 
-def _columns(stream: IO[str]) -> int:
+def _columns(stream: IO[str], otherwise: int = 80) -> int:
+    """As many as COLUMNS says, or the terminal; `otherwise` where neither is known."""
     try:
-        return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns) or 80
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns) or otherwise
     except (OSError, ValueError):  # no terminal, or a COLUMNS that is no number
-        return shutil.get_terminal_size().columns
+        return otherwise
 
 
 def _can_encode(stream: IO[str], text: str) -> bool:

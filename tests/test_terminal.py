@@ -207,3 +207,12 @@ def test_bars_and_tables_are_loaded_when_they_are_shown(words: list[str], tmp_pa
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_table_in_a_file_is_as_wide_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    words = "word " * 40 + "end"
+    with (tmp_path / "table.txt").open("w+", encoding="utf-8") as stream:
+        write_table(stream, "", ["words", "number"], [("", [words, "1"])], right=("number",))
+        stream.seek(0)
+        assert words in stream.read()
