@@ -6,7 +6,7 @@ the output and the error of every layer as arrays, :func:`look` the same as numb
 a look after each epoch of a training.
 """
 
-from bpkit.inspect.look import DataLook, Histogram, LayerLook, Look, look
+from bpkit.inspect.look import DataLook, Histogram, LayerLook, Look, OutputLook, TargetLook, look
 from bpkit.inspect.observe import Observation, ObservedLayer, observe
 from bpkit.inspect.recorder import INSIGHT, Recorder, read_looks
 
@@ -18,7 +18,9 @@ __all__ = [
     "Look",
     "Observation",
     "ObservedLayer",
+    "OutputLook",
     "Recorder",
+    "TargetLook",
     "look",
     "observe",
     "read_looks",

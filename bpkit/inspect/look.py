@@ -15,10 +15,11 @@ from bpkit.data.prefetch import to_device
 from bpkit.errors import ArgumentError, DataError
 from bpkit.inspect.observe import Loss, observe
 from bpkit.inspect.statistics import data_figures, layer_figures
+from bpkit.inspect.targets import input_figures, output_figures, target_figures
 from bpkit.terminal import write_table
 from bpkit.transforms.arguments import is_array
 
-__all__ = ["DataLook", "Histogram", "LayerLook", "Look", "look"]
+__all__ = ["DataLook", "Histogram", "LayerLook", "Look", "OutputLook", "TargetLook", "look"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class LayerLook:
         the limits from one of them.
     dead : float or None
         The share of units that return the same number for every example, at every place.
+    twins : float or None
+        The share of units that are not, but return what another unit does.
     error : float or None
         The norm of the book's error δ of an example: root of the mean of squares over the examples.
     weight_norm : float or None
@@ -91,6 +94,7 @@ class LayerLook:
     zeros: float | None
     saturated: float | None
     dead: float | None
+    twins: float | None
     error: float | None
     weight_norm: float | None
     gradient_norm: float | None
@@ -118,6 +122,15 @@ class DataLook:
         How many numbers are NaN or infinite.
     classes : tuple of int or None
         How many examples each class has, where the targets are labels, or rows with one 1 and zeros.
+    largest : float or None
+        Root of the mean square of the feature that has the largest. None if no input is a floating number.
+    largest_at : int or None
+        Which feature that is.
+    stuck : tuple of int
+        Up to five features that are the same in every example, and neither the lowest nor the highest number
+        of all, as white paper is, nor 1, as a column for the bias is.
+    stuck_values : tuple of float
+        What they are.
     """
 
     features: int
@@ -129,6 +142,71 @@ class DataLook:
     constant: float
     not_finite: int
     classes: tuple[int, ...] | None
+    largest: float | None
+    largest_at: int | None
+    stuck: tuple[int, ...]
+    stuck_values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetLook:
+    """The targets beside the inputs. Numbers that are not finite are left out.
+
+    Attributes
+    ----------
+    not_finite : int
+        How many numbers are NaN or infinite.
+    mean, std : float
+        The largest mean of a column, without its sign; the deviation of all columns together. Labels stand
+        for rows with one 1 and zeros.
+    lowest, highest : float
+    alike : float or None
+        For labels the share of examples that have the label of the example most like them, copies left out;
+        for other targets the correlation with those of that example. None where there are too few examples.
+    by_chance, noise : float
+        What `alike` is where the targets have nothing to do with the inputs, and its standard deviation.
+    in_order : float or None
+        The same as `alike`, with the example that stands before.
+    """
+
+    not_finite: int
+    mean: float
+    std: float
+    lowest: float
+    highest: float
+    alike: float | None
+    by_chance: float
+    noise: float
+    in_order: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLook:
+    """The outputs beside the targets; None stands for what cannot be had.
+
+    Attributes
+    ----------
+    chance : float or None
+        The loss without looking at the input: the smallest of constant outputs, of those that were tried: the
+        mean target, what softmax and sigmoid make that of, the mean output.
+    perfect : float or None
+        The loss of what is certain and right; of classes by logits of ±15.
+    in_unit : float or None
+        The loss of what is right, for classes, by outputs of 0 and 1.
+    accuracy : float or None
+        The share of right classes.
+    answers : tuple of int or None
+        How many examples were taken for each class.
+    lowest, highest : float or None
+    """
+
+    chance: float | None
+    perfect: float | None
+    in_unit: float | None
+    accuracy: float | None
+    answers: tuple[int, ...] | None
+    lowest: float | None
+    highest: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +224,10 @@ class Look:
     examples : int
         How many were looked at.
     data : DataLook
+    target : TargetLook or None
+        None if the targets are not one array.
+    output : OutputLook or None
+        None if outputs or targets are not one array.
     layers : tuple of LayerLook
         In the order in which they were first called.
     """
@@ -155,6 +237,8 @@ class Look:
     loss: float | None
     examples: int
     data: DataLook
+    target: TargetLook | None
+    output: OutputLook | None
     layers: tuple[LayerLook, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -249,19 +333,38 @@ def look(
     with at_home(model) as place:
         x, y = place((x, y))
         seen = observe(model, loss, x, y, key=key)
-        return look_at(seen, model, x, y, before, steps, epoch, step)
+        return look_at(seen, loss, model, x, y, before, steps, epoch, step)
 
 
-def look_at(seen: Any, model: Any, x: Any, y: Any, before: Any, steps: int, epoch: int, step: int) -> Look:
-    """The numbers of an observation."""
-    data = DataLook(**data_figures(x, y))
+def look_at(
+    seen: Any,
+    loss: Loss,
+    model: Any,
+    x: Any,
+    y: Any,
+    before: Any,
+    steps: int,
+    epoch: int,
+    step: int,
+    known: Look | None = None,
+) -> Look:
+    """The numbers of an observation; `known` is an earlier look through the same examples."""
+    if known is None:
+        data = DataLook(**data_figures(x, y), **input_figures(x))
+        figures = target_figures(x, y)
+        target = None if figures is None else TargetLook(**figures)
+    else:
+        data, target = known.data, known.target
+    figures = output_figures(loss, seen.output, y)
+    output = None if figures is None else OutputLook(**figures)
     examples = int(tree.leaves(x)[0].shape[0])
     layers = []
     for figures in layer_figures(seen, model, before, steps, examples):
         histogram = figures.pop("histogram")
         layers.append(LayerLook(**figures, histogram=histogram and Histogram(*histogram)))
-    loss = float(seen.loss)
-    return Look(epoch, step, loss if math.isfinite(loss) else None, examples, data, tuple(layers))
+    value = float(seen.loss)
+    cost = value if math.isfinite(value) else None
+    return Look(epoch, step, cost, examples, data, target, output, tuple(layers))
 
 
 @contextmanager

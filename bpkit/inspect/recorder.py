@@ -45,7 +45,8 @@ class Recorder:
         with at_home(model) as place:
             x, y = self._data = place(self._data)
             seen = self._observe(model, self._loss, x, y, key=self._key)
-            self.looks.append(look_at(seen, model, x, y, None, 1, epoch, step))
+            known = self.looks[-1] if self.looks else None
+            self.looks.append(look_at(seen, self._loss, model, x, y, None, 1, epoch, step, known))
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(self.looks[-1].to_json(), allow_nan=False) + "\n")

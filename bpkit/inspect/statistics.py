@@ -79,7 +79,7 @@ def layer_figures(
 
 
 def _output_figures(module: Any, outputs: list[Host], axis: int) -> dict[str, Any]:
-    names = ("units", "output_mean", "output_std", "zeros", "saturated", "dead", "histogram")
+    names = ("units", "output_mean", "output_std", "zeros", "saturated", "dead", "twins", "histogram")
     if not outputs or not sum(x.size for x in outputs):
         return dict.fromkeys(names)
     flat = np.concatenate([np.abs(x).ravel() if x.dtype.kind == "c" else x.ravel() for x in outputs])
@@ -106,6 +106,7 @@ def _output_figures(module: Any, outputs: list[Host], axis: int) -> dict[str, An
         "zeros": float(np.mean(flat == 0)),
         "saturated": saturated,
         "dead": _constant(np.concatenate(rows)) if rows else None,
+        "twins": _twins(np.concatenate(rows)) if rows else None,
         "histogram": histogram,
     }
 
@@ -158,6 +159,19 @@ def _classes(y: Any) -> tuple[int, ...] | None:
 def _constant(rows: Host) -> float | None:
     """The share of columns in which all numbers are the same; None where one row cannot tell."""
     return float(np.mean(np.all(rows == rows[:1], axis=0))) if len(rows) > 1 and rows.shape[1] else None
+
+
+def _twins(rows: Host) -> float | None:
+    """The share of columns that vary and are the same as another one."""
+    if len(rows) < 2 or not rows.shape[1]:
+        return None
+    varied = rows[:, np.any(rows != rows[:1], axis=0)].astype(np.float64)
+    # Of equal columns sums are equal, up to their rounding; those of others hardly ever.
+    with np.errstate(invalid="ignore"):
+        sums = np.sort(np.cos(np.arange(len(rows))) @ varied)
+        near = np.diff(sums) <= 1e-6 * np.max(np.abs(sums), initial=0)
+    alike = np.append(near, False) | np.append(False, near)
+    return float(np.sum(alike) / rows.shape[1])
 
 
 def _norm(arrays: Any) -> float | None:
