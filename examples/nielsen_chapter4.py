@@ -130,10 +130,11 @@ def error(model, function, x):
     return float(xp.mean(xp.abs(model(x) - function(x))))
 
 
-def plot(x, models, file):
+def plot(models, file):
     """Draw the function of one number, and networks that compute it."""
     from matplotlib import pyplot as plt
 
+    x = xp.linspace(0.0, 1.0, 1000, dtype="float64")[:, None]
     plt.rcParams["svg.fonttype"] = "none"  # text stays text, which is smaller
     figure, panel = plt.subplots(figsize=(7, 4), layout="constrained")
     panel.plot(x[:, 0], curve(x)[:, 0], color="black", label="the function")
@@ -151,7 +152,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--steps", type=int, default=3000, metavar="N", help="of learning, for each network")
-    parser.add_argument("--plot", metavar="FILE", help="draw three networks of ten bumps (matplotlib)")
+    parser.add_argument("--plot", metavar="FILE", help="draw networks of ten bumps (matplotlib)")
     parser.add_argument("--quick", action="store_true", help="smaller networks, fewer steps")
     args = parser.parse_args()
     steps = 300 if args.quick else args.steps
@@ -162,25 +163,24 @@ def main() -> None:
         built, trained = of_one(bumps), learned(curve, x, (2 * bumps,), steps, slope=40.0)
         below = float(xp.mean(xp.abs(built[:-1](x) - logit(curve(x)))))
         figures = (error(built, curve, x), below, error(trained, curve, x))
-        rows.append(("", (str(bumps), str(2 * bumps), *(f"{figure:.4f}" for figure in figures))))
+        rows.append(("", [str(bumps), str(2 * bumps), *(f"{figure:.4f}" for figure in figures)]))
         if bumps == 10:
             drawn = {"10 bumps": built, "learned, 20 neurons": trained}
-    headings = ("bumps", "hidden neurons", "error, built", "before the last sigmoid", "error, learned")
+    headings = ["bumps", "hidden neurons", "error, built", "before the last sigmoid", "error, learned"]
     write_table(sys.stdout, "A function of one number: mean distance from it", headings, rows, headings)
 
     side = xp.arange(0.0125, 1.0, 0.025, dtype="float64")
-    x2 = xp.stack([xp.repeat(side, side.shape[0]), xp.tile(side, (side.shape[0],))], axis=1)
+    x = xp.stack([xp.repeat(side, side.shape[0]), xp.tile(side, (side.shape[0],))], axis=1)
     rows = []
-    for bumps in (2, 4) if args.quick else (2, 4, 8, 16):
-        hidden = (4 * bumps, bumps**2)
-        built, trained = of_two(bumps), learned(hill, x2, hidden, steps, slope=5.0)
-        figures = (error(built, hill, x2), error(trained, hill, x2))
+    for towers in (2, 4) if args.quick else (2, 4, 8, 16):
+        hidden = (4 * towers, towers**2)
+        errors = [error(model, hill, x) for model in (of_two(towers), learned(hill, x, hidden, steps, 5.0))]
         size = " + ".join(map(str, hidden))
-        rows.append(("", (f"{bumps} × {bumps}", size, *(f"{figure:.4f}" for figure in figures))))
-    headings = ("towers", "hidden neurons", "error, built", "error, learned")
+        rows.append(("", [f"{towers} × {towers}", size, *(f"{figure:.4f}" for figure in errors)]))
+    headings = ["towers", "hidden neurons", "error, built", "error, learned"]
     write_table(sys.stdout, "A function of two numbers: mean distance from it", headings, rows, headings)
     if args.plot:
-        plot(x, drawn, args.plot)
+        plot(drawn, args.plot)
 
 
 if __name__ == "__main__":

@@ -187,10 +187,10 @@ def main() -> None:
         best, last = percent([max(run) for run in runs]), percent([run[-1] for run in runs])
         accuracy_rows.append(("", (str(hidden), BOOK_ACCURACY[hidden], best, last)))
 
-    headings = ("hidden", "when", "layer 1", "layer 2", "layer 3", "layer 4")
+    headings = ["hidden", "when", "layer 1", "layer 2", "layer 3", "layer 4"]
     title = f"Speed of learning, 1,000 images, mean of {len(seeds)} seeds (the book's is on MNIST)"
     write_table(sys.stdout, title, headings, speed_rows, headings[2:])
-    headings = ("hidden layers", "book", "best epoch", "last epoch")
+    headings = ["hidden layers", "book", "best epoch", "last epoch"]
     title = f"Accuracy on the validation images in per cent, mean and deviation of {len(seeds)} seeds"
     write_table(sys.stdout, title, headings, accuracy_rows, headings)
     if args.plot:
