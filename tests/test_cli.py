@@ -357,7 +357,7 @@ def test_a_full_disk_while_training(
     assert "the disk is full; the save of epoch 2 is intact" in shown
     assert "bpkit train --resume run" in shown
     assert Run.open("run").saved.epoch == 2
-    assert len(list(Path("run").iterdir())) == 4
+    assert len(list(Path("run").iterdir())) == 5  # the four of a save, and the looks
 
 
 def test_a_folder_that_cannot_be_made(capsys: pytest.CaptureFixture[str]) -> None:

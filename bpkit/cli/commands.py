@@ -18,6 +18,7 @@ from bpkit import registry
 from bpkit.cli.display import display_for
 from bpkit.cli.parser import OPTIONS, UsageError
 from bpkit.errors import BackendError
+from bpkit.inspect.recorder import recorder_for
 from bpkit.terminal import write_table
 from bpkit.training import (
     Epoch,
@@ -66,12 +67,17 @@ def _train(session: Session, options: argparse.Namespace) -> int:
     go_on = f"go on with: bpkit train --resume {shlex.quote(str(session.run.path))}"
     stream = sys.stderr if options.json else sys.stdout
     interrupt = Interrupt()
+    recorder = None if options.no_insight else recorder_for(session)
     try:
         # What overflows is reported once, and with advice, by the loop.
         quietly = np.errstate(over="ignore", invalid="ignore")
         with interrupt, quietly, display_for(stream, quiet=options.quiet) as display:
             display.begin(session)
+            if recorder is not None:
+                recorder.begin(session.state)
             for event in session.events():
+                if recorder is not None:
+                    recorder(event, session.state)
                 if isinstance(event, Epoch):
                     display.epoch(event)
                 else:

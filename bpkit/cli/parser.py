@@ -153,6 +153,11 @@ examples:
         metavar="RUN",
         help="go on with the run in this folder; --epochs gives it more, its other settings stay",
     )
+    where.add_argument(
+        "--no-insight",
+        action="store_true",
+        help="do not look at the network after each epoch, and write no insight.jsonl",
+    )
     _add_output(parser)
 
 

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from bpkit import nn, registry, tree
 from bpkit._protocol import RawArray
 from bpkit.data.prefetch import to_device
 from bpkit.errors import ArgumentError, DataError
-from bpkit.inspect.observe import Loss, observe
+from bpkit.inspect.observe import Loss, Observation, observe
 from bpkit.inspect.statistics import data_figures, layer_figures
 from bpkit.inspect.targets import input_figures, output_figures, target_figures
 from bpkit.terminal import write_table
@@ -243,7 +245,8 @@ class Look:
 
     def to_json(self) -> dict[str, Any]:
         """Mappings, lists, strings and numbers."""
-        return dataclasses.asdict(self)
+        written: dict[str, Any] = _written(self)
+        return written
 
     @classmethod
     def from_json(cls, values: Any) -> "Look":
@@ -322,7 +325,7 @@ def look(
     >>> taken.layers[1].dead, taken.layers[1].zeros
     (0.25, 0.25)
     >>> look(nn.Sequential(layer, nn.sigmoid), losses.quadratic, x, y).layers[1].saturated
-    0.5
+    0.625
     """
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise ArgumentError(f"look(steps={steps!r}): expected a whole number above 0")
@@ -337,7 +340,7 @@ def look(
 
 
 def look_at(
-    seen: Any,
+    seen: Observation,
     loss: Loss,
     model: Any,
     x: Any,
@@ -349,19 +352,20 @@ def look_at(
     known: Look | None = None,
 ) -> Look:
     """The numbers of an observation; `known` is an earlier look through the same examples."""
-    if known is None:
-        data = DataLook(**data_figures(x, y), **input_figures(x))
-        figures = target_figures(x, y)
-        target = None if figures is None else TargetLook(**figures)
-    else:
-        data, target = known.data, known.target
-    figures = output_figures(loss, seen.output, y)
-    output = None if figures is None else OutputLook(**figures)
     examples = int(tree.leaves(x)[0].shape[0])
     layers = []
-    for figures in layer_figures(seen, model, before, steps, examples):
-        histogram = figures.pop("histogram")
-        layers.append(LayerLook(**figures, histogram=histogram and Histogram(*histogram)))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is counted
+        if known is None:
+            data = DataLook(**data_figures(x, y), **input_figures(x))
+            figures = target_figures(x, y)
+            target = None if figures is None else TargetLook(**figures)
+        else:
+            data, target = known.data, known.target
+        figures = output_figures(loss, seen.output, y)
+        output = None if figures is None else OutputLook(**figures)
+        for figures in layer_figures(seen, model, before, steps, examples):
+            histogram = figures.pop("histogram")
+            layers.append(LayerLook(**figures, histogram=histogram and Histogram(*histogram)))
     value = float(seen.loss)
     cost = value if math.isfinite(value) else None
     return Look(epoch, step, cost, examples, data, target, output, tuple(layers))
@@ -400,6 +404,15 @@ def _short(x: float | None) -> str:
 
 def _share(x: float | None) -> str:
     return "" if x is None else f"{x:.0%}"
+
+
+def _written(value: Any) -> Any:
+    """The inverse of :func:`_field`; dataclasses.asdict copies every number."""
+    if isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+        return [_written(item) for item in value]
+    if not dataclasses.is_dataclass(value):
+        return list(value) if isinstance(value, tuple) else value
+    return {field.name: _written(getattr(value, field.name)) for field in dataclasses.fields(value)}
 
 
 def _read(cls: Any, values: Any, path: str) -> Any:

@@ -120,8 +120,7 @@ def data_figures(x: Any, y: Any) -> dict[str, Any]:
     """The fields of :class:`bpkit.inspect.DataLook`."""
     rows = np.concatenate([_rows(on_host(leaf)) for leaf in tree.leaves(x)], axis=1)
     finite = rows[np.isfinite(rows)]
-    with np.errstate(invalid="ignore"):
-        stds = np.std(rows, axis=0)
+    stds = np.std(rows, axis=0)
     stds = stds[np.isfinite(stds) & (stds > 0)]
     return {
         "features": rows.shape[1],

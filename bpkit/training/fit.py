@@ -145,7 +145,8 @@ def fit(
         example, else the batch).
     callbacks : sequence of callable
         Each is called with every event and the state: ``callback(event, state)``. An event is a :class:`Step`
-        or an :class:`Epoch`. One that returns True ends the training.
+        or an :class:`Epoch`. One that returns True ends the training. One with a method ``begin(state)`` is
+        told before the first step.
     folder : path, optional
         Save the training there after each epoch, and when Ctrl-C ends it.
     resume : bool or "previous"
@@ -289,6 +290,9 @@ def fit(
         ended, best_model = "done", None
         if watched.is_over(state.metrics):
             ended, events = "patience", iter(())
+        for callback in callbacks:
+            if hasattr(callback, "begin"):
+                callback.begin(state)
         for event in events:
             if isinstance(event, Epoch) and patience is not None and watched.best(state.metrics) is event:
                 best_model = state.model
