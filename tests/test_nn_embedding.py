@@ -17,6 +17,7 @@ IDS = {
     "a row": np.asarray([3, 1, 3]),
     "one": np.asarray(2),
     "none": np.asarray([], dtype=np.int64),
+    "bytes": np.asarray([0, 4, 4], dtype=np.uint8),
     "many axes": np.asarray([[[1], [4]], [[4], [0]]], dtype=np.int32),
 }
 
@@ -77,12 +78,17 @@ def test_an_id_out_of_range_is_told(name: str) -> None:
             layer(xp.asarray(-1))
 
 
-def test_while_recording_values_are_not_looked_at() -> None:
+def test_a_compiled_function_checks_in_its_first_call() -> None:
     with use_backend("numpy"):
         layer = nn.Embedding(5, 3, key=random.key(0))
     compiled = bpkit.jit(lambda layer, ids: layer(ids))
+    with pytest.raises(DataError, match=r"ids\[1\] is -1, but"):
+        compiled(layer, np.asarray([1, -1]))
+    with pytest.raises(DataError, match=r"ids is 5, but"):
+        bpkit.vmap(layer)(np.asarray([[1, 5]]))
     for ids in (np.asarray([1, 2]), np.asarray([0, 4])):
         np.testing.assert_array_equal(compiled(layer, ids), layer(ids))
+    assert {step.name for step in compiled.program.steps} == {"take"}
 
 
 def test_wrong_arguments_are_told(backend: Backend) -> None:

@@ -2,6 +2,9 @@
 
 import itertools
 import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -14,9 +17,23 @@ from bpkit.nn.init import Initializer, standard_normal
 from bpkit.nn.module import Module, static
 from bpkit.nn.sizes import array_shape, check_sizes
 from bpkit.registry import backend_of
-from bpkit.trace import Traced
 
-__all__ = ["Embedding"]
+__all__ = ["Embedding", "noted_lookups"]
+
+Lookups = list[tuple["Embedding", RawArray]]
+
+_lookups: ContextVar[Lookups | None] = ContextVar("_lookups", default=None)
+
+
+@contextmanager
+def noted_lookups() -> Iterator[Lookups]:
+    """The layers that are called inside the block, each with its ids, which may be out of range."""
+    noted: Lookups = []
+    token = _lookups.set(noted)
+    try:
+        yield noted
+    finally:
+        _lookups.reset(token)
 
 
 class Embedding(Module):
@@ -104,15 +121,26 @@ class Embedding(Module):
             If `ids` is no array of integers.
         DataError
             If an id is out of range. Arrays in the machine's memory are checked, and others are not, since
-            that would mean to wait for them; nor is anything while :func:`bpkit.jit` records, since no
-            values are there yet. What the library does with such an id then is its own affair.
+            that would mean to wait for them. A function of :func:`bpkit.jit` checks them in its first call
+            at most: what it does later with an id out of range is the library's affair, which may take
+            another vector. :func:`bpkit.training.fit` checks its data itself, and inside
+            :func:`bpkit.debug_nans` every call does.
         """
         shape = array_shape(self, "ids", ids, "(...)")
         if kind_of(ids) is not Kind.INTEGER:
             raise ArgumentError(
                 f"{self!r}: ids must be integers, got dtype {ids.dtype}; convert them with bpkit.xp.astype"
             )
-        self._check(ids)
+        lookups = _lookups.get()
+        if lookups is None:
+            self._check(ids)
+        else:
+            lookups.append((self, ids))
+            ids = xp.clip(xp.astype(ids, "int32"), 0, self.num_embeddings - 1)
+        library = backend_of(raw(ids)).xp
+        if ids.dtype not in (library.int32, library.int64):
+            # PyTorch takes rows by no others: https://github.com/pytorch/pytorch/issues/61819
+            ids = xp.astype(ids, "int32")
         places = xp.reshape(ids, (-1,)) if len(shape) != 1 else ids
         rows = xp.take(self.weight, places, axis=0)
         if self.padding_index is not None:
@@ -122,15 +150,14 @@ class Embedding(Module):
 
     def _check(self, ids: RawArray) -> None:
         """Look for an id that is out of range, where that costs no waiting."""
-        if isinstance(ids, Traced):
-            return
-        values = backend_of(raw(ids)).host_view(ids)
+        values = backend_of(raw(ids)).host_view(raw(ids))
         if values is None:
             return
         wrong = (values < 0) | (values >= self.num_embeddings)
         if np.any(wrong):
             index = next(i for i in itertools.product(*map(range, values.shape)) if wrong[i])
-            where = f"ids[{', '.join(map(str, index))}]" if index else "ids"
+            # Under vmap there is one axis more.
+            where = f"ids[{', '.join(map(str, index))}]" if index and values.shape == ids.shape else "ids"
             raise DataError(
                 f"{self!r}: {where} is {int(values[index])}, but the ids of the vectors are 0 to "
                 f"{self.num_embeddings - 1}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bpkit import nn, random, registry, transforms, tree
+from bpkit import nn, random, registry, tree
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError
 from bpkit.optim import Optimizer
@@ -19,7 +19,7 @@ from bpkit.training.feeds import feed_of
 from bpkit.training.interrupt import Interrupt
 from bpkit.training.loop import host_key
 from bpkit.training.loop import steps as events_of
-from bpkit.training.measure import Measure, Metric, named_metrics, predict
+from bpkit.training.measure import Measure, Metric, named_metrics
 from bpkit.training.monitor import Monitor
 from bpkit.training.progress import Progress
 from bpkit.training.saves import Saves
@@ -176,7 +176,8 @@ def fit(
         If a setting cannot be used, the model has nothing to train, or the loss is no scalar.
     DataError, ShapeError
         If the data are empty, have a number that is not finite, are no pairs, can be read fewer times than
-        there are epochs, or have a label that the loss does not take; the message names batch and place.
+        there are epochs, or have a label that the loss does not take, or an id for which an
+        :class:`bpkit.nn.Embedding` has no vector; the message names batch and place.
     DivergedError
         If the loss or a weight is no longer finite.
     BackendError
@@ -230,8 +231,7 @@ def fit(
     skip = nan == "skip"
     with registry.use_backend(f"{backend.name}:{backend.device_of(arrays[0])}"), ExitStack() as stack:
         key = random.key(0) if key is None else key
-        one = transforms.jit(predict) if jit else predict
-        check = checker(loss, lambda x: one(given, x), skip)
+        check = checker(loss, given, batch_size=batch_size, skip=skip, jit=jit)
         indexed = isinstance(data, tuple) or (hasattr(data, "__len__") and hasattr(data, "__getitem__"))
         feed = feed_of(
             data,

@@ -13,10 +13,10 @@ from bpkit import transforms, tree
 from bpkit.data.batches import batches
 from bpkit.data.prefetch import to_device
 from bpkit.errors import ArgumentError, BpkitError, DataError, RecordingError, ShapeError
-from bpkit.training.checks import Check, without_nonfinite
+from bpkit.training.checks import Check, predict, without_nonfinite
 from bpkit.training.feeds import pair_of
 
-__all__ = ["Measure", "named_metrics", "predict"]
+__all__ = ["Measure", "named_metrics"]
 
 Metric = Callable[[Any, Any], Any]
 """``(output, target) -> scalar array``, of all examples at once."""
@@ -110,11 +110,6 @@ class Measure:
             target = self._data[1] if self._resident else _joined(targets, sizes, "target")
             values = self._evaluate(output, target)
             return {name: _number(name, value) for name, value in zip(self._functions, values, strict=True)}
-
-
-def predict(model: Any, x: Any) -> Any:
-    """The output for a batch; of a tuple the model takes each part as an input."""
-    return model(*x) if isinstance(x, tuple) else model(x)
 
 
 @contextmanager
