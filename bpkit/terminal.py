@@ -8,7 +8,7 @@ from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from types import TracebackType
 from typing import IO, Any, Self
 
-__all__ = ["Bar", "is_live", "styled", "write_table"]
+__all__ = ["Bar", "can_encode", "is_live", "size", "styled", "write_table"]
 
 REFRESH_S = 0.1
 TEXT_COLUMNS = 64  # what the longest texts on both sides of a bar take
@@ -42,7 +42,7 @@ class Bar:
 
         self._bar = tqdm(
             file=self._stream,
-            ascii="─╸━" if _can_encode(self._stream, "─╸━") else ".-=",
+            ascii="─╸━" if can_encode(self._stream, "─╸━") else ".-=",
             leave=False,
             ncols=80,  # until show() measures; tqdm shows nothing where a terminal says that it has no size
             nrows=24,
@@ -72,7 +72,7 @@ class Bar:
 
     def show(self, before: str, done: float, total: float | None, after: str) -> None:
         """Write the line: a text, the bar, a text."""
-        columns, bar = _columns(self._stream), self._bar
+        columns, bar = size(self._stream)[0], self._bar
         bar.n, bar.total, bar.desc, bar.ncols = done, total, after, max(1, columns - MARGIN)
         bar.bar_format = f"{before} {{bar:{min(40, max(4, columns - TEXT_COLUMNS))}}} {{desc}}"
         bar.refresh()
@@ -91,7 +91,7 @@ class Bar:
         self._stream.write("\n")
 
     def _erase(self) -> None:
-        self._stream.write("\r" + " " * (_columns(self._stream) - 1) + "\r")
+        self._stream.write("\r" + " " * (size(self._stream)[0] - 1) + "\r")
         self._stream.flush()
 
 
@@ -114,7 +114,7 @@ def write_table(
     lengths = [max(map(len, column)) for column in zip(*(row[1] for row in rows if row), strict=True)]
     widths = dict(enumerate(lengths))
     foldable = [i for i, heading in enumerate(headings) if heading not in right]
-    columns = _columns(stream, otherwise=0)
+    columns = size(stream, otherwise=(0, 0))[0]
     while columns and sum(widths.values()) + 3 * len(widths) + 1 > columns:
         widest = max(foldable, key=widths.__getitem__, default=None)
         if widest is None or widths[widest] == 1:
@@ -124,7 +124,7 @@ def write_table(
     folded = [widths[i] if widths[i] < length else None for i, length in enumerate(lengths)]
     table = tabulate(
         [[styled(stream, row[0], cell) for cell in row[1]] if row else SEPARATING_LINE for row in rows],
-        tablefmt="simple_outline" if _can_encode(stream, "┌─┬┐│├┼┤└┴┘") else "outline",
+        tablefmt="simple_outline" if can_encode(stream, "┌─┬┐│├┼┤└┴┘") else "outline",
         disable_numparse=True,
         maxcolwidths=folded,
         colalign=["right" if heading in right else "left" for heading in headings],
@@ -132,15 +132,22 @@ def write_table(
     stream.write(f"{styled(stream, '1', title)}\n{table}\n")
 
 
-def _columns(stream: IO[str], otherwise: int = 80) -> int:
-    """As many as COLUMNS says, or the terminal; `otherwise` where neither is known."""
+def size(stream: IO[str], otherwise: tuple[int, int] = (80, 24)) -> tuple[int, int]:
+    """Columns and rows: those of COLUMNS and LINES, or of the terminal; `otherwise` where neither is known."""
     try:
-        return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns) or otherwise
-    except (OSError, ValueError):  # no terminal, or a COLUMNS that is no number
-        return otherwise
+        found = os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):  # no terminal
+        found = os.terminal_size((0, 0))
+    columns, rows = (_number(os.environ.get(name, "")) for name in ("COLUMNS", "LINES"))
+    return columns or found.columns or otherwise[0], rows or found.lines or otherwise[1]
 
 
-def _can_encode(stream: IO[str], text: str) -> bool:
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
+
+
+def can_encode(stream: IO[str], text: str) -> bool:
+    """Whether a stream has the characters of a text."""
     try:
         text.encode(getattr(stream, "encoding", None) or "utf-8")
     except UnicodeEncodeError:

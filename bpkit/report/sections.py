@@ -1,0 +1,336 @@
+"""The plots of a report and what is written beside them."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bpkit.inspect import LayerLook, Look
+from bpkit.report.plots import Line, draw_histogram, draw_lines
+from bpkit.training.state import Epoch
+
+__all__ = ["Plot", "Section", "Table", "histograms", "layer_table", "layers_over_time", "progress", "short"]
+
+MOST_LINES = 12
+MOST_ROWS = 60
+BAND = (3e-4, 3e-3)
+"""Around 1 in 1,000, as A. Karpathy's notes of the course CS231n have it (Neural Networks Part 3)."""
+
+_COLOURS = ("--one", "--two", "--three", "--four", "--five")
+_SHADES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Text in rows.
+
+    Attributes
+    ----------
+    caption : str
+    headings : sequence of str
+    rows : sequence of sequences of str
+    words : int
+        How many columns, from the left, are no numbers.
+    """
+
+    caption: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A drawing with its words; `key` has name and colour of each line."""
+
+    title: str
+    text: str
+    svg: str
+    key: Sequence[tuple[str, str]] = ()
+    table: Table | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Plots under one heading."""
+
+    title: str
+    text: str
+    plots: Sequence[Plot]
+    small: bool = False
+
+
+def short(x: float | None) -> str:
+    """A number for people, and a dash for none."""
+    if x is None or not math.isfinite(x):
+        return "–"
+    return f"{x:,.0f}" if abs(x) >= 10_000 and abs(x) < 1e9 else f"{x:.3g}".replace("-", "−")
+
+
+def share(x: float | None) -> str:
+    """A share in per cent."""
+    return "–" if x is None or not math.isfinite(x) else f"{x:.1%}".replace("%", " %")
+
+
+def progress(history: Sequence[Epoch]) -> Section:
+    """The curves of loss, accuracy, and whatever else was measured."""
+    names = list(dict.fromkeys(name for epoch in history for name in epoch.metrics))
+    losses = ["loss", *(name for name in names if name.endswith("_loss"))]
+    accuracies = [name for name in names if name.endswith("accuracy")]
+    rest = [name for name in names if name not in (*losses, *accuracies)]
+    plots = [
+        _of_history(
+            history,
+            losses,
+            "Loss",
+            "What training makes small: the mean over the examples of an epoch, each taken before the step "
+            "that it contributed to.",
+        )
+    ]
+    if accuracies:
+        plots.append(
+            _of_history(
+                history,
+                accuracies,
+                "Accuracy",
+                "The share of examples whose class is right. Training far above validation: the network "
+                "learns the examples by heart.",
+                percent=True,
+            )
+        )
+    plots += [_of_history(history, [name], _spoken(name), "Measured after each epoch.") for name in rest]
+    return Section("How it learns", "", plots)
+
+
+def layers_over_time(looks: Sequence[Look]) -> Section:
+    """Error, speed, update ratio, saturated and dead shares of each layer."""
+    first = looks[0]
+    text = (
+        f"Always through the same {first.examples:,} examples."
+        if len({look.examples for look in looks}) == 1
+        else "Through a batch of examples."
+    )
+    plots = []
+    for title, words, label, read, kind in _SIGNS:
+        layers = [i for i, layer in enumerate(first.layers) if _is_alone(first, i)]
+        layers = [
+            i
+            for i in layers
+            if _suits(first.layers[i], kind) and any(read(look.layers[i]) is not None for look in looks)
+        ]
+        if layers:
+            plots.append(_of_layers(looks, layers, title, words, label, read, kind))
+    return Section("What the gradient says about the layers", text, plots)
+
+
+def histograms(looks: Sequence[Look]) -> Section:
+    """What each layer returns, at the end and at the beginning."""
+    first, last = looks[0], looks[-1]
+    layers = [i for i in range(len(last.layers)) if _is_alone(last, i) and last.layers[i].histogram]
+    plots = []
+    for i in _spread(layers, MOST_LINES):
+        layer, before = last.layers[i], first.layers[i].histogram
+        histogram = layer.histogram
+        if histogram is None:
+            continue
+        mean, std = short(layer.output_mean), short(layer.output_std)
+        svg = draw_histogram(
+            histogram.edges,
+            histogram.counts,
+            (before.edges, before.counts) if before is not None and len(looks) > 1 else None,
+            words=f"Histogram of what {_name(layer)} returns: mean {mean}, standard deviation {std}",
+            colour=_shade(i, len(last.layers)),
+        )
+        plots.append(Plot(_name(layer), f"mean {mean}, standard deviation {std}", svg))
+    text = "How often a layer returns which number. "
+    text += "Filled: in the last look; outlined: in the first." if len(looks) > 1 else ""
+    return Section("What the layers return", text + _thinned(len(layers)), plots, small=True)
+
+
+def layer_table(look: Look) -> Table:
+    """All layers as they were in the last look."""
+    headings = (
+        *("place", "layer", "units", "parameters", "output mean", "± std", "zero", "saturated", "dead"),
+        *("error", "speed", "gradient norm", "weight norm", "update ratio"),
+    )
+    rows = [
+        (
+            layer.place or "(all)",
+            layer.layer,
+            "–" if layer.units is None else f"{layer.units:,}",
+            f"{layer.parameters + layer.frozen:,}{' frozen' if layer.frozen else ''}",
+            short(layer.output_mean),
+            short(layer.output_std),
+            share(layer.zeros),
+            share(layer.saturated),
+            share(layer.dead),
+            *map(short, (layer.error, layer.speed, layer.gradient_norm, layer.weight_norm)),
+            short(layer.update_ratio),
+        )
+        for layer in look.layers
+    ]
+    return Table(f"After {_when(look)}; a dash: there is no such number", headings, rows, words=2)
+
+
+def _of_history(
+    history: Sequence[Epoch], names: Sequence[str], title: str, text: str, percent: bool = False
+) -> Plot:
+    x = [float(epoch.epoch) for epoch in history]
+    lines = [
+        Line(_spoken(name), x, [_value(epoch, name) for epoch in history], _COLOURS[i % len(_COLOURS)])
+        for i, name in enumerate(names)
+    ]
+    return _plot(lines, title, text, "epoch", title.lower(), percent, None, [str(e.epoch) for e in history])
+
+
+def _value(epoch: Epoch, name: str) -> float | None:
+    return epoch.loss if name == "loss" else epoch.metrics.get(name)
+
+
+def _spoken(name: str) -> str:
+    return name.replace("_", " ")
+
+
+Read = Callable[[LayerLook], float | None]
+
+# What is plotted of each layer: title, words, the axis, the number, and which layers have it.
+_SIGNS: tuple[tuple[str, str, str, Read, str], ...] = (
+    (
+        "Error of each layer",
+        "The book's δ, dC/d(output): how strongly the cost reacts to what a layer returns. Powers of ten "
+        "between the last layer and the first: the gradient vanishes or explodes on its way back.",
+        "error (norm)",
+        lambda layer: layer.error,
+        "learns",
+    ),
+    (
+        "Speed of learning",
+        "The norm of dC/db of a layer's biases, as in chapter 5 of Nielsen's book. In deep networks of "
+        "sigmoids the first layers are the slowest.",
+        "‖dC/db‖",
+        lambda layer: layer.speed,
+        "learns",
+    ),
+    (
+        "Update-to-weight ratio",
+        "How far one step moves the weights of a layer, in parts of their norm. By a rule of thumb about 0.001 "
+        "(the tinted band): far above, steps are too long; far below, the layer hardly learns.",
+        "update / weight",
+        lambda layer: layer.update_ratio,
+        "learns",
+    ),
+    (
+        "Saturated outputs",
+        "The share of outputs within 5 % of a limit of sigmoid or tanh, where the slope is near 0 and learning "
+        "is slow.",
+        "saturated",
+        lambda layer: layer.saturated,
+        "any",
+    ),
+    (
+        "Dead units",
+        "The share of units that return the same for every example: they say nothing, and behind a ReLU "
+        "they never learn again.",
+        "dead",
+        lambda layer: layer.dead,
+        "any",
+    ),
+)
+
+
+def _of_layers(
+    looks: Sequence[Look], layers: Sequence[int], title: str, words: str, label: str, read: Read, kind: str
+) -> Plot:
+    x = places(looks)
+    chosen = _spread(layers, MOST_LINES)
+    count = len(layers)
+    lines = [
+        Line(
+            _name(looks[0].layers[i]),
+            x,
+            [read(look.layers[i]) for look in looks],
+            _shade(layers.index(i), count),
+        )
+        for i in chosen
+    ]
+    at = [_when(look) for look in looks]
+    band = BAND if title.startswith("Update") else None
+    percent = kind == "any"
+    return _plot(lines, title, words + _thinned(count), "epoch", label, percent, band, at)
+
+
+def _plot(
+    lines: Sequence[Line],
+    title: str,
+    text: str,
+    x_label: str,
+    y_label: str,
+    percent: bool,
+    band: tuple[float, float] | None,
+    at: Sequence[str],
+) -> Plot:
+    known = [y for line in lines for y in line.y if y is not None and math.isfinite(y)]
+    positive = [y for y in known if y > 0]
+    log = not percent and bool(positive) and (band is not None or max(positive) > 20 * min(positive))
+    zeros = len(known) - len(positive)
+    if log and zeros:
+        text += f" {zeros} values that are not above 0 have no place on this scale of powers of ten."
+    show = share if percent else short
+    words = f"{title}: " + "; ".join(
+        f"{line.name} from {show(_first(line.y))} to {show(_first(line.y[::-1]))}" for line in lines
+    )
+    svg = draw_lines(
+        lines, words=words, x_label=x_label, y_label=y_label, log=log, share=percent, band=band if log else None
+    )
+    rows = [
+        (at[i], *(show(line.y[i]) for line in lines)) for i in _spread(range(len(at)), MOST_ROWS)
+    ]
+    table = Table(title, (x_label, *(line.name for line in lines)), rows)
+    key = [(line.name, line.colour) for line in lines] if len(lines) > 1 else [(lines[0].name, lines[0].colour)]
+    return Plot(title, text, svg, key, table)
+
+
+def places(looks: Sequence[Look]) -> list[float]:
+    """Where looks are on an axis of epochs; a step is a part of one."""
+    steps = max((look.step for look in looks), default=0) + 1
+    return [look.epoch + look.step / steps for look in looks]
+
+
+def _when(look: Look) -> str:
+    if not look.step:
+        return f"{look.epoch}"
+    return f"{look.epoch} + {look.step:,} steps"
+
+
+def _first(values: Sequence[float | None]) -> float | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _is_alone(look: Look, number: int) -> bool:
+    """Whether a layer holds no others: what those return is told of them."""
+    place = look.layers[number].place
+    others = [layer.place for i, layer in enumerate(look.layers) if i != number]
+    return not others if place == "" else not any(other.startswith((f"{place}.", f"{place}[")) for other in others)
+
+
+def _suits(layer: LayerLook, kind: str) -> bool:
+    return kind == "any" or bool(layer.parameters or layer.frozen)
+
+
+def _name(layer: LayerLook) -> str:
+    return f"{layer.place} {layer.layer}".strip()
+
+
+def _shade(number: int, count: int) -> str:
+    """A colour for a layer's depth, from the first to the last."""
+    return f"--layer-{round(number / max(1, count - 1) * (_SHADES - 1))}"
+
+
+def _spread(numbers: Sequence[int], most: int) -> list[int]:
+    """Some of many, evenly spread, the first and the last among them."""
+    if len(numbers) <= most:
+        return list(numbers)
+    return [numbers[round(i * (len(numbers) - 1) / (most - 1))] for i in range(most)]
+
+
+def _thinned(count: int) -> str:
+    return f" {MOST_LINES} of {count} layers, evenly spread." if count > MOST_LINES else ""
