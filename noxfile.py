@@ -12,7 +12,7 @@ from pathlib import Path
 import nox
 
 EXTRAS = {
-    "numpy": "test,fast",
+    "numpy": "test,fast,report",
     "array_api_strict": "test",
     "jax": "test,jax",
     "torch": "test,torch",

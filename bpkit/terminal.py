@@ -133,7 +133,7 @@ def write_table(
 
 
 def size(stream: IO[str], otherwise: tuple[int, int] = (80, 24)) -> tuple[int, int]:
-    """Columns and rows: those of COLUMNS and LINES, or of the terminal; `otherwise` where neither is known."""
+    """Columns and rows: of COLUMNS and LINES, else of the terminal; `otherwise` where neither is known."""
     try:
         found = os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):  # no terminal

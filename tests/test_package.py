@@ -168,7 +168,7 @@ def test_every_dependency_that_tests_install_has_a_pin() -> None:
     pinned = {canonicalize_name(pin.name) for pin in pins}
     wanted = PROJECT["dependencies"] + [
         line
-        for extra in ("test", "jax", "torch", "data", "thirdparty")
+        for extra in ("test", "jax", "torch", "data", "report", "thirdparty")
         for line in PROJECT["optional-dependencies"][extra]
     ]
     assert {canonicalize_name(Requirement(line).name) for line in wanted} <= pinned

@@ -67,6 +67,7 @@ def _run(argv: Sequence[str] | None) -> int:
     run: Mapping[str, Callable[..., int]] = {
         "train": commands.train,
         "eval": commands.evaluate_run,
+        "report": commands.report,
         "gradcheck": gradcheck.gradcheck,
         "backends": commands.backends,
     }

@@ -35,11 +35,12 @@ from bpkit.training import (
 )
 from bpkit.training.interrupt import Interrupt
 
-__all__ = ["backends", "evaluate_run", "selected_backend", "train"]
+__all__ = ["backends", "evaluate_run", "report", "selected_backend", "train"]
 
 
 def train(options: argparse.Namespace) -> int:
     """``bpkit train``."""
+    _refuse_to_watch(options)
     with ExitStack() as stack:
         if options.resume is None:
             settings = _settings(options)
@@ -63,15 +64,22 @@ def train(options: argparse.Namespace) -> int:
         return _train(session, options)
 
 
+def _refuse_to_watch(options: argparse.Namespace) -> None:
+    for option, given in (("--quiet", options.quiet), ("--no-insight", options.no_insight)):
+        if options.watch and given:
+            raise UsageError(f"--watch shows what {option} leaves out; give one of the two")
+
+
 def _train(session: Session, options: argparse.Namespace) -> int:
     go_on = f"go on with: bpkit train --resume {shlex.quote(str(session.run.path))}"
     stream = sys.stderr if options.json else sys.stdout
     interrupt = Interrupt()
     recorder = None if options.no_insight else recorder_for(session)
+    watched = recorder if options.watch else None
     try:
         # What overflows is reported once, and with advice, by the loop.
         quietly = np.errstate(over="ignore", invalid="ignore")
-        with interrupt, quietly, display_for(stream, quiet=options.quiet) as display:
+        with interrupt, quietly, display_for(stream, options.quiet, watched) as display:
             display.begin(session)
             if recorder is not None:
                 recorder.begin(session.state)
@@ -233,6 +241,21 @@ def _comparison(result: dict[str, Any], run: Run) -> str:
     else:
         why = "on {} ({}), which rounds differently".format(*place)
     return f"but the run recorded {result['recorded_test_accuracy']:.2%} {why}"
+
+
+def report(options: argparse.Namespace) -> int:
+    """``bpkit report``."""
+    from bpkit.report import write_report
+
+    run = Run.open(options.run)
+    if options.data is not None:
+        _refuse_data_of_digits(settings_of(run), options)
+    # Only models that a run folder describes are run again.
+    with selected_backend(options.backend, run if isinstance(run.settings, Settings) else None):
+        page = write_report(run.path, options.out, data=options.data)
+    size = page.stat().st_size
+    sys.stdout.write(f"Wrote {page} ({size / 1000:,.0f} kB); it opens in any browser, without a network.\n")
+    return 0
 
 
 def backends(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from bpkit import tree
+from bpkit.inspect import Recorder
 from bpkit.terminal import Bar, is_live, styled
 from bpkit.training import Epoch, Session, Step, settings_of
 
@@ -120,11 +121,17 @@ class ProgressBar(Display):
         self._test = f"  test {test:.2%}"
 
 
-def display_for(stream: IO[str], *, quiet: bool) -> Display:
-    """The display that suits a stream."""
+def display_for(stream: IO[str], quiet: bool = False, watched: Recorder | None = None) -> Display:
+    """The display that suits a stream: nothing, lines, a bar, or all that a recorder sees."""
     if quiet:
         return Display()
-    return ProgressBar(stream) if is_live(stream) else Lines(stream)
+    if not is_live(stream):
+        return Lines(stream)
+    if watched is None:
+        return ProgressBar(stream)
+    from bpkit.cli.watch import Watch
+
+    return Watch(stream, watched)
 
 
 def _describe(session: Session) -> list[str]:

@@ -55,6 +55,7 @@ examples:
   bpkit train mnist --preset nielsen   the first network of Nielsen's book
   bpkit train --backend jax            the same on another array library
   bpkit eval runs/NAME                 measure a trained network again
+  bpkit report runs/NAME               a page for the browser about its training
   bpkit gradcheck loss.py:loss --shape 3   compare a gradient with finite differences
   bpkit COMMAND --help                 all options of a command
 """,
@@ -65,6 +66,7 @@ examples:
     )
     _add_train(commands)
     _add_eval(commands)
+    _add_report(commands)
     _add_gradcheck(commands)
     _add_backends(commands)
     return parser
@@ -100,6 +102,7 @@ examples:
   bpkit train --epochs 3 --no-jit
   bpkit train mnist --preset nielsen --data ~/mnist
   bpkit train mnist --backend torch:cuda --out runs/gpu
+  bpkit train --watch
   bpkit train --resume runs/gpu --epochs 60
   bpkit train --json | python -m json.tool
 """,
@@ -158,7 +161,33 @@ examples:
         action="store_true",
         help="do not look at the network after each epoch, and write no insight.jsonl",
     )
-    _add_output(parser)
+    output = _add_output(parser)
+    output.add_argument(
+        "--watch",
+        action="store_true",
+        help="fill the terminal with curves and what the gradient says about each layer",
+    )
+
+
+def _add_report(commands: Any) -> None:
+    parser = _command(
+        commands.add_parser,
+        "report",
+        help="write a page for the browser about a training",
+        description=(
+            "Write what is known about a training as one HTML page that loads nothing: the doctor's words,\n"
+            "curves, error and speed of every layer, saturation, images and what the gradient says of them,\n"
+            "and mistakes. Of a training of fit(folder=...) with inspect.Recorder, all but images."
+        ),
+        epilog="""\
+examples:
+  bpkit report runs/NAME
+  bpkit report runs/NAME --out report.html --data ~/mnist
+""",
+    )
+    parser.add_argument("run", metavar="RUN", help="the run folder, as bpkit train printed it")
+    parser.add_argument("--out", metavar="FILE", help="where to write (default: report.html in RUN)")
+    _add_where(parser)
 
 
 def _add_eval(commands: Any) -> None:
@@ -269,12 +298,13 @@ def _add_where(parser: Any) -> None:
     parser.add_argument("--data", metavar="DIR", help="folder with the four files of MNIST, plain or .gz")
 
 
-def _add_output(parser: Any) -> None:
+def _add_output(parser: Any) -> Any:
     output = parser.add_argument_group("output")
     output.add_argument(
         "--json", action="store_true", help="print the result as one JSON object; progress goes to stderr"
     )
     output.add_argument("--quiet", action="store_true", help="show no progress")
+    return output
 
 
 def _preset_table() -> str:

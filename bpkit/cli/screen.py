@@ -5,6 +5,8 @@ import math
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from itertools import groupby
+from operator import itemgetter
 from types import TracebackType
 from typing import IO, Self
 
@@ -66,6 +68,8 @@ class Screen:
     def _written(self, line: Cells) -> str:
         room, parts = size(self._stream)[0], []
         for style, text in line:
+            if not can_encode(self._stream, text):
+                text = text.encode("ascii", "replace").decode()
             parts.append(styled(self._stream, style if text.strip() else "", text[:room]))
             room -= len(text[:room])
         return "".join(parts)
@@ -101,48 +105,58 @@ def sparkline(stream: IO[str], values: Sequence[float | None], columns: int, *, 
 
 
 def curve(
-    stream: IO[str], series: Sequence[Sequence[float | None]], columns: int, rows: int, *, log: bool = False
-) -> tuple[list[str], tuple[float, float] | None]:
+    stream: IO[str],
+    series: Sequence[tuple[str, Sequence[float | None]]],
+    columns: int,
+    rows: int,
+    *,
+    log: bool = False,
+) -> tuple[list[Cells], tuple[float, float] | None]:
     """Curves in a rectangle of characters; their first values at the left, the last at the right.
 
     Parameters
     ----------
     stream : text stream
         Where it is to be written: it decides between dots, eight to a character, and stars.
-    series : sequence of sequences of float or None
+    series : sequence of (style, values)
+        Where two of them meet in one character, it has the style of the later one.
     columns, rows : int
     log : bool
         Whether heights are logarithms.
 
     Returns
     -------
-    lines : list of str
+    lines : list of Cells
         One for each row.
     limits : pair of float or None
         The values at the bottom and at the top; None if there is no value.
     """
     across, down = (2, 4) if can_encode(stream, "\u28ff") else (1, 1)
     width, height = columns * across, rows * down
-    heights = [[_height(value, log) for value in values] for values in series]
+    heights = [[_height(value, log) for value in values] for _, values in series]
     low, high = _limits([h for values in heights for h in values])
-    cells = [[0] * columns for _ in range(rows)]
     if math.isnan(low):
-        return [" " * columns for _ in range(rows)], None
-    span = high - low or 1.0
-    for values in heights:
+        return [(("", " " * columns),) for _ in range(rows)], None
+    dots = [[0] * columns for _ in range(rows)]
+    styles = [[""] * columns for _ in range(rows)]
+    for (style, _), values in zip(series, heights, strict=True):
         before: int | None = None
         for x in range(width):
             value = _between(values, x / max(1, width - 1) * (len(values) - 1))
             if math.isnan(value):
                 before = None
                 continue
-            y = round((high - value) / span * (height - 1))
+            y = round((high - value) / (high - low or 1.0) * (height - 1))
             near, far = (y, y) if before is None else sorted((before + (y > before) - (y < before), y))
             for dot in range(near, far + 1):  # without holes where it is steep
-                cells[dot // down][x // across] |= _DOTS[x % across][dot % down]
+                dots[dot // down][x // across] |= _DOTS[x % across][dot % down]
+                styles[dot // down][x // across] = style
             before = y
-    mark = "*" if down == 1 else ""
-    lines = ["".join(mark or chr(0x2800 + bits) if bits else " " for bits in row) for row in cells]
+    lines: list[Cells] = []
+    for bits, used in zip(dots, styles, strict=True):
+        marks = [(chr(0x2800 + b) if down > 1 else "*") if b else " " for b in bits]
+        runs = groupby(zip(used, marks, strict=True), key=itemgetter(0))
+        lines.append(tuple((style, "".join(mark for _, mark in run)) for style, run in runs))
     return lines, (10**low, 10**high) if log else (low, high)
 
 

@@ -101,8 +101,12 @@ def draw_lines(
 
 
 def draw_histogram(
-    edges: Sequence[float], counts: Sequence[float], first: tuple[Sequence[float], Sequence[float]] | None,
-    *, words: str, colour: str
+    edges: Sequence[float],
+    counts: Sequence[float],
+    first: tuple[Sequence[float], Sequence[float]] | None,
+    *,
+    words: str,
+    colour: str,
 ) -> str:
     """The shares of numbers in bins, and as an outline what they were at first.
 

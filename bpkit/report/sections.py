@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bpkit.inspect import LayerLook, Look
+from bpkit.report.layers import UPDATES, innermost, name_of, spread
 from bpkit.report.plots import Line, draw_histogram, draw_lines
 from bpkit.training.state import Epoch
 
@@ -12,9 +13,6 @@ __all__ = ["Plot", "Section", "Table", "histograms", "layer_table", "layers_over
 
 MOST_LINES = 12
 MOST_ROWS = 60
-BAND = (3e-4, 3e-3)
-"""Around 1 in 1,000, as A. Karpathy's notes of the course CS231n have it (Neural Networks Part 3)."""
-
 _COLOURS = ("--one", "--two", "--three", "--four", "--five")
 _SHADES = 10
 
@@ -111,10 +109,9 @@ def layers_over_time(looks: Sequence[Look]) -> Section:
     )
     plots = []
     for title, words, label, read, kind in _SIGNS:
-        layers = [i for i, layer in enumerate(first.layers) if _is_alone(first, i)]
         layers = [
             i
-            for i in layers
+            for i in innermost(first)
             if _suits(first.layers[i], kind) and any(read(look.layers[i]) is not None for look in looks)
         ]
         if layers:
@@ -125,9 +122,9 @@ def layers_over_time(looks: Sequence[Look]) -> Section:
 def histograms(looks: Sequence[Look]) -> Section:
     """What each layer returns, at the end and at the beginning."""
     first, last = looks[0], looks[-1]
-    layers = [i for i in range(len(last.layers)) if _is_alone(last, i) and last.layers[i].histogram]
+    layers = [i for i in innermost(last) if last.layers[i].histogram]
     plots = []
-    for i in _spread(layers, MOST_LINES):
+    for i in spread(layers, MOST_LINES):
         layer, before = last.layers[i], first.layers[i].histogram
         histogram = layer.histogram
         if histogram is None:
@@ -137,10 +134,10 @@ def histograms(looks: Sequence[Look]) -> Section:
             histogram.edges,
             histogram.counts,
             (before.edges, before.counts) if before is not None and len(looks) > 1 else None,
-            words=f"Histogram of what {_name(layer)} returns: mean {mean}, standard deviation {std}",
+            words=f"Histogram of what {name_of(layer)} returns: mean {mean}, standard deviation {std}",
             colour=_shade(i, len(last.layers)),
         )
-        plots.append(Plot(_name(layer), f"mean {mean}, standard deviation {std}", svg))
+        plots.append(Plot(name_of(layer), f"mean {mean}, standard deviation {std}", svg))
     text = "How often a layer returns which number. "
     text += "Filled: in the last look; outlined: in the first." if len(looks) > 1 else ""
     return Section("What the layers return", text + _thinned(len(layers)), plots, small=True)
@@ -212,16 +209,16 @@ _SIGNS: tuple[tuple[str, str, str, Read, str], ...] = (
     ),
     (
         "Update-to-weight ratio",
-        "How far one step moves the weights of a layer, in parts of their norm. By a rule of thumb about 0.001 "
-        "(the tinted band): far above, steps are too long; far below, the layer hardly learns.",
+        "How far one step moves the weights of a layer, in parts of their norm. By a rule of thumb about "
+        "0.001 (the tinted band): far above, steps are too long; far below, the layer hardly learns.",
         "update / weight",
         lambda layer: layer.update_ratio,
         "learns",
     ),
     (
         "Saturated outputs",
-        "The share of outputs within 5 % of a limit of sigmoid or tanh, where the slope is near 0 and learning "
-        "is slow.",
+        "The share of outputs within 5 % of a limit of sigmoid or tanh, where the slope is near 0 and "
+        "learning is slow.",
         "saturated",
         lambda layer: layer.saturated,
         "any",
@@ -241,11 +238,11 @@ def _of_layers(
     looks: Sequence[Look], layers: Sequence[int], title: str, words: str, label: str, read: Read, kind: str
 ) -> Plot:
     x = places(looks)
-    chosen = _spread(layers, MOST_LINES)
+    chosen = spread(layers, MOST_LINES)
     count = len(layers)
     lines = [
         Line(
-            _name(looks[0].layers[i]),
+            name_of(looks[0].layers[i]),
             x,
             [read(look.layers[i]) for look in looks],
             _shade(layers.index(i), count),
@@ -253,7 +250,7 @@ def _of_layers(
         for i in chosen
     ]
     at = [_when(look) for look in looks]
-    band = BAND if title.startswith("Update") else None
+    band = UPDATES if title.startswith("Update") else None
     percent = kind == "any"
     return _plot(lines, title, words + _thinned(count), "epoch", label, percent, band, at)
 
@@ -279,13 +276,19 @@ def _plot(
         f"{line.name} from {show(_first(line.y))} to {show(_first(line.y[::-1]))}" for line in lines
     )
     svg = draw_lines(
-        lines, words=words, x_label=x_label, y_label=y_label, log=log, share=percent, band=band if log else None
+        lines,
+        words=words,
+        x_label=x_label,
+        y_label=y_label,
+        log=log,
+        share=percent,
+        band=band if log else None,
     )
-    rows = [
-        (at[i], *(show(line.y[i]) for line in lines)) for i in _spread(range(len(at)), MOST_ROWS)
-    ]
+    rows = [(at[i], *(show(line.y[i]) for line in lines)) for i in spread(range(len(at)), MOST_ROWS)]
     table = Table(title, (x_label, *(line.name for line in lines)), rows)
-    key = [(line.name, line.colour) for line in lines] if len(lines) > 1 else [(lines[0].name, lines[0].colour)]
+    key = (
+        [(line.name, line.colour) for line in lines] if len(lines) > 1 else [(lines[0].name, lines[0].colour)]
+    )
     return Plot(title, text, svg, key, table)
 
 
@@ -305,31 +308,13 @@ def _first(values: Sequence[float | None]) -> float | None:
     return next((value for value in values if value is not None), None)
 
 
-def _is_alone(look: Look, number: int) -> bool:
-    """Whether a layer holds no others: what those return is told of them."""
-    place = look.layers[number].place
-    others = [layer.place for i, layer in enumerate(look.layers) if i != number]
-    return not others if place == "" else not any(other.startswith((f"{place}.", f"{place}[")) for other in others)
-
-
 def _suits(layer: LayerLook, kind: str) -> bool:
     return kind == "any" or bool(layer.parameters or layer.frozen)
-
-
-def _name(layer: LayerLook) -> str:
-    return f"{layer.place} {layer.layer}".strip()
 
 
 def _shade(number: int, count: int) -> str:
     """A colour for a layer's depth, from the first to the last."""
     return f"--layer-{round(number / max(1, count - 1) * (_SHADES - 1))}"
-
-
-def _spread(numbers: Sequence[int], most: int) -> list[int]:
-    """Some of many, evenly spread, the first and the last among them."""
-    if len(numbers) <= most:
-        return list(numbers)
-    return [numbers[round(i * (len(numbers) - 1) / (most - 1))] for i in range(most)]
 
 
 def _thinned(count: int) -> str:

@@ -1,0 +1,199 @@
+"""A run folder as one page of HTML that loads nothing."""
+
+import os
+from collections.abc import Iterator, Sequence
+from importlib.resources import files as resources
+from importlib.util import find_spec
+from pathlib import Path
+
+from bpkit import __version__
+from bpkit.errors import BpkitError, DrawingError, RunError, SaveError
+from bpkit.inspect import INSIGHT, Look, read_looks
+from bpkit.report.images import Images, examine
+from bpkit.report.sections import histograms, layer_table, layers_over_time, progress, share, short
+from bpkit.training import Run, Settings, files, load_dataset, place, restore
+from bpkit.training.state import Epoch
+
+__all__ = ["REPORT", "write_report"]
+
+REPORT = "report.html"
+"""The name of the file in a run folder."""
+
+_NO_LOOKS = (
+    "has no insight.jsonl, which the report is made of. bpkit train writes one; so does "
+    "fit(..., folder=FOLDER, callbacks=[inspect.Recorder(loss, x, y, path=FOLDER/'insight.jsonl')])"
+)
+
+
+def write_report(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    data: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Write what is known about a training as a page for the browser.
+
+    It is one file without scripts that loads nothing: it can be kept, sent and read without a network.
+
+    Parameters
+    ----------
+    folder : path
+        Of ``bpkit train``, or of ``fit(..., folder=...)`` with a :class:`bpkit.inspect.Recorder` whose `path`
+        is ``insight.jsonl`` in it. Only read: the training may go on meanwhile.
+    out : path, optional
+        Where to write; what is there is replaced. Default: ``report.html`` in `folder`.
+    data : path, optional
+        The folder with the data set, for runs of ``bpkit train``. Default: where it was.
+
+    Returns
+    -------
+    Path
+        Of the page.
+
+    Raises
+    ------
+    RunError, CorruptRunError
+        If there is no run in `folder`, nothing was recorded, or something is damaged.
+    SaveError
+        If the page cannot be written; what was there before is intact.
+    DrawingError
+        If Matplotlib or Jinja2, which draw it, are not installed.
+
+    Notes
+    -----
+    A run of ``bpkit train`` is restored on the current backend, to read the test images again. If that fails,
+    and for those of ``fit``, whose model is in a program, the page says what is left out and why.
+    """
+    _check_installed()
+    run = Run.open(folder)
+    looks = _looks(run)
+    images, why_not = _images(run, data)
+    page = _render(run, looks, images, why_not)
+    path = run.path / REPORT if out is None else Path(out)
+    try:
+        files.write(path, page.encode())
+    except OSError as error:
+        raise SaveError(
+            f"{path} cannot be written: {error.strerror or error}; choose another file"
+        ) from error
+    return path
+
+
+def _check_installed() -> None:
+    missing = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise DrawingError(
+            f"the report is drawn by jinja2 and matplotlib, and {' and '.join(missing)} cannot be imported: "
+            f"pip install {' '.join(missing)}"
+        )
+
+
+def _looks(run: Run) -> tuple[Look, ...]:
+    path = run.path / INSIGHT
+    if not path.is_file():
+        raise RunError(f"{run.path} {_NO_LOOKS}")
+    looks = read_looks(path)
+    if not looks:
+        raise RunError(f"{path} holds no look yet: the first is taken at the end of the first epoch")
+    return looks
+
+
+def _images(run: Run, data: str | os.PathLike[str] | None) -> tuple[Images | None, str]:
+    settings = run.settings
+    if not isinstance(settings, Settings):
+        return None, "of a training of fit, whose model and data are in a program"
+    try:
+        test = place(load_dataset(settings, run.data if data is None else data), settings.dtype).test
+        return examine(restore(run).model, settings, test), ""
+    except BpkitError as error:
+        return None, str(error)
+
+
+def _render(run: Run, looks: Sequence[Look], images: Images | None, why_not: str) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    history = [Epoch.from_json(line) for line in run.saved.metrics]
+    here = resources("bpkit.report")
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(
+        (here / "page.html").read_text("utf-8")
+    )
+    sections = [progress(history)] if history else []
+    sections += [layers_over_time(looks), histograms(looks)]
+    page: str = template.render(
+        version=__version__,
+        style=(here / "page.css").read_text("utf-8"),
+        title=f"Report of {run.path.resolve().name}",
+        lead=_lead(run, looks),
+        tiles=list(_tiles(run, history, looks)),
+        settings=list(_settings(run, looks)),
+        findings=[],
+        healthy="",
+        sections=[section for section in sections if section.plots],
+        images=images,
+        layers=layer_table(looks[-1]),
+        layers_text="As they were in the last look, in the order in which they are called.",
+        left_out=[f"Images, mistakes and the confusion matrix: {why_not}."] if images is None else [],
+    )
+    return page
+
+
+def _lead(run: Run, looks: Sequence[Look]) -> str:
+    saved, settings = run.saved, run.settings
+    where = f"on {saved.backend} ({saved.device})"
+    if isinstance(settings, Settings):
+        sizes = "-".join(map(str, settings.sizes))
+        hidden = f" of {settings.activation} neurons" if settings.hidden else ""
+        return (
+            f"A network {sizes}{hidden}, trained on {settings.dataset} by {settings.optimizer} with a "
+            f"learning rate of {settings.learning_rate:g} and {settings.cost} cost, {where}."
+        )
+    layers = sum(bool(layer.parameters) for layer in looks[-1].layers)
+    return f"A model of {layers} layers with parameters, trained by bpkit.training.fit {where}."
+
+
+def _tiles(run: Run, history: Sequence[Epoch], looks: Sequence[Look]) -> Iterator[tuple[str, str, str]]:
+    """What is read first: name, value, and a note in small letters."""
+    if history:
+        names = [*history[-1].metrics, "loss"]
+        accuracies = [name for name in names if name.endswith("accuracy")]
+        for name in ("test_accuracy", "validation_accuracy", "train_accuracy"):
+            if name in accuracies:
+                best = max(history, key=lambda epoch: epoch.metrics.get(name, 0.0))
+                note = f"best {share(best.metrics[name])} after epoch {best.epoch}"
+                yield name.replace("_", " "), share(history[-1].metrics[name]), note
+        yield "loss", short(history[-1].loss), f"first epoch {short(history[0].loss)}"
+        for name in names:
+            if name not in accuracies and name != "loss":
+                yield name.replace("_", " "), short(history[-1].metrics[name]), ""
+    saved = run.saved
+    note = f"and {saved.step:,} steps" if saved.step else ""
+    yield "epochs", f"{saved.epoch} of {saved.epochs}", note
+    seconds = saved.seconds + sum(epoch.seconds for epoch in history)
+    yield "training", _time(seconds), f"measuring {_time(sum(e.evaluation_seconds for e in history))}"
+    yield "parameters", f"{sum(layer.parameters + layer.frozen for layer in looks[-1].layers):,}", ""
+
+
+def _settings(run: Run, looks: Sequence[Look]) -> Iterator[tuple[str, str]]:
+    settings = run.settings
+    for name, value in (settings.to_json() if isinstance(settings, Settings) else settings).items():
+        if name != "key":
+            yield name.replace("_", " "), _written(value)
+    yield "backend", f"{run.saved.backend} ({run.saved.device})"
+    yield "looked through", f"{looks[-1].examples:,} examples"
+    yield "looks", f"{len(looks):,}"
+    yield "folder", str(run.path)
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
