@@ -10,6 +10,7 @@ from operator import itemgetter
 from types import TracebackType
 from typing import IO, Self
 
+from bpkit.report.layers import spread
 from bpkit.terminal import can_encode, is_live, size, styled
 
 __all__ = ["Cells", "Screen", "curve", "sparkline"]
@@ -76,7 +77,7 @@ class Screen:
 
 
 def sparkline(stream: IO[str], values: Sequence[float | None], columns: int, *, log: bool = False) -> str:
-    """Numbers as a row of bars, the last ones if there are many; a blank where there is none.
+    """Numbers as a row of bars, some of them if there are many; a blank where there is none.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ def sparkline(stream: IO[str], values: Sequence[float | None], columns: int, *, 
     """
     if not can_encode(stream, _BARS):
         return ""
-    heights = [_height(value, log) for value in values[-columns:]]
+    heights = [_height(value, log) for value in spread(values, columns)]
     low, high = _limits(heights)
     if not low < high:
         return "".join(" " if math.isnan(height) else _BARS[3] for height in heights)

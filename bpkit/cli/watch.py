@@ -19,6 +19,9 @@ from bpkit.training import Epoch, Session, Step, settings_of
 __all__ = ["Watch"]
 
 REFRESH_S = 0.2
+CURVES = 13
+"""Rows of the curves at most, with their title and the line below."""
+
 NAME, FIGURES = 23, 70
 """Columns of a layer's name, and of all that is said of it but how its error went."""
 
@@ -85,7 +88,7 @@ class Watch(Display):
         layers = self._layers(columns)
         # Two lines of curves at least, else none.
         least = len(layers) + 1
-        curves = self._curves(columns, min(9, room - least)) if room - least >= 4 else []
+        curves = self._curves(columns, min(CURVES, room - least)) if room - least >= 4 else []
         room -= len(curves)
         if len(layers) > room:
             hidden = len(layers) - max(2, room - 1)

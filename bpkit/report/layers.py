@@ -1,10 +1,13 @@
 """Which of the layers in a look are shown, and what is a usual step."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from bpkit.inspect import LayerLook, Look
 
 __all__ = ["UPDATES", "innermost", "name_of", "spread"]
+
+Value = TypeVar("Value")
 
 UPDATES = (3e-4, 3e-3)
 """Of a weight's size, what a step usually changes: about 1 in 1,000, as the notes of Stanford's course CS231n
@@ -27,8 +30,8 @@ def name_of(layer: LayerLook) -> str:
     return f"{layer.place} {layer.layer}".strip()
 
 
-def spread(numbers: Sequence[int], most: int) -> list[int]:
+def spread(values: Sequence[Value], most: int) -> list[Value]:
     """Some of many, evenly spread, the first and the last among them."""
-    if len(numbers) <= most:
-        return list(numbers)
-    return [numbers[round(i * (len(numbers) - 1) / (most - 1))] for i in range(most)]
+    if len(values) <= most:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
