@@ -17,7 +17,7 @@ import numpy as np
 from bpkit import registry
 from bpkit.cli.display import display_for
 from bpkit.cli.parser import OPTIONS, UsageError
-from bpkit.errors import BackendError
+from bpkit.errors import BackendError, DivergedError
 from bpkit.inspect.recorder import recorder_for
 from bpkit.terminal import write_table
 from bpkit.training import (
@@ -94,6 +94,10 @@ def _train(session: Session, options: argparse.Namespace) -> int:
                     break
             if session.state.step:
                 session.save()
+    except DivergedError:
+        if recorder is not None:
+            recorder.end(session.state)
+        raise
     except KeyboardInterrupt:
         sys.stderr.write(f"bpkit: stopped at once; the last save is in {session.run.path}; {go_on}\n")
         return interrupt.exit_code

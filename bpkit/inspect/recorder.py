@@ -26,14 +26,18 @@ INSIGHT = "insight.jsonl"
 EXAMPLES = 256
 """How many ``bpkit train`` looks at."""
 
+EARLY = frozenset({1, 2, 4, 8, 16, 32})
+"""The steps of the first epoch after which there is a look: what goes wrong mostly does so here."""
+
 
 class Recorder:
     """A callback that looks at a network before, and after each epoch of its training.
 
-    It looks through the same examples each time, calls the model as in training with the same key each time,
-    and changes nothing: the training has the same bits without it. How far a step moves the weights is seen
-    at the step before the look, where it is known how many steps an epoch has; else it is the way since the
-    last look, divided by its steps.
+    In the first epoch it also looks after steps 1, 2, 4, 8, 16 and 32, and where a training diverges once
+    more. It looks through the same examples each time, calls the model as in training with the same key each
+    time, and changes nothing: the training has the same bits without it. How far a step moves the weights is
+    seen at the step before the look, where it is known how many steps an epoch has; else it is the way since
+    the last look, divided by its steps.
 
     Parameters
     ----------
@@ -78,9 +82,9 @@ class Recorder:
     ...     epochs=2,
     ...     callbacks=[recorder],
     ... )
-    >>> [(look.epoch, look.layers[0].layer) for look in recorder.looks]
-    [(0, 'Dense(64 → 10)'), (1, 'Dense(64 → 10)'), (2, 'Dense(64 → 10)')]
-    >>> recorder.looks[0].loss > recorder.looks[2].loss
+    >>> [(look.epoch, look.step) for look in recorder.looks]
+    [(0, 0), (0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (0, 32), (1, 0), (2, 0)]
+    >>> recorder.looks[0].loss > recorder.looks[-1].loss
     True
     """
 
@@ -142,17 +146,23 @@ class Recorder:
         if isinstance(event, Step):
             self._steps = event.steps
             self._ago += 1
-            due = self._every is not None and event.step % self._every == 0
+            due = self._is_time(state.epoch, event.step)
         else:
             due = True
         if due:
             self._look(state)
-        if self._is_next(state.step + 1) or (due and self._steps is None):
+        following = state.step + 1
+        if following == self._steps or self._is_time(state.epoch, following) or (due and self._steps is None):
             self._hold(state)
 
-    def _is_next(self, step: int) -> bool:
-        """Whether there will be a look after the next step."""
-        return step == self._steps or (self._every is not None and step % self._every == 0)
+    def end(self, state: State) -> None:
+        """Look where a training has diverged; :func:`bpkit.training.fit` calls it then."""
+        if not (self.looks and _place(self.looks[-1]) == (state.epoch, state.step)):
+            self._look(state)
+
+    def _is_time(self, epoch: int, step: int) -> bool:
+        """Whether there is a look after this step, whatever else it ends."""
+        return (self._every is not None and step % self._every == 0) or (not epoch and step in EARLY)
 
     def _hold(self, state: State) -> None:
         self._before, self._ago = state.model, 0

@@ -11,7 +11,7 @@ import numpy as np
 
 from bpkit import nn, random, registry, tree
 from bpkit._protocol import RawArray
-from bpkit.errors import ArgumentError
+from bpkit.errors import ArgumentError, DivergedError
 from bpkit.optim import Optimizer
 from bpkit.training.arguments import check_data, check_kinds, check_model
 from bpkit.training.checks import checker
@@ -146,7 +146,7 @@ def fit(
     callbacks : sequence of callable
         Each is called with every event and the state: ``callback(event, state)``. An event is a :class:`Step`
         or an :class:`Epoch`. One that returns True ends the training. One with a method ``begin(state)`` is
-        told before the first step.
+        told before the first step, one with a method ``end(state)`` when the training has diverged.
     folder : path, optional
         Save the training there after each epoch, and when Ctrl-C ends it.
     resume : bool or "previous"
@@ -293,25 +293,31 @@ def fit(
         for callback in callbacks:
             if hasattr(callback, "begin"):
                 callback.begin(state)
-        for event in events:
-            if isinstance(event, Epoch) and patience is not None and watched.best(state.metrics) is event:
-                best_model = state.model
-            if saves is not None and (
-                isinstance(event, Epoch) or (save_every and event.step % save_every == 0)
-            ):
-                saves.save()
-            if bar is not None:
-                bar(event)
-            asked = [_is_true(callback(event, state)) for callback in callbacks]
-            if interrupt.signal is not None:
-                ended = "interrupted"
-            elif any(asked):
-                ended = "callback"
-            elif isinstance(event, Epoch) and watched.is_over(state.metrics):
-                ended = "patience"
-            else:
-                continue
-            break
+        try:
+            for event in events:
+                if isinstance(event, Epoch) and patience is not None and watched.best(state.metrics) is event:
+                    best_model = state.model
+                if saves is not None and (
+                    isinstance(event, Epoch) or (save_every and event.step % save_every == 0)
+                ):
+                    saves.save()
+                if bar is not None:
+                    bar(event)
+                asked = [_is_true(callback(event, state)) for callback in callbacks]
+                if interrupt.signal is not None:
+                    ended = "interrupted"
+                elif any(asked):
+                    ended = "callback"
+                elif isinstance(event, Epoch) and watched.is_over(state.metrics):
+                    ended = "patience"
+                else:
+                    continue
+                break
+        except DivergedError:
+            for callback in callbacks:
+                if hasattr(callback, "end"):
+                    callback.end(state)
+            raise
         if saves is not None and state.step:
             saves.save()
         best = watched.best(state.metrics)
