@@ -2,17 +2,22 @@
 
 Backpropagation "gives us detailed insights into how changing the weights and biases changes the overall
 behaviour of the network" (M. Nielsen, Neural Networks and Deep Learning, chapter 2). :func:`observe` gives
-the output and the error of every layer as arrays, :func:`look` the same as numbers, a :class:`Recorder` takes
-a look after each epoch of a training.
+the output and the error of every layer as arrays, :func:`look` the same as numbers, and a :class:`Recorder`
+takes a look after each epoch of a training. :func:`equations` checks the book's four equations on a network
+of one's own; :func:`sensitivity` and :func:`sensitive_weights` say to what the cost is most sensitive.
 """
 
+from bpkit.inspect.equations import Equation, Equations, equations
 from bpkit.inspect.look import DataLook, Histogram, LayerLook, Look, OutputLook, TargetLook, look
 from bpkit.inspect.observe import Observation, ObservedLayer, observe
 from bpkit.inspect.recorder import INSIGHT, Recorder, read_looks
+from bpkit.inspect.sensitivity import SensitiveWeight, sensitive_weights, sensitivity
 
 __all__ = [
     "INSIGHT",
     "DataLook",
+    "Equation",
+    "Equations",
     "Histogram",
     "LayerLook",
     "Look",
@@ -20,8 +25,12 @@ __all__ = [
     "ObservedLayer",
     "OutputLook",
     "Recorder",
+    "SensitiveWeight",
     "TargetLook",
+    "equations",
     "look",
     "observe",
     "read_looks",
+    "sensitive_weights",
+    "sensitivity",
 ]
