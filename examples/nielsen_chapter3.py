@@ -160,11 +160,11 @@ def plot(curves, file):
     plt.rcParams["svg.fonttype"] = "none"  # text stays text, which is smaller
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     pairs = (
-        ("overfitting", "overfitting-l2", "1,000 images: accuracy on the test images"),
-        ("init-old", "init-new", "First weights: accuracy on the validation images"),
+        ("overfitting", "overfitting-l2", "1,000 images, test accuracy"),
+        ("init-old", "init-new", "First weights, validation accuracy"),
     )
     for panel, (*names, title) in zip(panels, pairs, strict=True):
-        for name in set(names) & set(curves):
+        for name in [name for name in names if name in curves]:
             means = [100 * statistics.mean(values) for values in zip(*curves[name], strict=True)]
             panel.plot(range(1, len(means) + 1), means, label=name)
         panel.set(title=title, xlabel="epoch", ylabel="%")

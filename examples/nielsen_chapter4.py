@@ -44,8 +44,10 @@ def dense(weight, bias):
 
 def edges(bumps):
     """Weights (2 bumps,) and biases of the steps at both edges of each of so many bumps from 0 to 1."""
-    left = xp.arange(bumps, dtype="float64") / bumps
-    at = xp.reshape(xp.stack([left, left + 1 / bumps], axis=1), (-1,))
+    number = xp.arange(bumps, dtype="float64")
+    at = xp.reshape(xp.stack([number / bumps, (number + 1) / bumps], axis=1), (-1,))
+    # The outermost steps lie outside, so that neither 0 nor 1 is on a slope.
+    at = xp.where((at == 0) | (at == 1), 3 * at - 1, at)
     weight = xp.full_like(at, STEEP * bumps)
     return weight, -weight * at
 
