@@ -16,7 +16,7 @@ import time
 import numpy as np
 
 import bpkit
-from bpkit import losses, nn, random, training, tree, xp
+from bpkit import inspect, losses, nn, random, training, tree, xp
 from bpkit.data import digits, mnist
 from bpkit.terminal import write_table
 
@@ -94,6 +94,7 @@ def main() -> None:
     data = training.place(images, "float64").train
     model = network(images.features, "float64")
     x, y = data.images[:100], data.targets[:100]
+    print(inspect.equations(model, losses.quadratic, x, y))
     gradient = tree.leaves(bpkit.grad(loss)(model, x, y))
     for name, function in (("at once", by_hand), ("image by image", image_by_image)):
         pairs = zip(function(model, x, y), gradient, strict=True)
