@@ -55,7 +55,8 @@ def test_chapter_5_gradients_vanish_and_explode_as_the_chain_rule_says():
     chain = chapter(5)["chain"]
     params = {"w": xp.asarray([0.7, -0.4, 1.1, 0.9]), "b": xp.asarray([0.1, 0.2, -0.3, 0.4])}
     slope = bpkit.grad(chain)(params, xp.asarray(0.6))["b"]
-    a, slopes = 0.6, []
+    a = 0.6
+    slopes = list[float]()
     for w, b in zip(params["w"], params["b"], strict=True):
         a = 1 / (1 + np.exp(-(w * a + b)))
         slopes.append(a * (1 - a))
@@ -73,7 +74,7 @@ def test_chapter_5_speed_is_the_norm_of_the_error_averaged_over_the_images():
     for layer in model:
         output.append(layer(output[-1]))
     delta = (nn.sigmoid(output[-1]) - y) / 50
-    expected = []
+    expected: list[float] = []
     for i in (6, 4, 2):  # BP2, from the output back
         a = output[i]
         delta = delta @ model[i].weight * a * (1 - a)
