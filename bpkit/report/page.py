@@ -66,10 +66,12 @@ def write_report(
     """
     _check_installed()
     run = Run.open(folder)
+    path = run.path / REPORT if out is None else Path(out)
+    if not path.parent.is_dir():
+        raise SaveError(f"{path} cannot be written: there is no folder {path.parent}; choose another file")
     looks = _looks(run)
     images, why_not = _images(run, data)
     page = _render(run, looks, images, why_not)
-    path = run.path / REPORT if out is None else Path(out)
     try:
         files.write(path, page.encode())
     except OSError as error:

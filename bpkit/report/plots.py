@@ -20,6 +20,7 @@ ElementTree.register_namespace("", "http://www.w3.org/2000/svg")
 
 WIDTH_IN, HEIGHT_IN = 4.6, 2.7
 SMALL_IN = (2.9, 1.7)
+FAR = 1e100
 LEAST_GAP = 0.075
 """Between the numbers at the ends of two lines, as a share of the height."""
 
@@ -77,7 +78,7 @@ def draw_lines(
     str
         An ``svg`` element.
     """
-    with _axes((WIDTH_IN, HEIGHT_IN)) as (figure, axes):
+    with _axes((WIDTH_IN, HEIGHT_IN), (0.14, 0.19, 0.79, 0.7)) as (figure, axes):
         if log:
             axes.set_yscale("log")
         ends = []
@@ -95,7 +96,6 @@ def draw_lines(
         if not ends:
             axes.text(0.5, 0.5, "nothing was measured", transform=axes.transAxes, ha="center", color=_INK)
         elif len(lines) > 1:
-            figure.draw_without_rendering()  # the limits are known from here on
             _number_ends(axes, ends)
         return _svg(figure, words, {f"#{_FIRST + i:06x}": line.colour for i, line in enumerate(lines)})
 
@@ -124,7 +124,7 @@ def draw_histogram(
     str
         An ``svg`` element.
     """
-    with _axes(SMALL_IN) as (figure, axes):
+    with _axes(SMALL_IN, (0.04, 0.19, 0.92, 0.76)) as (figure, axes):
         axes.stairs(_density(edges, counts), edges, fill=True, color=f"#{_FIRST:06x}", alpha=0.75)
         if first is not None:
             axes.stairs(_density(*first), first[0], color=_INK, linewidth=1.2)
@@ -146,14 +146,14 @@ def _density(edges: Sequence[float], counts: Sequence[float]) -> list[float]:
 
 
 def _height(value: float | None, log: bool) -> float:
-    # Matplotlib's transforms overflow near the largest floats.
-    if value is None or not abs(value) < 1e290 or (log and value < 1e-290):
+    # Ticks overflow near the largest floats, and so far out nobody reads them.
+    if value is None or not abs(value) < FAR or (log and value < 1 / FAR):
         return math.nan
     return value
 
 
 @contextmanager
-def _axes(size: tuple[float, float]) -> Iterator[tuple[Any, Any]]:
+def _axes(size: tuple[float, float], box: tuple[float, float, float, float]) -> Iterator[tuple[Any, Any]]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -161,6 +161,8 @@ def _axes(size: tuple[float, float]) -> Iterator[tuple[Any, Any]]:
         "axes.edgecolor": _FAINT,
         "axes.grid": True,
         "axes.labelcolor": _INK,
+        "axes.titlecolor": _INK,
+        "axes.titlesize": "medium",
         "axes.spines.right": False,
         "axes.spines.top": False,
         "axes.axisbelow": True,
@@ -179,8 +181,8 @@ def _axes(size: tuple[float, float]) -> Iterator[tuple[Any, Any]]:
         "ytick.minor.size": 0,
     }
     with rc_context(style):
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.add_subplot()
+        figure = Figure(figsize=size)
+        axes = figure.add_axes(box)
         axes.patch.set_visible(False)
         yield figure, axes
 
@@ -189,7 +191,7 @@ def _label_axes(axes: Any, x_label: str, y_label: str, log: bool, share: bool) -
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
     axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
+    axes.set_title(y_label, loc="left")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.xaxis.set_major_formatter(_plain)
     if log:
