@@ -25,6 +25,7 @@ from bpkit.inspect import INSIGHT, Look, read_looks
 from bpkit.report import write_report
 from bpkit.report.layers import innermost, spread
 from bpkit.report.plots import Line, draw_histogram, draw_lines
+from bpkit.report.sections import places
 
 pytest.importorskip("matplotlib", reason="the extra report is not installed")
 pytest.importorskip("jinja2", reason="the extra report is not installed")
@@ -293,12 +294,12 @@ def test_numbers_that_are_not_finite_have_gaps(run: Path) -> None:
 def test_a_long_run_of_a_deep_network_is_below_the_limit(run: Path) -> None:
     looks = read_looks(run / INSIGHT)
     one = looks[-1].layers[1]
-    layers = tuple(dataclasses.replace(one, place=f"layers[{i}]", parameters=10) for i in range(50))
-    many = [dataclasses.replace(looks[-1], epoch=i, layers=layers) for i in range(80)]
+    layers = tuple(dataclasses.replace(one, place=f"layers[{i}]", parameters=10) for i in range(40))
+    many = [dataclasses.replace(looks[-1], epoch=i, layers=layers) for i in range(30)]
     (run / INSIGHT).write_text("".join(json.dumps(look.to_json()) + "\n" for look in many))
     path = write_report(run)
     assert path.stat().st_size < 1_000_000
-    assert "12 of 50 layers, evenly spread" in Page(path.read_text("utf-8")).said
+    assert "12 of 40 layers, evenly spread" in Page(path.read_text("utf-8")).said
 
 
 # What cannot be done.
@@ -460,12 +461,24 @@ def test_text_and_lines_stand_out(palette: int) -> None:
 
 def test_layers_that_hold_others_are_left_out(trained: Path) -> None:
     look = look_of(trained)
-    assert [layer.place for layer in look.layers] == ["", "layers[0]", "layers[1]", "layers[2]"]
-    assert innermost(look) == [1, 2, 3]
-    alone = dataclasses.replace(look, layers=look.layers[:1])
-    assert innermost(alone) == [0]
-    layers = [dataclasses.replace(look.layers[1], place=place) for place in ("a", "ab", "a.b", "a.b[0]")]
-    assert innermost(dataclasses.replace(look, layers=tuple(layers))) == [1, 3]
+    for names, alone in (
+        (["layers[0]", "layers[1]"], [0, 1]),
+        (["", "a", "ab", "a.b", "a.b[0]"], [2, 4]),
+        ([""], [0]),
+    ):
+        layers = tuple(dataclasses.replace(look.layers[0], place=place) for place in names)
+        assert innermost(dataclasses.replace(look, layers=layers)) == alone
+
+
+def test_a_look_within_an_epoch_is_between_two(trained: Path) -> None:
+    look = look_of(trained)
+    within = [dataclasses.replace(look, epoch=e, step=s) for e, s in ((0, 0), (0, 10), (1, 0), (2, 5))]
+    assert places(within, 40) == ("epoch", [0, 0.25, 1, 2.125])
+    label, x = places(within, None)
+    assert label == "epoch"
+    assert x == sorted(x)
+    assert x[1] < 1
+    assert places(within[:2], 40) == ("step", [0, 10])
 
 
 def test_some_of_many() -> None:

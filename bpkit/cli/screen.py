@@ -54,7 +54,7 @@ class Screen:
         self._redirected.close()
         self._stream.write(_LEAVE)
         for line in self._last:
-            self._stream.write(self._written(line).rstrip() + "\n")
+            self._stream.write(self._written(line) + "\n")
         self._stream.write(self._said.getvalue())
         self._stream.flush()
 

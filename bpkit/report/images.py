@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from bpkit import namespace as xp
-from bpkit import nn, registry, transforms
+from bpkit import nn, registry
+from bpkit.inspect import sensitivity
 from bpkit.report.sections import short
 from bpkit.training import PlacedSplit, Settings, build_cost
 
@@ -80,7 +81,7 @@ def examine(model: Any, settings: Settings, split: PlacedSplit) -> Images:
     -------
     Images
     """
-    read = transforms.jit(nn.softmax if settings.cost == "softmax" else nn.sigmoid)
+    read = nn.softmax if settings.cost == "softmax" else nn.sigmoid
     outputs = np.concatenate(
         [
             _host(read(model(split.images[start : start + AT_A_TIME, ...])))
@@ -132,7 +133,7 @@ def _pairs(
         return []
     where = xp.asarray(np.asarray(chosen), device=split.images.device)
     x, y = (xp.take(part, where, axis=0) for part in (split.images, split.targets))
-    maps = _host(transforms.grad(lambda x: len(chosen) * build_cost(settings)(model(x), y))(x))
+    maps = _host(sensitivity(model, build_cost(settings), x, y))
     images, labels = _host(x), np.argmax(_host(y), axis=1)
     side = math.isqrt(images.shape[1])
     found = []

@@ -1,5 +1,6 @@
 """A run folder as one page of HTML that loads nothing."""
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from importlib.resources import files as resources
@@ -11,7 +12,7 @@ from bpkit.errors import BpkitError, DrawingError, RunError, SaveError
 from bpkit.inspect import INSIGHT, Look, read_looks
 from bpkit.report.images import Images, examine
 from bpkit.report.sections import histograms, layer_table, layers_over_time, progress, share, short
-from bpkit.training import Run, Settings, files, load_dataset, place, restore
+from bpkit.training import PlacedDataset, Run, Settings, files, load_dataset, place, restore
 from bpkit.training.state import Epoch
 
 __all__ = ["REPORT", "write_report"]
@@ -70,8 +71,8 @@ def write_report(
     if not path.parent.is_dir():
         raise SaveError(f"{path} cannot be written: there is no folder {path.parent}; choose another file")
     looks = _looks(run)
-    images, why_not = _images(run, data)
-    page = _render(run, looks, images, why_not)
+    placed, images, why_not = _data(run, data)
+    page = _render(run, looks, placed, images, why_not)
     try:
         files.write(path, page.encode())
     except OSError as error:
@@ -100,18 +101,30 @@ def _looks(run: Run) -> tuple[Look, ...]:
     return looks
 
 
-def _images(run: Run, data: str | os.PathLike[str] | None) -> tuple[Images | None, str]:
-    settings = run.settings
+def _data(run: Run, data: str | os.PathLike[str] | None) -> tuple[PlacedDataset | None, Images | None, str]:
+    """The data set of a run, what its network reads in it, and if one is missing why."""
+    settings, placed = run.settings, None
     if not isinstance(settings, Settings):
-        return None, "of a training of fit, whose model and data are in a program"
+        return None, None, "of a training of fit, whose model and data are in a program"
     try:
-        test = place(load_dataset(settings, run.data if data is None else data), settings.dtype).test
-        return examine(restore(run).model, settings, test), ""
+        placed = place(load_dataset(settings, run.data if data is None else data), settings.dtype)
+        return placed, examine(restore(run).model, settings, placed.test), ""
     except BpkitError as error:
-        return None, str(error)
+        return placed, None, str(error)
 
 
-def _render(run: Run, looks: Sequence[Look], images: Images | None, why_not: str) -> str:
+def _steps(run: Run, placed: PlacedDataset | None) -> int | None:
+    """Steps of an epoch, if they are known."""
+    settings = run.settings
+    if isinstance(settings, Settings):
+        return None if placed is None else math.ceil(len(placed.train) / settings.batch_size)
+    steps = settings.get("steps")
+    return steps if isinstance(steps, int) else None
+
+
+def _render(
+    run: Run, looks: Sequence[Look], placed: PlacedDataset | None, images: Images | None, why_not: str
+) -> str:
     from jinja2 import Environment, StrictUndefined
 
     history = [Epoch.from_json(line) for line in run.saved.metrics]
@@ -120,7 +133,7 @@ def _render(run: Run, looks: Sequence[Look], images: Images | None, why_not: str
         (here / "page.html").read_text("utf-8")
     )
     sections = [progress(history)] if history else []
-    sections += [layers_over_time(looks), histograms(looks)]
+    sections += [layers_over_time(looks, _steps(run, placed)), histograms(looks)]
     page: str = template.render(
         version=__version__,
         style=(here / "page.css").read_text("utf-8"),

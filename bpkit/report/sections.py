@@ -9,7 +9,17 @@ from bpkit.report.layers import UPDATES, innermost, name_of, spread
 from bpkit.report.plots import Line, draw_histogram, draw_lines
 from bpkit.training.state import Epoch
 
-__all__ = ["Plot", "Section", "Table", "histograms", "layer_table", "layers_over_time", "progress", "short"]
+__all__ = [
+    "Plot",
+    "Section",
+    "Table",
+    "histograms",
+    "layer_table",
+    "layers_over_time",
+    "places",
+    "progress",
+    "short",
+]
 
 MOST_LINES = 12
 MOST_ROWS = 60
@@ -99,8 +109,8 @@ def progress(history: Sequence[Epoch]) -> Section:
     return Section("How it learns", "", plots)
 
 
-def layers_over_time(looks: Sequence[Look]) -> Section:
-    """Error, speed, update ratio, saturated and dead shares of each layer."""
+def layers_over_time(looks: Sequence[Look], steps: int | None) -> Section:
+    """Error, speed, update ratio, saturated and dead shares of each layer; `steps` are those of an epoch."""
     first = looks[0]
     text = (
         f"Always through the same {first.examples:,} examples."
@@ -115,7 +125,7 @@ def layers_over_time(looks: Sequence[Look]) -> Section:
             if _suits(first.layers[i], kind) and any(read(look.layers[i]) is not None for look in looks)
         ]
         if layers:
-            plots.append(_of_layers(looks, layers, title, words, label, read, kind))
+            plots.append(_of_layers(looks, steps, layers, title, words, label, read, kind))
     return Section("What the gradient says about the layers", text, plots)
 
 
@@ -165,7 +175,7 @@ def layer_table(look: Look) -> Table:
         )
         for layer in look.layers
     ]
-    return Table(f"After {_when(look)}; a dash: there is no such number", headings, rows, words=2)
+    return Table(f"Seen after {_when(look)}; a dash: there is no such number", headings, rows, words=2)
 
 
 def _of_history(
@@ -176,7 +186,9 @@ def _of_history(
         Line(_spoken(name), x, [_value(epoch, name) for epoch in history], _COLOURS[i % len(_COLOURS)])
         for i, name in enumerate(names)
     ]
-    return _plot(lines, title, text, "epoch", title.lower(), percent, None, [str(e.epoch) for e in history])
+    return _plot(
+        lines, title, text, "epoch", title.lower(), percent, None, [f"epoch {e.epoch}" for e in history]
+    )
 
 
 def _value(epoch: Epoch, name: str) -> float | None:
@@ -235,9 +247,16 @@ _SIGNS: tuple[tuple[str, str, str, Read, str], ...] = (
 
 
 def _of_layers(
-    looks: Sequence[Look], layers: Sequence[int], title: str, words: str, label: str, read: Read, kind: str
+    looks: Sequence[Look],
+    steps: int | None,
+    layers: Sequence[int],
+    title: str,
+    words: str,
+    label: str,
+    read: Read,
+    kind: str,
 ) -> Plot:
-    x = places(looks)
+    x_label, x = places(looks, steps)
     chosen = spread(layers, MOST_LINES)
     count = len(layers)
     lines = [
@@ -252,7 +271,7 @@ def _of_layers(
     at = [_when(look) for look in looks]
     band = UPDATES if title.startswith("Update") else None
     percent = kind == "any"
-    return _plot(lines, title, words + _thinned(count), "epoch", label, percent, band, at)
+    return _plot(lines, title, words + _thinned(count), x_label, label, percent, band, at)
 
 
 def _plot(
@@ -285,23 +304,26 @@ def _plot(
         band=band if log else None,
     )
     rows = [(at[i], *(show(line.y[i]) for line in lines)) for i in spread(range(len(at)), MOST_ROWS)]
-    table = Table(title, (x_label, *(line.name for line in lines)), rows)
+    table = Table(title, ("after", *(line.name for line in lines)), rows, words=1)
     key = (
         [(line.name, line.colour) for line in lines] if len(lines) > 1 else [(lines[0].name, lines[0].colour)]
     )
     return Plot(title, text, svg, key, table)
 
 
-def places(looks: Sequence[Look]) -> list[float]:
-    """Where looks are on an axis of epochs; a step is a part of one."""
-    steps = max((look.step for look in looks), default=0) + 1
-    return [look.epoch + look.step / steps for look in looks]
+def places(looks: Sequence[Look], steps: int | None) -> tuple[str, list[float]]:
+    """Where looks are on an axis, and what it counts: epochs, or in the first one steps."""
+    if not any(look.epoch for look in looks):
+        return "step", [float(look.step) for look in looks]
+    last = max(look.step for look in looks) + 1
+    whole = max(last, 2 * last if steps is None else steps)
+    return "epoch", [look.epoch + look.step / whole for look in looks]
 
 
 def _when(look: Look) -> str:
     if not look.step:
-        return f"{look.epoch}"
-    return f"{look.epoch} + {look.step:,} steps"
+        return f"epoch {look.epoch}" if look.epoch else "start"
+    return f"step {look.step:,} of epoch {look.epoch + 1}"
 
 
 def _first(values: Sequence[float | None]) -> float | None:
