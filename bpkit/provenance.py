@@ -11,7 +11,7 @@ from bpkit._messages import is_users, line_at, spelled_call
 from bpkit.graph import Node
 from bpkit.kinds import is_complex, is_inexact
 from bpkit.registry import backend_of
-from bpkit.rules.registry import elementwise_names
+from bpkit.rules.registry import is_elementwise
 from bpkit.trace import BATCHED, Trace, Traced
 
 __all__ = ["Bare", "Made", "Place", "bare", "place_of", "remember"]
@@ -176,19 +176,13 @@ class Made:
     @property
     def elementwise(self) -> bool:
         """Whether each element of the result is made of the elements of the operands at that place."""
-        return self.name in _ELEMENTWISE or self.name in elementwise_names()
+        return is_elementwise(self.name)
 
     def elements(self, index: tuple[int, ...], result: Bare) -> list[str]:
         """The elements of which this one of a result was made; none if there are others."""
         if not self.elementwise and any(x.shape for x in self.operands):
             return []
         return [x.element(index, result) for x in self.operands]
-
-
-_ELEMENTWISE = frozenset(
-    {"abs", "annihilating_product", "astype", "conj", "imag", "real", "sign", "stop_gradient", "where"}
-)
-"""Those whose rule is not of that kind."""
 
 
 def remember(out: Any, made: Made) -> None:

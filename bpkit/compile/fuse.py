@@ -19,7 +19,7 @@ import numpy as np
 
 from bpkit._protocol import Backend, Into
 from bpkit.record import Program, Slot, Step
-from bpkit.rules.registry import RULES, Elementwise
+from bpkit.rules.registry import is_elementwise
 
 __all__ = ["Fused", "fuse"]
 
@@ -30,16 +30,6 @@ LARGEST_OF_NUMBERS = 4096
 
 _CASTS = frozenset({"astype", "cotangent_as"})
 _REDUCTIONS = frozenset({"sum", "mean"})
-_WITHOUT_RULES_OF_THAT_KIND = frozenset(
-    {
-        *("abs", "annihilating_product", "sign", "where"),
-        *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
-        *("logical_and", "logical_not", "logical_or", "logical_xor"),
-        *("isfinite", "isinf", "isnan", "signbit", "ceil", "floor", "floor_divide", "trunc"),
-        *("bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift"),
-        "bitwise_xor",
-    }
-)
 
 
 class Fused:
@@ -100,7 +90,7 @@ def _shape(step: Step, backend: Backend) -> tuple[int, ...] | None:
         inexact = backend.xp.isdtype(out.dtype, ("real floating", "complex floating"))
         fits = step.static["axis"] is None and x.dtype == out.dtype and inexact
         return x.shape if fits and math.prod(x.shape) > 1 else None
-    known = isinstance(RULES.get(step.name), Elementwise) or step.name in _WITHOUT_RULES_OF_THAT_KIND
+    known = is_elementwise(step.name)
     if step.name in _CASTS:
         known = step.static.get("device") is None
     elif step.static:

@@ -10,12 +10,11 @@ from itertools import count
 from typing import Any
 
 from bpkit.record import Program, Slot, Step
-from bpkit.rules.registry import elementwise_names
+from bpkit.rules.registry import is_elementwise
 from bpkit.trace import call
 
 __all__ = ["put_off_permutations"]
 
-_WITHOUT_RULES_OF_THAT_KIND = frozenset({"annihilating_product", "sign"})
 _POOLING = frozenset({"add_to_winners", "max_pool", "winners"})
 
 
@@ -42,7 +41,6 @@ class _Later:
         slots = [*program.inputs, *[out for step in program.steps for out in step.outs]]
         self._numbers = count(max((slot.index for slot in slots), default=-1) + 1)
         self._returned = frozenset([x for x in program.outputs if isinstance(x, Slot)])
-        self._elementwise = frozenset(elementwise_names()) | _WITHOUT_RULES_OF_THAT_KIND
 
     def take(self, step: Step) -> None:
         """Note a step, or what takes its place."""
@@ -64,12 +62,12 @@ class _Later:
     def _common(self, step: Step) -> tuple[int, ...] | None:
         """The permutation that has been applied to what the step works on, if it can come after it."""
         out = step.outs[0]
-        known = step.name in _POOLING or (step.name in self._elementwise and not step.static)
+        known = step.name in _POOLING or (is_elementwise(step.name) and not step.static)
         # What is returned must not be permuted: it may lie in an input that was given away.
         if not (known and out not in self._returned) and step.name != "sum":
             return None
         permuted = [x for x in step.operands if isinstance(x, Slot) and x in self._permuted]
-        if step.name in self._elementwise:
+        if is_elementwise(step.name):
             permuted = [x for x in permuted if x.shape == out.shape]
         return self._permuted[permuted[0]][1] if permuted else None
 

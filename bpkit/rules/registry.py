@@ -26,7 +26,17 @@ from bpkit.graph import Edge, Node
 from bpkit.rules.cotangents import annihilating_product
 from bpkit.trace import call
 
-__all__ = ["RULES", "Rule", "custom", "elementwise", "elementwise_names", "linear", "no_gradient", "rule_of"]
+__all__ = [
+    "RULES",
+    "Rule",
+    "custom",
+    "elementwise",
+    "elementwise_names",
+    "is_elementwise",
+    "linear",
+    "no_gradient",
+    "rule_of",
+]
 
 RULES: dict[str, "Rule | None"] = {}
 """The rule of every function by name; None where it has no gradient, by declaration."""
@@ -59,9 +69,27 @@ class Rule(ABC):
         """The tangent of `out`, a tuple of them for several results; None is zero, and not all given are."""
 
 
+_OF_ELEMENTS = frozenset(
+    {
+        *("abs", "annihilating_product", "astype", "conj", "cotangent_as", "imag", "real", "sign"),
+        *("bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift"),
+        *("bitwise_xor", "ceil", "equal", "floor", "floor_divide", "greater", "greater_equal", "isfinite"),
+        *("isinf", "isnan", "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor"),
+        *("not_equal", "round", "signbit", "special.gammasgn", "stop_gradient", "trunc", "where"),
+        *("empty_like", "full_like", "ones_like", "zeros_like"),
+    }
+)
+"""Element by element without a derivative, or with one of another kind than :class:`Elementwise`."""
+
+
+def is_elementwise(name: str) -> bool:
+    """Whether each element of a function depends on the elements of the operands at that place only."""
+    return name in _OF_ELEMENTS or isinstance(RULES.get(name), Elementwise)
+
+
 def elementwise_names() -> list[str]:
-    """The functions of which each element depends on the elements of the operands at that place only."""
-    return [name for name, rule in RULES.items() if isinstance(rule, Elementwise)]
+    """The functions of which that is so."""
+    return [*_OF_ELEMENTS, *(name for name, rule in RULES.items() if isinstance(rule, Elementwise))]
 
 
 def rule_of(name: str, operands: Sequence[Any] = ()) -> Rule | None:
