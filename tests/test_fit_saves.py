@@ -181,8 +181,12 @@ def test_a_run_goes_on_with_what_it_was_begun_with(tmp_path: Path) -> None:
     for name, value in (("batch_size", 9), ("key", random.key(8)), ("jit", False), ("steps", 3)):
         with pytest.raises(RunError, match=rf"was begun with {name}=.*goes on with"):
             run(**{name: value}, **options)
-    with pytest.raises(CorruptRunError, match=r"optimizer.* belongs to no part of the model; give the model"):
-        run(optimizer=optim.sgd(0.1), **options)
+    # Those of RAdam have the same names, shapes and dtypes as those of Adam.
+    for optimizer, found in ((optim.radam(0.01), "RAdamState"), (optim.sgd(0.1), "SGDState")):
+        with pytest.raises(RunError, match=rf"begun with optimizer='AdamState', and now it is '{found}'"):
+            run(optimizer=optimizer, **options)
+    with pytest.raises(CorruptRunError, match=r"optimizer\.largest.* not among the saved arrays; give the m"):
+        run(optimizer=optim.adam(0.01, amsgrad=True), **options)
     with pytest.raises(CorruptRunError, match=r"saved model.*has shape .*, the model has"):
         run(make().replace(last=nn.Dense(8, 4, key=random.key(0), dtype="float64")), **options)
     with pytest.raises(RunError, match="already there and not empty") as caught:

@@ -151,7 +151,8 @@ def fit(
         Save the training there after each epoch, and when Ctrl-C ends it.
     resume : bool or "previous"
         Go on with the training in `folder`, if there is one. ``"previous"``: with the latest whole one of the
-        earlier saves, if the last one is damaged. Loss and optimizer may be others, of the same state.
+        earlier saves, if the last one is damaged. The loss may be another one, and so may the settings of the
+        optimizer.
     save_every : int, optional
         Save also every so many steps of an epoch.
     keep : int

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from bpkit import tree
 from bpkit.errors import ArgumentError, RunError
 from bpkit.training import aside
 from bpkit.training.monitor import Monitor
@@ -58,7 +59,8 @@ class Saves:
         if resume not in (False, True, "previous"):
             raise ArgumentError(f"fit(resume={resume!r}): expected True, False or 'previous'")
         self._folder, self.state = Path(folder), state
-        self._settings = {**settings, "model": described(state.model)}
+        told = {"model": described(state.model), "optimizer": _kinds(state.optimizer_state)}
+        self._settings = {**settings, **told}
         self._epochs, self._keep, self._monitor, self._resume = epochs, keep, monitor, resume
         self._open = ExitStack()
 
@@ -91,14 +93,14 @@ class Saves:
             raise RunError(
                 f"{self._folder} is a run of `bpkit train`; go on with: bpkit train --resume {self._folder}"
             )
-        for name in sorted({*saved, *self._settings} - {"model", "loss"}):
+        new = {"optimizer"} - {*saved}  # versions before had none
+        for name in sorted({*saved, *self._settings} - {"model", "loss"} - new):
             one, other = saved.get(name), self._settings.get(name)
             if one != other:
                 raise RunError(
                     f"{self._folder} was begun with {name}={one!r}, and now it is {other!r}; a training goes "
                     f"on with what it was begun with, or begins in another folder"
                 )
-
         model: str | None = saved.get("model")
         return model
 
@@ -141,3 +143,8 @@ class Saves:
         """The model after an epoch that was kept; raises what :meth:`Run.open` raises."""
         folder = self._folder / aside.FOLDER / aside.name_of(epoch.epoch, 0)
         return unpack("model", self.state.model, Run.open(folder).saved, str(folder))
+
+
+def _kinds(state: Any) -> str:
+    """The classes of an optimizer's state, since arrays of the same names may mean something else."""
+    return " ".join(type(part).__name__ for part in tree.parts(state) if hasattr(part, "_fields"))
