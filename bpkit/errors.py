@@ -29,7 +29,7 @@
     ├── DrawingError                   (ImportError)  Graphviz, which draws graphs, is missing
     └── RunError
         ├── CorruptRunError            (ValueError)   a run folder is incomplete or damaged
-        └── SaveError                  (OSError)      writing failed; what was there before is intact
+        └── SaveError                  (OSError)      writing failed; what was there before is as it was
 
     GradientCutWarning                 (UserWarning)  a traced value was turned into a Python float
     CompileWarning                     (UserWarning)  a function could not be compiled, and runs as it is
@@ -236,7 +236,7 @@ class CorruptRunError(RunError, ValueError):
 
 
 class SaveError(RunError, OSError):
-    """Writing a run failed; what was saved before is intact."""
+    """Writing a run failed; what was saved before is as it was, or gone if something else deleted it."""
 
 
 class DrawingError(BpkitError, ImportError):

@@ -450,6 +450,20 @@ def test_a_disk_that_is_really_full(small_disk: Path) -> None:
     assert same(Run.open(run.path).saved, wide(2))
 
 
+@pytest.mark.parametrize("lost", ["folder", "state.json", "weights-1.safetensors"])
+def test_a_folder_that_somebody_deletes_while_training(tmp_path, lost):
+    run = Run.create(tmp_path / "run", SETTINGS, make_saved(0))
+    if lost == "folder":
+        shutil.rmtree(run.path)
+    else:
+        (run.path / lost).unlink()
+        (run.path / ".weights-2.safetensors.tmp").mkdir()  # which no save can replace
+    for failing in (run.set_aside, lambda: run.save(make_saved(1))):
+        with pytest.raises(SaveError, match=r"the save of epoch 0 is gone.* train again, into a folder"):
+            failing()
+        assert run.path.exists() == (lost != "folder")
+
+
 REST = ("metrics", "step", "seconds", "epochs", "backend", "device")
 
 

@@ -6,6 +6,7 @@
 """
 
 from bpkit.training.build import build_cost, build_model, build_optimizer, order_key, start
+from bpkit.training.files import locked
 from bpkit.training.finder import RateSearch, find_learning_rate
 from bpkit.training.fit import Fitted, fit
 from bpkit.training.load import load_model
@@ -13,7 +14,7 @@ from bpkit.training.logs import json_lines, tensorboard
 from bpkit.training.loop import evaluate, steps, train
 from bpkit.training.placed import PlacedDataset, PlacedSplit, place
 from bpkit.training.presets import PRESETS, preset
-from bpkit.training.run import Run, Saved, locked
+from bpkit.training.run import Run, Saved
 from bpkit.training.session import Session, load_dataset, restore, settings_of
 from bpkit.training.settings import Settings
 from bpkit.training.state import Epoch, State, Step

@@ -51,7 +51,9 @@ def set_aside(folder: Path, name: str, copied: Sequence[str], linked: str) -> No
         return
     try:
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        # Without parents: a run that somebody deleted is not begun again.
+        temporary.parent.mkdir(exist_ok=True)
+        temporary.mkdir()
         for file in copied:
             files.write(temporary / file, (folder / file).read_bytes())
         try:

@@ -2,10 +2,13 @@
 
 import hashlib
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["TEMPORARY_SUFFIX", "remove", "sha256", "sync_folder", "write"]
+from bpkit.errors import RunError
+
+__all__ = ["TEMPORARY_SUFFIX", "locked", "remove", "sha256", "sync_folder", "write"]
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -78,6 +81,34 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other processes from training in a run folder within a ``with`` block, where the system can.
+
+    Raises
+    ------
+    RunError
+        If another process is training in it.
+    """
+    try:
+        import fcntl
+
+        handle = os.open(path, os.O_RDONLY)
+    except (ImportError, OSError):  # Windows; or no folder, and reading it says so
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(f"{path} is being trained by another process; wait for it or stop it") from error
+        except OSError:  # a file system without locks
+            pass
+        yield
     finally:
         os.close(handle)
 

@@ -184,7 +184,7 @@ def fit(
     BackendError
         If the backend has no such `precision`.
     RunError, CorruptRunError, SaveError
-        If `folder` cannot be read or written; what was saved is intact.
+        If `folder` cannot be read or written; what was saved stays as it was.
 
     Notes
     -----

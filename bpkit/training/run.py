@@ -17,8 +17,8 @@ lies beyond is ignored. Earlier saves may lie in ``saves``; see :mod:`bpkit.trai
 import errno
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from bpkit.training import aside, files
 from bpkit.training.format import FORMAT, arrays_of, check, corrupt, dump, parse, read, serialize
 from bpkit.training.settings import Settings
 
-__all__ = ["Run", "Saved", "locked"]
+__all__ = ["Run", "Saved"]
 
 SETTINGS, STATE, METRICS = "settings.json", "state.json", "metrics.jsonl"
 
@@ -306,17 +306,13 @@ class Run:
         Raises
         ------
         SaveError
-            If the disk is full or cannot be written. The last save is intact and no temporary file is left.
+            If the disk is full or cannot be written. The last save is as it was, which the message says, and
+            no temporary file is left.
         """
         try:
             self._replace(saved)
         except OSError as error:
-            where = f"epoch {self.saved.epoch}" + (f", step {self.saved.step}" if self.saved.step else "")
-            advice = (
-                f"the save of {where} is intact; when that is solved, go on with: "
-                f"{_way_on(self.path, self.settings)}"
-            )
-            raise _save_error(self.path, error, advice) from error
+            raise _save_error(self.path, error, self._left()) from error
 
     def set_aside(self) -> None:
         """Put the last save aside, so that the next one leaves it; raises what :meth:`save` raises."""
@@ -324,7 +320,20 @@ class Run:
         try:
             aside.set_aside(self.path, name, (SETTINGS, METRICS, STATE), _weights_name(self._number))
         except OSError as error:
-            raise _save_error(self.path, error, f"the save of {name} is intact") from error
+            raise _save_error(self.path, error, self._left()) from error
+
+    def _left(self) -> str:
+        """What is left of the last save after another one failed, and how to go on."""
+        where = f"epoch {self.saved.epoch}" + (f", step {self.saved.step}" if self.saved.step else "")
+        if all((self.path / name).exists() for name in (SETTINGS, STATE, _weights_name(self._number))):
+            return (
+                f"the save of {where} is intact; when that is solved, go on with: "
+                f"{_way_on(self.path, self.settings)}"
+            )
+        return (
+            f"the save of {where} is gone, since something else has deleted files of this folder; train "
+            f"again, into a folder that is left alone"
+        )
 
     def prune(self, keep: Collection[str]) -> None:
         """Delete the saves that were set aside but those with these names."""
@@ -368,34 +377,6 @@ class Run:
             for file in self.path.glob(pattern):
                 if file != keep:
                     files.remove(file)
-
-
-@contextmanager
-def locked(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep other processes from training in a run folder within a ``with`` block, where the system can.
-
-    Raises
-    ------
-    RunError
-        If another process is training in it.
-    """
-    try:
-        import fcntl
-
-        handle = os.open(path, os.O_RDONLY)
-    except (ImportError, OSError):  # Windows; or no folder, and reading it says so
-        yield
-        return
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(f"{path} is being trained by another process; wait for it or stop it") from error
-        except OSError:  # a file system without locks
-            pass
-        yield
-    finally:
-        os.close(handle)
 
 
 def _way_on(path: Path, settings: Settings | Mapping[str, Any]) -> str:

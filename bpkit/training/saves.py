@@ -12,8 +12,9 @@ from typing import Any, Self
 from bpkit import tree
 from bpkit.errors import ArgumentError, RunError
 from bpkit.training import aside
+from bpkit.training.files import locked
 from bpkit.training.monitor import Monitor
-from bpkit.training.run import Run, Saved, locked
+from bpkit.training.run import Run, Saved
 from bpkit.training.settings import Settings
 from bpkit.training.snapshots import described, restored, snapshot, unpack
 from bpkit.training.state import Epoch, State
