@@ -32,21 +32,23 @@ from bpkit.nn.activations import (
 )
 from bpkit.nn.attention import MultiHeadAttention, scaled_dot_product_attention
 from bpkit.nn.batch_norm import BatchNorm
-from bpkit.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from bpkit.nn.convolution import Conv1d, Conv2d
 from bpkit.nn.dense import Dense
 from bpkit.nn.dropout import Dropout
 from bpkit.nn.embedding import Embedding
+from bpkit.nn.global_pooling import GlobalAvgPool, GlobalMaxPool
 from bpkit.nn.mode import Mode, training_call
 from bpkit.nn.module import Module, buffer, static
 from bpkit.nn.normalization import GroupNorm, LayerNorm, RMSNorm
 from bpkit.nn.partition import Frozen, combine, partition
-from bpkit.nn.pooling import AvgPool1d, AvgPool2d, GlobalAvgPool, GlobalMaxPool, MaxPool1d, MaxPool2d
+from bpkit.nn.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
 from bpkit.nn.prelu import PReLU
 from bpkit.nn.recurrent import GRU, LSTM, RNN
 from bpkit.nn.sequential import Lambda, Residual, Sequential
 from bpkit.nn.shapes import Flatten, Reshape
 from bpkit.nn.summary import summary
 from bpkit.nn.transformer import TransformerBlock
+from bpkit.nn.transposed_convolution import ConvTranspose1d, ConvTranspose2d
 
 __all__ = [
     "GRU",

@@ -1,23 +1,23 @@
-"""Convolutional layers, and those that go the other way."""
+"""Convolutional layers; those that go the other way are in :mod:`bpkit.nn.transposed_convolution`."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from bpkit import namespace as xp
 from bpkit import random
-from bpkit._messages import a_type
 from bpkit._protocol import RawArray
-from bpkit.errors import ArgumentError, ShapeError
+from bpkit.errors import ArgumentError
 from bpkit.namespace.convolution import each
 from bpkit.nn.init import Initializer, bias_for, glorot_uniform
 from bpkit.nn.module import Module, static
+from bpkit.nn.sizes import array_shape, expect
 
-__all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"]
+__all__ = ["Conv1d", "Conv2d", "Convolution", "Sizes"]
 
 Sizes = int | Sequence[int]
 
 
-class _Convolution(Module):
+class Convolution(Module):
     """What all convolutional layers have in common."""
 
     weight: RawArray
@@ -76,19 +76,11 @@ class _Convolution(Module):
         self.bias = chosen(bias_key, (self.out_channels,), dtype) if bias else None
 
     def _check(self, x: RawArray) -> None:
-        shape = getattr(x, "shape", None)
         lengths = ("length",) if self.axes == 1 else ("height", "width")
         expected = f"(n, {self.in_channels}, {', '.join(lengths)})"
-        if shape is None:
-            raise ArgumentError(
-                f"{self!r} was called with {a_type(type(x))}; expected an array of shape {expected}: make "
-                f"one with bpkit.xp.asarray(x)"
-            )
-        if len(shape) != self.axes + 2 or shape[1] != self.in_channels:
-            raise ShapeError(
-                f"{self!r} expected x of shape {expected}, got {tuple(shape)}; the second dimension must be "
-                f"in_channels={self.in_channels}"
-            )
+        shape = array_shape(self, "x", x, expected)
+        fits = len(shape) == self.axes + 2 and shape[1] == self.in_channels
+        expect(fits, self, "x", shape, expected)
 
     def _with_bias(self, z: RawArray) -> RawArray:
         return z if self.bias is None else z + xp.reshape(self.bias, (1, -1, *(1,) * self.axes))
@@ -106,7 +98,7 @@ class _Convolution(Module):
         return f"{type(self).__name__}({', '.join(given)})"
 
 
-class _Conv(_Convolution):
+class _Conv(Convolution):
     """The constructor and the call of a convolution, for any number of axes."""
 
     def __init__(
@@ -281,164 +273,3 @@ class Conv2d(_Conv):
 
     axes: ClassVar[int] = 2
     __init__ = _Conv.__init__
-
-
-class _ConvTranspose(_Convolution):
-    """The constructor and the call of a transposed convolution, for any number of axes."""
-
-    output_padding: tuple[int, ...] = static()
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Sizes,
-        *,
-        key: RawArray,
-        stride: Sizes = 1,
-        padding: Sizes = 0,
-        output_padding: Sizes = 0,
-        dilation: Sizes = 1,
-        groups: int = 1,
-        bias: bool = True,
-        init: Initializer = glorot_uniform,
-        bias_init: Initializer | None = None,
-        dtype: Any = None,
-    ) -> None:
-        owner = type(self).__name__
-        if isinstance(padding, str):
-            raise ArgumentError(f"{owner}: padding must be numbers, got {padding!r}")
-        self._set(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
-        self.output_padding = each(owner, "output_padding", output_padding, self.axes, 0)
-        self._draw(key, (self.in_channels, self.out_channels // self.groups), bias, init, bias_init, dtype)
-
-    def __call__(self, x: RawArray) -> RawArray:
-        """Apply the layer.
-
-        Parameters
-        ----------
-        x : array, shape (n, in_channels, length) or (n, in_channels, height, width)
-            Of the weight's dtype.
-
-        Returns
-        -------
-        array, shape (n, out_channels, length) or (n, out_channels, height, width)
-            With new lengths, ``(length - 1) * stride - 2 * padding + dilation * (kernel_size - 1) +
-            output_padding + 1``.
-
-        Raises
-        ------
-        ShapeError
-            If `x` has another shape, or nothing is left of the result.
-        ArgumentError
-            If `x` is not an array.
-        """
-        self._check(x)
-        out = xp.conv_transpose(
-            x,
-            self.weight,
-            stride=self.stride,
-            padding=self.padding,
-            output_padding=self.output_padding,
-            dilation=self.dilation,
-            groups=self.groups,
-        )
-        return self._with_bias(out)
-
-
-class ConvTranspose1d(_ConvTranspose):
-    """The transpose of a convolution of signals: every element of `x` adds a window of numbers to `y`.
-
-    It leads from the shape that a :class:`Conv1d` of the same settings gives back to that which it takes, so
-    that a stride makes the signal longer.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-        Positive sizes of the second dimension of `x` and of `y`.
-    kernel_size : int
-        How many elements the window has.
-    key : array
-        From :func:`bpkit.random.key` or :func:`bpkit.random.split`; one half of its split draws the weight,
-        the other the bias.
-    stride : int
-        How far apart the windows are that two neighbours in `x` add.
-    padding : int
-        How many elements are cut off at either end.
-    output_padding : int
-        How many elements longer `y` is at its end.
-    dilation : int
-        How far apart the elements of a window are.
-    groups, bias, init, bias_init, dtype
-        As for :class:`Conv1d`.
-
-    Attributes
-    ----------
-    weight : array, shape (in_channels, out_channels / groups, kernel_size)
-    bias : array, shape (out_channels,), or None
-
-    Raises
-    ------
-    ArgumentError
-        If a setting is not what it should be; the message says which.
-
-    References
-    ----------
-    V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285 (2016).
-
-    Examples
-    --------
-    >>> from bpkit import random, xp
-    >>> layer = ConvTranspose1d(8, 2, 5, key=random.key(0), stride=2)
-    >>> layer(xp.zeros((10, 8, 31))).shape
-    (10, 2, 65)
-    """
-
-    axes: ClassVar[int] = 1
-    __init__ = _ConvTranspose.__init__
-
-
-class ConvTranspose2d(_ConvTranspose):
-    """The transpose of a convolution of images: every element of `x` adds a window of numbers to `y`.
-
-    It leads from the shape that a :class:`Conv2d` of the same settings gives back to that which it takes, so
-    that a stride makes the image larger.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-        Positive sizes of the second dimension of `x` and of `y`.
-    kernel_size : int or tuple of int
-        How many rows and columns the window has; one number for a square.
-    key : array
-        From :func:`bpkit.random.key` or :func:`bpkit.random.split`; one half of its split draws the weight,
-        the other the bias.
-    stride, padding, output_padding, dilation : int or tuple of int
-        As for :class:`ConvTranspose1d`, one number for both axes or one for each.
-    groups, bias, init, bias_init, dtype
-        As for :class:`Conv1d`.
-
-    Attributes
-    ----------
-    weight : array, shape (in_channels, out_channels / groups, *kernel_size)
-    bias : array, shape (out_channels,), or None
-
-    Raises
-    ------
-    ArgumentError
-        If a setting is not what it should be; the message says which.
-
-    References
-    ----------
-    V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285 (2016).
-
-    Examples
-    --------
-    >>> from bpkit import random, xp
-    >>> layer = ConvTranspose2d(8, 1, 2, key=random.key(0), stride=2)
-    >>> layer(xp.zeros((10, 8, 14, 14))).shape
-    (10, 1, 28, 28)
-    """
-
-    axes: ClassVar[int] = 2
-    __init__ = _ConvTranspose.__init__
