@@ -205,9 +205,9 @@ def main() -> None:
     right = xp.all((output > 0.5) == (data[2] > 0.5), axis=2)
     lowest = xp.min(xp.where(data[2] > 0.5, output, 1.0), axis=2)
     highest = lowest > xp.max(xp.where(data[2] > 0.5, 0.0, output), axis=2)
-    learnt = [int(n) for n in xp.unstack(xp.sum(right & (taught > 0), axis=1))]
-    new = [int(n) for n in xp.unstack(xp.sum(right & (taught == 0), axis=1))]
-    ahead = [int(n) for n in xp.unstack(xp.sum(highest & (taught == 0), axis=1))]
+    learnt = [int(n) for n in xp.unstack(xp.count_nonzero(right & (taught > 0), axis=1))]
+    new = [int(n) for n in xp.unstack(xp.count_nonzero(right & (taught == 0), axis=1))]
+    ahead = [int(n) for n in xp.unstack(xp.count_nonzero(highest & (taught == 0), axis=1))]
     activity = nn.sigmoid(xp.matrix_transpose(nets.person.weight) + nets.person.bias[:, None, :])
     order = [int(i) for i in random.permutation(shuffled, 24)]
     groups = GROUPS | {"a random half": [GROUPS["nationality"][i] for i in order]}
