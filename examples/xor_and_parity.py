@@ -1,0 +1,248 @@
+"""XOR, parity and an encoder: the first tasks of Rumelhart, Hinton and Williams' chapter of 1986.
+
+    python examples/xor_and_parity.py
+    python examples/xor_and_parity.py --task xor --seeds 1000
+    python examples/xor_and_parity.py --plot hidden.svg
+
+"Learning internal representations by error propagation" ("Parallel Distributed Processing", volume 1, chapter
+8) begins with what no network without hidden units can do, and asks how often learning gets stuck where no
+small change makes the error smaller. For that one wants many networks, and here they are: all seeds of a task
+are one array program, made by `bpkit.vmap` and `bpkit.jit`.
+
+E = 1/2 sum (y - d)^2 over all cases, and the weights change after each sweep through them, by -rate dE/dw
+plus 0.9 times their last change. A task is learnt when all outputs are on the right side of 0.5.
+"""
+
+import argparse
+import collections
+import json
+import statistics
+import sys
+from functools import partial
+from itertools import product
+from math import log2
+
+import bpkit
+from bpkit import nn, optim, random, xp
+from bpkit.terminal import write_table
+
+XOR_HIDDEN = (2, 4, 8, 16, 32)
+
+
+def network(key, sizes, spread):
+    """Inputs, hidden units and outputs, with first weights between -spread and spread."""
+    init = partial(nn.init.uniform, minval=-spread, maxval=spread)
+    first, second = xp.unstack(random.split(key, 2))
+    inputs, hidden, outputs = sizes
+    return nn.Sequential(
+        nn.Dense(inputs, hidden, key=first, init=init, bias_init=init),
+        nn.sigmoid,
+        nn.Dense(hidden, outputs, key=second, init=init, bias_init=init),
+        nn.sigmoid,
+    )
+
+
+def error(net, cases, desired):
+    """E, and the outputs."""
+    output = net(cases)
+    return 0.5 * xp.sum((output - desired) ** 2), output
+
+
+def sweep(optimizer, net, state, learnt_after, sweeps, cases, desired):
+    """One sweep of one network; `learnt_after` is how many it took to learn all cases, or -1."""
+    (_, output), gradient = bpkit.value_and_grad(error, has_aux=True)(net, cases, desired)
+    right = xp.all(xp.abs(output - desired) < 0.5)
+    learnt_after = xp.where(right & (learnt_after < 0), sweeps, learnt_after)
+    net, state = optimizer.update(gradient, state, net)
+    return net, state, learnt_after, output
+
+
+def train(name, cases, desired, hidden, rate, spread, args):
+    """Networks of all seeds: they, after how many sweeps each had learnt, and the outputs."""
+    from tqdm import trange
+
+    sizes = (cases.shape[1], hidden, desired.shape[1])
+    keys = random.split(random.key(args.seed), args.seeds)
+    nets = bpkit.vmap(partial(network, sizes=sizes, spread=spread))(keys)
+    optimizer = optim.heavy_ball(rate, momentum=0.9)
+    step = bpkit.jit(bpkit.vmap(partial(sweep, optimizer), in_axes=(0, 0, 0, None, None, None)))
+    state, after = optimizer.init(nets), xp.full(args.seeds, -1)
+    for done in trange(args.sweeps, desc=f"{name} {sizes}", disable=None):
+        nets, state, after, output = step(nets, state, after, xp.asarray(done), cases, desired)
+    return nets, [int(n) for n in xp.unstack(after)], output
+
+
+def parity(bits):
+    """All patterns of so many bits, and whether each has an odd number of ones."""
+    rows = list(product([0.0, 1.0], repeat=bits))
+    return xp.asarray(rows), xp.asarray([[sum(row) % 2] for row in rows])
+
+
+def median(after):
+    """Of the sweeps of those that learnt."""
+    learnt = [n for n in after if n >= 0]
+    return statistics.median(learnt) if learnt else None
+
+
+def shown(number):
+    """A median as text."""
+    return "" if number is None else f"{number:,.0f}"
+
+
+def table(title, headings, rows):
+    """Print a table whose columns are numbers, but for the first."""
+    write_table(sys.stdout, title, headings, [("", row) for row in rows], headings[1:])
+    print()
+
+
+def xor(args):
+    """How long XOR takes with more and more hidden units, and where networks with two get stuck."""
+    cases, desired = parity(2)
+    found = []
+    for spread, hidden in [*((1.0, h) for h in XOR_HIDDEN), (0.3, 2)]:
+        _, after, output = train("XOR", cases, desired, hidden, 0.25, spread, args)
+        outputs = zip(xp.unstack(output), after, strict=True)
+        wrong = [tuple(round(float(y), 1) for y in xp.unstack(out[:, 0])) for out, n in outputs if n < 0]
+        kinds = collections.Counter(wrong).most_common()
+        found.append(
+            {
+                "hidden": hidden,
+                "spread": spread,
+                "learnt": args.seeds - len(wrong),
+                "median": median(after),
+                "stuck": kinds,
+            }
+        )
+    if not args.json:
+        rows = []
+        for run in found:
+            formula = f"{280 - 33 * log2(run['hidden']):.0f}" if run["spread"] == 1.0 else ""
+            rows.append(
+                (
+                    f"{run['hidden']}",
+                    f"{run['spread']}",
+                    f"{run['learnt']} of {args.seeds}",
+                    shown(run["median"]),
+                    formula,
+                )
+            )
+        table(
+            "XOR, rate 0.25", ("hidden", "first weights", "learnt", "median sweeps", "280 - 33 log2 H"), rows
+        )
+        kinds = [("  ".join(map(str, kind)), f"{n}") for kind, n in found[0]["stuck"][:5]]
+        table(
+            "Outputs of those with two hidden units that did not learn",
+            ("for 00  01  10  11", "networks"),
+            kinds,
+        )
+    return found
+
+
+def parities(args):
+    """How many networks learn the parity of 2 to 8 bits, with as many hidden units and with twice as many."""
+    found = []
+    for bits in range(2, args.bits + 1):
+        cases, desired = parity(bits)
+        for hidden in (bits, 2 * bits):
+            rate = min(0.1, 5 / 2**bits)
+            _, after, _ = train("parity", cases, desired, hidden, rate, 2.0, args)
+            found.append(
+                {
+                    "bits": bits,
+                    "hidden": hidden,
+                    "rate": rate,
+                    "learnt": sum(n >= 0 for n in after),
+                    "median": median(after),
+                }
+            )
+    if not args.json:
+        rows = [
+            (
+                f"{r['bits']}",
+                f"{r['hidden']}",
+                f"{r['rate']:.2g}",
+                f"{r['learnt']} of {args.seeds}",
+                shown(r["median"]),
+            )
+            for r in found
+        ]
+        table(
+            f"Parity, first weights within 2, {args.sweeps:,} sweeps",
+            ("bits", "hidden", "rate", "learnt", "median sweeps"),
+            rows,
+        )
+    return found
+
+
+def encoder(args):
+    """The code that 8-3-8 networks invent."""
+    cases = xp.eye(8)
+    nets, after, _ = train("encoder", cases, cases, 3, 0.1, 0.3, args)
+    hidden = nn.sigmoid(xp.matrix_transpose(nets[0].weight) + nets[0].bias[:, None, :])
+    codes = [[[float(h) for h in xp.unstack(unit)] for unit in xp.unstack(net)] for net in xp.unstack(hidden)]
+    binary = sum(len({tuple(h > 0.5 for h in code) for code in net}) == 8 for net in codes)
+    between = statistics.mean(0.2 < h < 0.8 for net in codes for code in net for h in code)
+    found = {
+        "learnt": sum(n >= 0 for n in after),
+        "median": median(after),
+        "binary": binary,
+        "between": between,
+    }
+    if not args.json:
+        rows = [
+            ("learnt", f"{found['learnt']} of {args.seeds}"),
+            ("sweeps, median", shown(found["median"])),
+            ("all eight binary codes are used", f"{binary} of {args.seeds}"),
+            ("hidden activities between 0.2 and 0.8", f"{between:.0%}"),
+        ]
+        table(f"Encoder 8-3-8, rate 0.1, {args.sweeps:,} sweeps", ("", "here"), rows)
+        print("What the three hidden units say to each of the eight inputs, in the first network:")
+        for i, code in enumerate(codes[0]):
+            print(
+                f"  {i + 1}  "
+                + "  ".join(f"{h:.1f}" for h in code)
+                + "   "
+                + "".join(str(int(h > 0.5)) for h in code)
+            )
+    if args.plot:
+        plot(codes[0], args.plot)
+    return found
+
+
+def plot(codes, file):
+    """A Hinton diagram of the hidden activities of the encoder: the area of a square is the activity."""
+    from matplotlib import pyplot as plt
+
+    figure, panel = plt.subplots(figsize=(4, 2), layout="constrained")
+    for x, code in enumerate(codes):
+        panel.scatter([x] * 3, range(3), s=[300 * h for h in code], c="white", marker="s")
+    panel.set(xlabel="input", ylabel="hidden unit", facecolor="0.6", xlim=(-0.6, 7.6), ylim=(2.6, -0.6))
+    figure.savefig(file)
+
+
+def main() -> None:
+    """Train networks for each task, and print how many learn it."""
+    tasks = {"xor": xor, "parity": parities, "encoder": encoder}
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--task", choices=tasks, help="only this one")
+    parser.add_argument("--seeds", type=int, default=100, metavar="N", help="networks of each kind (100)")
+    parser.add_argument("--seed", type=int, default=0, help="of the key that all first weights come from (0)")
+    parser.add_argument("--sweeps", type=int, default=5000, metavar="N", help="through all cases (5000)")
+    parser.add_argument("--bits", type=int, default=8, help="parity of up to so many bits (8)")
+    parser.add_argument("--plot", metavar="FILE", help="draw the code of an encoder")
+    parser.add_argument("--json", action="store_true", help="print the results as one JSON object")
+    parser.add_argument("--quick", action="store_true", help="20 networks, 800 sweeps, parity up to 4 bits")
+    args = parser.parse_args()
+    if args.quick:
+        args.seeds, args.sweeps, args.bits = 20, 800, 4
+
+    chosen = [args.task] if args.task else list(tasks)
+    found = {name: tasks[name](args) for name in chosen}
+    if args.json:
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
