@@ -75,103 +75,59 @@ def train(name, cases, desired, hidden, rate, spread, args):
 def parity(bits):
     """All patterns of so many bits, and whether each has an odd number of ones."""
     rows = list(product([0.0, 1.0], repeat=bits))
-    return xp.asarray(rows), xp.asarray([[sum(row) % 2] for row in rows])
+    return xp.asarray(rows), xp.asarray([[sum(row) % 2.0] for row in rows])
 
 
 def median(after):
     """Of the sweeps of those that learnt."""
     learnt = [n for n in after if n >= 0]
-    return statistics.median(learnt) if learnt else None
+    return round(statistics.median(learnt)) if learnt else None
 
 
-def shown(number):
-    """A median as text."""
-    return "" if number is None else f"{number:,.0f}"
-
-
-def table(title, headings, rows):
-    """Print a table whose columns are numbers, but for the first."""
-    write_table(sys.stdout, title, headings, [("", row) for row in rows], headings[1:])
-    print()
+def report(args, title, headings, rows):
+    """Print a table, unless JSON is asked for; the same as an object."""
+    if not args.json:
+        texts = [
+            ["" if cell is None else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row]
+            for row in rows
+        ]
+        write_table(sys.stdout, title, headings, [("", row) for row in texts], headings)
+        print()
+    return {"title": title, "columns": headings, "rows": rows}
 
 
 def xor(args):
     """How long XOR takes with more and more hidden units, and where networks with two get stuck."""
     cases, desired = parity(2)
-    found = []
+    rows, stuck = [], {}
     for spread, hidden in [*((1.0, h) for h in XOR_HIDDEN), (0.3, 2)]:
         _, after, output = train("XOR", cases, desired, hidden, 0.25, spread, args)
-        outputs = zip(xp.unstack(output), after, strict=True)
-        wrong = [tuple(round(float(y), 1) for y in xp.unstack(out[:, 0])) for out, n in outputs if n < 0]
-        kinds = collections.Counter(wrong).most_common()
-        found.append(
-            {
-                "hidden": hidden,
-                "spread": spread,
-                "learnt": args.seeds - len(wrong),
-                "median": median(after),
-                "stuck": kinds,
-            }
-        )
-    if not args.json:
-        rows = []
-        for run in found:
-            formula = f"{280 - 33 * log2(run['hidden']):.0f}" if run["spread"] == 1.0 else ""
-            rows.append(
-                (
-                    f"{run['hidden']}",
-                    f"{run['spread']}",
-                    f"{run['learnt']} of {args.seeds}",
-                    shown(run["median"]),
-                    formula,
-                )
-            )
-        table(
-            "XOR, rate 0.25", ("hidden", "first weights", "learnt", "median sweeps", "280 - 33 log2 H"), rows
-        )
-        kinds = [("  ".join(map(str, kind)), f"{n}") for kind, n in found[0]["stuck"][:5]]
-        table(
-            "Outputs of those with two hidden units that did not learn",
-            ("for 00  01  10  11", "networks"),
-            kinds,
-        )
-    return found
+        formula = round(280 - 33 * log2(hidden)) if spread == 1.0 else None
+        rows.append((hidden, spread, sum(n >= 0 for n in after), median(after), formula))
+        if hidden == 2:
+            ends = zip(xp.unstack(output[:, :, 0]), after, strict=True)
+            wrong = ["  ".join(f"{float(y):.1f}" for y in xp.unstack(out)) for out, n in ends if n < 0]
+            stuck[spread] = collections.Counter(wrong).most_common(4)
+    learnt = f"learnt of {args.seeds}"
+    columns = ("hidden", "first weights", learnt, "median sweeps", "280 - 33 log2 H")
+    where = [(spread, outputs, n) for spread, kinds in stuck.items() for outputs, n in kinds]
+    return [
+        report(args, "XOR, rate 0.25", columns, rows),
+        report(args, "2-2-1 that did not learn", ("first weights", "0 0  0 1  1 0  1 1", "networks"), where),
+    ]
 
 
 def parities(args):
     """How many networks learn the parity of 2 to 8 bits, with as many hidden units and with twice as many."""
-    found = []
+    rows = []
     for bits in range(2, args.bits + 1):
         cases, desired = parity(bits)
         for hidden in (bits, 2 * bits):
-            rate = min(0.1, 5 / 2**bits)
+            rate = min(0.1, round(5 / 2**bits, 2))
             _, after, _ = train("parity", cases, desired, hidden, rate, 2.0, args)
-            found.append(
-                {
-                    "bits": bits,
-                    "hidden": hidden,
-                    "rate": rate,
-                    "learnt": sum(n >= 0 for n in after),
-                    "median": median(after),
-                }
-            )
-    if not args.json:
-        rows = [
-            (
-                f"{r['bits']}",
-                f"{r['hidden']}",
-                f"{r['rate']:.2g}",
-                f"{r['learnt']} of {args.seeds}",
-                shown(r["median"]),
-            )
-            for r in found
-        ]
-        table(
-            f"Parity, first weights within 2, {args.sweeps:,} sweeps",
-            ("bits", "hidden", "rate", "learnt", "median sweeps"),
-            rows,
-        )
-    return found
+            rows.append((bits, hidden, rate, sum(n >= 0 for n in after), median(after)))
+    columns = ("bits", "hidden", "rate", f"learnt of {args.seeds}", "median sweeps")
+    return report(args, f"Parity, first weights within 2, {args.sweeps:,} sweeps", columns, rows)
 
 
 def encoder(args):
@@ -179,31 +135,15 @@ def encoder(args):
     cases = xp.eye(8)
     nets, after, _ = train("encoder", cases, cases, 3, 0.1, 0.3, args)
     hidden = nn.sigmoid(xp.matrix_transpose(nets[0].weight) + nets[0].bias[:, None, :])
-    codes = [[[float(h) for h in xp.unstack(unit)] for unit in xp.unstack(net)] for net in xp.unstack(hidden)]
+    codes = [[[float(h) for h in xp.unstack(code)] for code in xp.unstack(net)] for net in xp.unstack(hidden)]
     binary = sum(len({tuple(h > 0.5 for h in code) for code in net}) == 8 for net in codes)
     between = statistics.mean(0.2 < h < 0.8 for net in codes for code in net for h in code)
-    found = {
-        "learnt": sum(n >= 0 for n in after),
-        "median": median(after),
-        "binary": binary,
-        "between": between,
-    }
-    if not args.json:
-        rows = [
-            ("learnt", f"{found['learnt']} of {args.seeds}"),
-            ("sweeps, median", shown(found["median"])),
-            ("all eight binary codes are used", f"{binary} of {args.seeds}"),
-            ("hidden activities between 0.2 and 0.8", f"{between:.0%}"),
-        ]
-        table(f"Encoder 8-3-8, rate 0.1, {args.sweeps:,} sweeps", ("", "here"), rows)
-        print("What the three hidden units say to each of the eight inputs, in the first network:")
-        for i, code in enumerate(codes[0]):
-            print(
-                f"  {i + 1}  "
-                + "  ".join(f"{h:.1f}" for h in code)
-                + "   "
-                + "".join(str(int(h > 0.5)) for h in code)
-            )
+    columns = ("learnt", "median sweeps", "all eight binary codes", "activities between 0.2 and 0.8")
+    row = (sum(n >= 0 for n in after), median(after), binary, f"{between:.0%}")
+    title = f"Encoder 8-3-8, {args.seeds} networks, {args.sweeps:,} sweeps"
+    found = [report(args, title, columns, [row])]
+    first = [(i, *(round(h, 1) for h in code)) for i, code in enumerate(codes[0], 1)]
+    found.append(report(args, "What the first network says of each input", ("input", "1", "2", "3"), first))
     if args.plot:
         plot(codes[0], args.plot)
     return found
