@@ -138,7 +138,7 @@ def encoder(args):
     codes = [[[float(h) for h in xp.unstack(code)] for code in xp.unstack(net)] for net in xp.unstack(hidden)]
     binary = sum(len({tuple(h > 0.5 for h in code) for code in net}) == 8 for net in codes)
     between = statistics.mean(0.2 < h < 0.8 for net in codes for code in net for h in code)
-    columns = ("learnt", "median sweeps", "all eight binary codes", "activities between 0.2 and 0.8")
+    columns = ("learnt", "median sweeps", "all eight binary codes", "between 0.2 and 0.8")
     row = (sum(n >= 0 for n in after), median(after), binary, f"{between:.0%}")
     title = f"Encoder 8-3-8, {args.seeds} networks, {args.sweeps:,} sweeps"
     found = [report(args, title, columns, [row])]
