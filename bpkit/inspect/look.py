@@ -1,10 +1,8 @@
 """A look at a network: what the gradient says about it, as numbers that can be kept and compared."""
 
-import dataclasses
 import io
 import math
-import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +12,8 @@ import numpy as np
 from bpkit import nn, registry, tree
 from bpkit._protocol import RawArray
 from bpkit.data.prefetch import to_device
-from bpkit.errors import ArgumentError, DataError
+from bpkit.errors import ArgumentError
+from bpkit.inspect.json_values import read, written
 from bpkit.inspect.observe import Loss, Observation, observe
 from bpkit.inspect.statistics import data_figures, layer_figures
 from bpkit.inspect.targets import input_figures, output_figures, target_figures
@@ -245,8 +244,8 @@ class Look:
 
     def to_json(self) -> dict[str, Any]:
         """Mappings, lists, strings and numbers."""
-        written: dict[str, Any] = _written(self)
-        return written
+        values: dict[str, Any] = written(self)
+        return values
 
     @classmethod
     def from_json(cls, values: Any) -> "Look":
@@ -257,7 +256,7 @@ class Look:
         DataError
             If something is missing, unknown, or of another kind; the message names it.
         """
-        look: Look = _read(cls, values, "look")
+        look: Look = read(cls, values, "look")
         return look
 
     def __str__(self) -> str:
@@ -404,49 +403,3 @@ def _short(x: float | None) -> str:
 
 def _share(x: float | None) -> str:
     return "" if x is None else f"{x:.0%}"
-
-
-def _written(value: Any) -> Any:
-    """The inverse of :func:`_field`; dataclasses.asdict copies every number."""
-    if isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
-        return [_written(item) for item in value]
-    if not dataclasses.is_dataclass(value):
-        return list(value) if isinstance(value, tuple) else value
-    return {field.name: _written(getattr(value, field.name)) for field in dataclasses.fields(value)}
-
-
-def _read(cls: Any, values: Any, path: str) -> Any:
-    """A dataclass of what JSON has."""
-    if not isinstance(values, Mapping):
-        raise DataError(f"{path}: expected a mapping, got {values!r}")
-    kinds = typing.get_type_hints(cls)
-    if missing := [name for name in kinds if name not in values]:
-        raise DataError(f"{path}.{missing[0]} is missing")
-    if unknown := [name for name in values if name not in kinds]:
-        raise DataError(f"{path}.{unknown[0]} is not known to this version of bpkit")
-    return cls(**{name: _field(kind, values[name], f"{path}.{name}") for name, kind in kinds.items()})
-
-
-def _field(kind: Any, value: Any, path: str) -> Any:
-    """A value of an annotated type, of what JSON has."""
-    options = typing.get_args(kind)
-    if type(None) in options:
-        return None if value is None else _field(options[0], value, path)
-    if dataclasses.is_dataclass(kind):
-        return _read(kind, value, path)
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(value, list | tuple):
-            raise DataError(f"{path}: expected a list, got {value!r}")
-        several = options[1:] == (...,)
-        if not several and len(value) != len(options):
-            raise DataError(f"{path}: expected {len(options)} numbers, got {len(value)}")
-        return tuple([_field(options[0], item, f"{path}[{i}]") for i, item in enumerate(value)])
-    if kind is str:
-        fits, expected = isinstance(value, str), "a string"
-    elif kind is int:
-        fits, expected = isinstance(value, int) and value >= 0, "a whole number, not negative"
-    else:
-        fits, expected = isinstance(value, int | float) and math.isfinite(value), "a finite number"
-    if not fits or isinstance(value, bool):
-        raise DataError(f"{path}: expected {expected}, got {value!r}")
-    return float(value) if kind is float else value

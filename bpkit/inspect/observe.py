@@ -1,6 +1,7 @@
 """The output and the error of every layer."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from bpkit import namespace as xp
@@ -138,8 +139,8 @@ def observe(model: Any, loss: Loss, x: Any, y: Any, *, key: RawArray | None = No
     compiles it.
 
     A module that returns just what one inside it has returned, as a Sequential, is no layer of its own,
-    unless it holds parameters itself. Layers called inside a transform that begins within the model, such as
-    `vmap` or `checkpoint`, cannot be seen from outside it.
+    unless it holds parameters itself. The outputs of layers called inside a transform that begins within the
+    model, such as `vmap`, cannot be seen from outside it.
 
     References
     ----------
@@ -194,6 +195,10 @@ def inputs_of(x: Any) -> tuple[Any, ...]:
     return x if isinstance(x, tuple) else (x,)
 
 
+_number: ContextVar[int] = ContextVar("_number")
+"""How many calls a watch has seen. A context variable, so that the second run of a checkpoint counts anew."""
+
+
 class _Watch:
     """Notes what layers return, and adds a probe to each array of it.
 
@@ -201,7 +206,7 @@ class _Watch:
     ----------
     calls : list of (place, list of array)
     over : bool
-        Whether the call of the model has ended; what runs later is a second run.
+        Whether the call of the model has ended; what runs later is the second run of a checkpoint.
     """
 
     def __init__(self, probes: list[list[Any]] | None = None) -> None:
@@ -210,19 +215,23 @@ class _Watch:
         self._probes = probes
         self._level = _level()
         self._returned: dict[int, Any] = {}
+        _number.set(0)
 
     def __call__(self, place: str, module: Any, output: Any) -> Any:
-        if self.over or _level() > self._level:
+        if _level() > self._level:
             return output
         leaves, structure = tree.flatten(output)
         places = [i for i, leaf in enumerate(leaves) if is_array(leaf) and is_inexact(leaf)]
         if not places or all(id(leaves[i]) in self._returned for i in places):
             return output
+        number = _number.get()
+        _number.set(number + 1)
         if self._probes is not None:
-            for i, probe in zip(places, self._probes[len(self.calls)], strict=True):
+            for i, probe in zip(places, self._probes[number], strict=True):
                 leaves[i] = xp.add(leaves[i], probe)
         kept = [leaves[i] for i in places]
-        self.calls.append((place, kept))
+        if not self.over:
+            self.calls.append((place, kept))
         self._returned |= {id(leaf): leaf for leaf in kept}
         return tree.unflatten(structure, leaves)
 

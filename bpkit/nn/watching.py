@@ -16,7 +16,7 @@ __all__ = ["layer_name", "modules", "watched_call"]
 See = Callable[[str, Any, Any], Any]
 """``(place, module, output) -> output``, after each call of a module."""
 
-_seeing: ContextVar[tuple[See, dict[int, str]]] = ContextVar("_seeing")
+_seeing: ContextVar[See] = ContextVar("_seeing")
 
 
 def watched_call(model: Any, see: See, *args: Any, key: RawArray | None = None) -> Any:
@@ -77,13 +77,11 @@ class _Watched(Module):
     see: See = static()
 
     def __call__(self, *args: Any) -> Any:
-        places = {}
         for place, module in modules(self.model):
             if isinstance(module, Module) and callable(module):
-                places[id(module)] = place
                 cls: Any = type(module)
-                module.__class__ = _seen(cls)
-        token = _seeing.set((self.see, places))
+                module.__class__ = _seen(cls, place)
+        token = _seeing.set(self.see)
         try:
             return self.model(*args)
         finally:
@@ -91,13 +89,10 @@ class _Watched(Module):
 
 
 @cache
-def _seen(cls: Any) -> Any:
-    """A class like this one, the calls of which are shown."""
+def _seen(cls: Any, place: str) -> Any:
+    """A class like this one, the calls of which are shown. It knows the place, which copies then keep."""
 
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
-        out = cls.__call__(self, *args, **kwargs)
-        see, places = _seeing.get()
-        place = places.get(id(self))
-        return out if place is None else see(place, self, out)
+        return _seeing.get()(place, self, cls.__call__(self, *args, **kwargs))
 
     return type(cls.__name__, (cls,), {"__call__": __call__})
