@@ -140,8 +140,10 @@ def test_a_wrong_derivative_is_named() -> None:
 def test_wrong_layers_and_costs_are_named() -> None:
     with use_backend("numpy"):
         x, y = batch(), batch(6, 3)
-        halved = Halved(5, 7, key=random.key(0), dtype="float64")
-        deaf = Deaf(7, 3, key=random.key(1), dtype="float64")
+        make: Any = Halved
+        halved = make(5, 7, key=random.key(0), dtype="float64")
+        make = Deaf
+        deaf = make(7, 3, key=random.key(1), dtype="float64")
         model = nn.Sequential(halved, nn.tanh, dense(7, 3, 1))
         assert broken(equations(model, losses.quadratic, x, y)) == [
             ("BP3", "layers[0]"),

@@ -24,7 +24,8 @@ def written(value: Any) -> Any:
         return [written(item) for item in value]
     if not dataclasses.is_dataclass(value):
         return list(value) if isinstance(value, tuple) else value
-    return {name: written(getattr(value, name)) for name in _kinds(type(value))}
+    cls: Any = type(value)
+    return {name: written(getattr(value, name)) for name in _kinds(cls)}
 
 
 def read(cls: Any, values: Any, path: str) -> Any:

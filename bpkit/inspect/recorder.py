@@ -235,7 +235,10 @@ def read_looks(path: str | os.PathLike[str]) -> tuple[Look, ...]:
         try:
             looks.append(Look.from_json(json.loads(line)))
         except (ValueError, RecursionError) as error:
-            raise CorruptRunError(f"{path}, line {number}: {error}") from error
+            raise CorruptRunError(
+                f"{path}, line {number}: {error}; nothing else needs the file: to go on without its looks, "
+                f"delete the file"
+            ) from error
     return tuple(looks)
 
 
