@@ -21,6 +21,7 @@ collect_ignore_glob = ["thirdparty/*"]
 COMPILING = {
     *("test_activations", "test_augment", "test_batching", "test_checkpoint"),
     *("test_composition", "test_custom", "test_fit", "test_higher_order", "test_implicit"),
+    *("test_inspect", "test_inspect_equations", "test_inspect_look", "test_inspect_recorder"),
     *("test_init", "test_jacobians", "test_lbfgs", "test_linearize", "test_losses_options", "test_metrics"),
     *("test_nn_attention", "test_nn_convolution", "test_nn_embedding", "test_nn_normalization"),
     *("test_nn_recurrent", "test_nn_transformer", "test_optim_schedules", "test_optim_wrappers"),

@@ -66,6 +66,9 @@ def test_known_numbers() -> None:
     assert (a.histogram.edges[0], a.histogram.edges[-1], sum(a.histogram.counts)) == (0.0, 5.0, 16)
     assert a.histogram.counts[0] == 8
     assert a.histogram.counts[-1] == 1
+    # The best constant is the mean target: half of the variances, 0.6875 and 0.75.
+    assert seen.output is not None
+    assert seen.output.chance == pytest.approx(0.71875)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from bpkit import namespace as xp
 from bpkit import registry
 from bpkit.errors import ArgumentError
 from bpkit.inspect.statistics import Host, on_host
-from bpkit.kinds import is_complex, is_inexact
+from bpkit.kinds import device_of, is_complex, is_inexact
 from bpkit.transforms.arguments import is_array
 
 __all__ = ["Differences", "Slopes"]
@@ -113,7 +113,7 @@ class Differences:
             moved[place] += sign * self._step * np.maximum(1.0, np.abs(start[place]))
             by = moved[place] - start[place]
             backend = registry.backend_of(at)
-            found = on_host(function(backend.from_host(moved, backend.device_of(at))))
+            found = on_host(function(backend.from_host(moved, device_of(at))))
             sides.append(
                 (found - middle) / (by if found.ndim == 0 else np.reshape(by, (-1, *[1] * (found.ndim - 1))))
             )

@@ -9,7 +9,7 @@ from bpkit import nn, transforms, tree
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError
 from bpkit.fields import parts_of
-from bpkit.kinds import is_inexact
+from bpkit.kinds import device_of, is_inexact
 from bpkit.nn.module import Module, static
 from bpkit.nn.watching import layer_name, modules, watched_call
 from bpkit.trace import running
@@ -248,7 +248,7 @@ def _calls(model: Any, inputs: tuple[Any, ...], key: RawArray | None) -> list[tu
 
 
 def _zeros_like(x: Any) -> Any:
-    return xp.zeros(x.shape, dtype=x.dtype, device=getattr(x, "device", None))
+    return xp.zeros(x.shape, dtype=x.dtype, device=device_of(x))
 
 
 def _layers(

@@ -8,6 +8,7 @@ import numpy as np
 
 from bpkit import registry, tree
 from bpkit.inspect.statistics import Host, on_host
+from bpkit.kinds import device_of
 
 __all__ = ["input_figures", "output_figures", "target_figures"]
 
@@ -124,7 +125,7 @@ def output_figures(loss: Callable[[Any, Any], Any], output: Any, y: Any) -> dict
         like = np.ascontiguousarray(np.broadcast_to(answer, host.shape)).astype(host.dtype)
         with np.errstate(all="ignore"):
             try:
-                found = float(loss(backend.from_host(like, backend.device_of(leaves[0])), y))
+                found = float(loss(backend.from_host(like, device_of(leaves[0])), y))
             except Exception:  # noqa: BLE001 - a loss of the user's may refuse outputs that it never gets
                 return None
         return found if math.isfinite(found) else None
