@@ -11,13 +11,16 @@ import pytest
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-def test_the_page_about_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "count"), [("training.md", 10), ("insight.md", 6)])
+def test_the_programs_on_a_page(
+    page: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    text = (DOCS / "training.md").read_text("utf-8")
+    text = (DOCS / page).read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == text.count("```python") == 10
+    assert len(blocks) == text.count("```python") == count
     namespace: dict[str, Any] = {}
     for program, shown in blocks:
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            exec(compile(program, "training.md", "exec"), namespace)
+            exec(compile(program, page, "exec"), namespace)
         assert out.getvalue() == shown, program
