@@ -19,8 +19,9 @@ collect_ignore_glob = ["thirdparty/*"]
 
 # JAX compiles every function for every shape, and these tests have many of both.
 COMPILING = {
-    *("test_activations", "test_augment", "test_batching", "test_checkpoint"),
-    *("test_composition", "test_custom", "test_fit", "test_higher_order", "test_implicit"),
+    *("test_activations", "test_augment", "test_batching", "test_checkpoint", "test_checkpoint_mistakes"),
+    *("test_composition", "test_custom", "test_custom_arguments", "test_custom_mistakes", "test_fit"),
+    *("test_hessians", "test_higher_order", "test_implicit", "test_optim_clipping"),
     *("test_inspect", "test_inspect_equations", "test_inspect_look", "test_inspect_recorder"),
     *("test_init", "test_jacobians", "test_lbfgs", "test_linearize", "test_losses_options", "test_metrics"),
     *("test_nn_attention", "test_nn_convolution", "test_nn_embedding", "test_nn_normalization"),
