@@ -97,13 +97,15 @@ def main() -> None:
     rows = []
     for hidden, init, rate, book in NETWORKS:
         name = "-".join(map(str, (images.features, *hidden, 10))) + ", small" * (init is SMALL)
-        runs = [train(data, hidden, init, rate, seed, epochs) for seed in seeds]
-        for seed, run in zip(seeds, runs, strict=True):
+        runs = []
+        for seed in seeds:
+            run = train(data, hidden, init, rate, seed, epochs)
             best = 1 + run.index(max(run))
             print(f"{name}, seed {seed}: {max(run):.2%} after epoch {best}, {run[-1]:.2%} at the end")
             if args.json:
                 with open(args.json, "a") as file:
                     print(json.dumps({"network": name, "seed": seed, "test": run}), file=file)
+            runs.append(run)
         rows.append(("", (name, book, spread([max(run) for run in runs]), spread([run[-1] for run in runs]))))
 
     print(f"By how dark an image is: {by_darkness(images):.2%} (in the book, on MNIST, 22.25 %)")

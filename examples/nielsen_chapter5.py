@@ -177,13 +177,15 @@ def main() -> None:
             at = [f"{speed:.3g}" for speed in book]
             speed_rows.append(("", ("", "book, step 0", *at, *[""] * (4 - hidden))))
 
-        runs = [train(data, hidden, seed, epochs) for seed in seeds]
-        for seed, (run, speed) in enumerate(zip(runs, watched, strict=True)):
+        runs = []
+        for seed in seeds:
+            run = train(data, hidden, seed, epochs)
             print(f"{hidden} hidden layers, seed {seed}: {max(run):.2%} best, {run[-1]:.2%} last")
             if args.json:
-                line = {"hidden": hidden, "seed": seed, "speeds": speed[0], "validation": run}
+                line = {"hidden": hidden, "seed": seed, "speeds": watched[seed][0], "validation": run}
                 with open(args.json, "a") as file:
                     print(json.dumps(line), file=file)
+            runs.append(run)
         best, last = percent([max(run) for run in runs]), percent([run[-1] for run in runs])
         accuracy_rows.append(("", (str(hidden), BOOK_ACCURACY[hidden], best, last)))
 
