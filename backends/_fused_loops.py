@@ -28,7 +28,7 @@ import numpy as np
 from ._fused_functions import FUNCTIONS, VERSION, intrinsics
 from ._fused_layout import Layout, by_overlap
 
-__all__ = ["can_loop", "has_compiler", "is_approximate", "loop"]
+__all__ = ["can_loop", "compiled", "has_compiler", "is_approximate", "loop"]
 
 _ANY = "biuf"
 # By name: the kinds of dtypes that it is computed in, and how it is written for operands a, b, c.
@@ -182,7 +182,7 @@ def loop(layout: Layout, program: Any) -> tuple[str, dict[str, Any]]:
         places = {x: out for out, x in over.items()}
         source, signature = _source(layout, program.steps, program.inputs, program.outputs, places)
         try:
-            return _compiled(source, signature)
+            return compiled(source, signature)
         except Exception as error:  # noqa: BLE001  whatever a compiler raises that is not as it should be
             warnings.warn(
                 f"bpkit.jit: Numba could not compile a loop: {type(error).__name__}: {error}. NumPy's "
@@ -318,7 +318,7 @@ _known: dict[str, Callable[..., None]] = {}
 _lock = Lock()
 
 
-def _compiled(source: str, signature: str) -> Callable[..., None]:
+def compiled(source: str, signature: str) -> Callable[..., None]:
     """The function of a source: compiled now, or earlier."""
     digest = hashlib.sha256(f"{VERSION}\n{signature}\n{source}".encode()).hexdigest()[:32]
     # Numba's compiler is not for several threads at once.

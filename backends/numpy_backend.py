@@ -19,12 +19,15 @@ from ._blas import (
     added_columns,
     added_product,
     annihilating_product,
+    few_rows,
     finite_where_zero,
+    has_threads,
     logistic,
 )
 from ._common import LibraryBackend, host_copy, is_basic_key, layout_copy, share_memory
 from ._fused import fused
 from ._special import has_scipy, right_scipy_special, scipy_dtype, scipy_special
+from ._window_loops import window_loop
 from ._windows import add_to_winners, add_windows, max_pool, windows
 
 __all__ = ["NumpyBackend"]
@@ -128,7 +131,9 @@ class NumpyBackend(LibraryBackend):
         if name == "clip" and _by_numbers(operands[1:], out):
             return Into(np.clip, elementwise=True)
         if name == "matmul" and _by_blas(operands, out):
-            return Into(np.dot, packed=True, makes=True)
+            rows, size = operands[0].shape[0], math.prod(operands[1].shape)
+            function = few_rows if 1 < rows <= ROWS and size >= WIDE else np.dot
+            return Into(function, packed=True, makes=True)
         if name == "annihilating_product" and _quickly_summed(operands[1], out):
             return Into(annihilating_product(out.dtype), elementwise=True)
         if name == "sum" and static["axis"] in (0, (0,)) and _by_blas(operands, out):
@@ -141,6 +146,7 @@ class NumpyBackend(LibraryBackend):
             return Into(_concat, before=(static["axis"],), keyword="out", makes=True)
         if name in _SLIDING:
             function, names = _SLIDING[name]
+            function = window_loop(name, operands, static, out, function)
             return Into(function, before=tuple([static[key] for key in names]), makes=True)
         if name in _REDUCTIONS:
             settings = (static["axis"], static.get("dtype"))
@@ -155,6 +161,8 @@ class NumpyBackend(LibraryBackend):
         added = math.prod(result) * (first[1] if others else first[0])
         # Where c is copied to every row first, less is saved; and most where b lies as BLAS likes it.
         limit = SINGLE if c == result or turned[-1] else SINGLE // 16
+        if others and c == result and not has_threads():
+            limit = added  # NumPy's library has no threads to be disturbed, and c is gone through once less
         if dtype.char not in "fd" or not 0 < added <= limit or not has_scipy():
             return None
         function = added_product(turned, dtype) if others else added_columns(first[0], turned[0], dtype)
@@ -214,6 +222,8 @@ CALLS = 512
 """Elements up to which a call costs more than what it does; more of them are better off in a fused loop."""
 MANY = 4096
 """Elements from which on one more pass of vector instructions costs less than one without."""
+ROWS, WIDE = 32, 2**16
+"""Rows up to which, and elements of the other factor from which on, a product is that of the transposes."""
 _REALS = frozenset({np.float32, np.float64})
 _NUMBERS = _REALS | {float, int}
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
+import bpkit
 from bpkit._protocol import Backend, Capability
-from bpkit.backends import _blas
+from bpkit.backends import _blas, numpy_backend
 from bpkit.backends._common import DTYPES, is_basic_key
 from bpkit.backends.cupy_backend import CupyBackend
 from bpkit.errors import DeviceNotFoundError
@@ -409,3 +410,46 @@ def test_blas_by_itself_and_through_scipy(monkeypatch: pytest.MonkeyPatch) -> No
     assert alone.__name__ == "_fblas" and through_scipy.__name__ == "scipy.linalg.blas"
     for library in (alone, through_scipy):
         assert_array_equal(library.dgemm(2.0, x, x, trans_b=1), 2 * x @ x.T)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_product_of_few_rows(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    x, weight = rng.normal(size=(10, 300)).astype(dtype), rng.normal(size=(400, 300)).astype(dtype)
+    wanted = x @ weight.T
+    for b in (weight.T, np.ascontiguousarray(weight.T)):
+        for a in (x, np.asfortranarray(x)):
+            out = np.full((10, 400), 7, dtype)
+            assert _blas.few_rows(a, b, out) is out
+            for found in (out, _blas.few_rows(a, b)):
+                assert found.flags.c_contiguous
+                assert_allclose(found, wanted, rtol=20 * np.finfo(dtype).eps, atol=20 * np.finfo(dtype).eps)
+
+
+def test_whether_blas_has_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = _blas.has_threads.__wrapped__
+    for name in ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for others, given, wanted in ((0, "", False), (1, "", True), (1, "1", False), (1, "2", True)):
+        monkeypatch.setattr(_blas, "others", lambda count=others: count)
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+        assert found() is wanted
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    assert found() is False
+
+
+def test_a_large_update_by_one_thread_is_one_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("scipy")
+    rng = np.random.default_rng(0)
+    weight, delta, x = (rng.normal(size=shape) for shape in ((600, 700), (10, 600), (10, 700)))
+    wanted = weight - 0.1 * (delta.T @ x)
+    for threads in (True, False):
+        monkeypatch.setattr(numpy_backend, "has_threads", lambda threads=threads: threads)
+        update = bpkit.jit(
+            lambda weight, delta, x: weight - 0.1 * bpkit.xp.matmul(bpkit.xp.matrix_transpose(delta), x),
+            donate_argnums=(0,),
+        )
+        for _ in range(2):
+            found = update(weight.copy(), delta, x)
+        assert_allclose(found, wanted, rtol=1e-13, atol=1e-13)
+        assert ("added_product" in update.source) is not threads

@@ -548,7 +548,7 @@ def test_where_numba_fails_the_functions_run_one_by_one(monkeypatch: pytest.Monk
     def fails(source: str, signature: str) -> Any:
         raise OSError("no compiler")
 
-    monkeypatch.setattr(_fused_loops, "_compiled", fails)
+    monkeypatch.setattr(_fused_loops, "compiled", fails)
     x, b = np.random.default_rng(0).normal(size=(300, 700)), np.arange(700.0)
     for fun in (
         lambda x, b: xp.sqrt(xp.abs(x * b + 1) + b) - x,  # one loop
