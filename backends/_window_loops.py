@@ -22,8 +22,8 @@ __all__ = ["window_loop"]
 
 LEAST = 8192
 """Elements from which on a loop is used."""
-CHUNK = 65536
-"""Elements of a piece, which takes some ten times as long as handing it to a thread."""
+CHUNK = 2**18
+"""Elements of a piece: with fewer, another thread takes longer to fetch them than to do what is done."""
 WRITTEN_OUT = 16
 """Elements of a window up to which those that find the largest have a line for each."""
 
