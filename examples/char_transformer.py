@@ -55,7 +55,7 @@ class Reciter(nn.Module):
         self.places = nn.Embedding(length, width, key=keys[1], **kind)
         self.out = nn.Dense(width, letters, key=keys[2], **kind)
         self.blocks = tuple(
-            nn.TransformerBlock(width, 4, key=key, activation=nn.gelu, norm_first=True, **kind)
+            nn.TransformerBlock(width, 4, key=key, activation=nn.silu, norm_first=True, **kind)
             for key in keys[3:]
         )
 
