@@ -52,12 +52,16 @@ def weights(model: Any) -> list[bytes]:
 
 @pytest.mark.usefixtures("backend")
 def test_looking_changes_no_bit() -> None:
-    plain, seen = fit(epochs=2), recorder(every=4)
-    watched = fit(seen, epochs=2)
+    plain, seen, beside = fit(epochs=2), recorder(every=4), recorder(backend="numpy")
+    watched = fit(seen, beside, epochs=2)
     assert weights(watched.model) == weights(plain.model)
     assert [epoch.loss for epoch in watched.history] == [epoch.loss for epoch in plain.history]
     assert places(seen.looks) == [*EARLY, (1, 0), (1, 4), (2, 0)]
     assert seen.looks[0].layers[0].update_norm is None
+    assert beside.looks[-1].loss == pytest.approx(seen.looks[-1].loss, rel=1e-5)
+    for mine, other in zip(beside.looks[-1].layers, seen.looks[-1].layers, strict=True):
+        assert mine.error == pytest.approx(other.error, rel=1e-4)
+        assert mine.update_norm == other.update_norm
     assert all(layer.update_norm for at in seen.looks[1:] for layer in at.layers if layer.parameters)
 
 

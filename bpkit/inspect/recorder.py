@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ import numpy as np
 from bpkit import namespace as xp
 from bpkit import random, registry, transforms, tree
 from bpkit._protocol import RawArray
+from bpkit.data.prefetch import to_device
 from bpkit.errors import ArgumentError, CorruptRunError, RecordingError, SaveError, ShapeError
 from bpkit.inspect.look import Look, at_home, look_at
-from bpkit.inspect.observe import Loss, observe
+from bpkit.inspect.observe import Loss, Observation, observe
 from bpkit.training import Session, build_cost, files, settings_of
 from bpkit.training.state import Epoch, State, Step
 
@@ -54,6 +55,9 @@ class Recorder:
         the looks in the file up to there are kept, and those beyond are replaced.
     key : array, optional
         For layers that draw; see :mod:`bpkit.random`. Default: ``random.key(0)``.
+    backend : str, optional
+        Look with this library, as :func:`bpkit.use_backend` takes it: the weights are copied there for each
+        look. ``"numpy"`` has nothing to compile and leaves the device alone. Default: that of the model.
 
     Attributes
     ----------
@@ -97,6 +101,7 @@ class Recorder:
         every: int | None = None,
         path: str | os.PathLike[str] | None = None,
         key: RawArray | None = None,
+        backend: str | None = None,
     ) -> None:
         if not callable(loss) or isinstance(loss, type):
             raise ArgumentError(
@@ -108,7 +113,8 @@ class Recorder:
         _check_examples(x, y)
         self._loss, self._data, self._every, self._key = loss, (x, y), every, key
         self._path = None if path is None else Path(path)
-        self._observe: Any = transforms.jit(observe)
+        self._backend = backend
+        self._observe: Callable[..., Observation] = transforms.jit(self._plain)
         self._known: Look | None = None
         self.looks: list[Look] = []
         self._begun = False
@@ -167,16 +173,22 @@ class Recorder:
     def _hold(self, state: State) -> None:
         self._before, self._ago = state.model, 0
 
+    def _plain(self, model: Any, x: Any, y: Any, key: RawArray) -> Observation:
+        return observe(model, self._loss, x, y, key=key)
+
     def _look(self, state: State) -> None:
         model = state.model
+        if self._backend is not None:
+            with registry.use_backend(self._backend):
+                model = to_device(model)
         with at_home(model) as place:
             self._data = x, y = place(self._data)
             key = random.key(0) if self._key is None else self._key
             try:
-                seen = self._observe(model, self._loss, x, y, key=key)
+                seen = self._observe(model, x, y, key)
             except RecordingError:  # the model branches on values, and is trained without jit
-                self._observe = observe
-                seen = observe(model, self._loss, x, y, key=key)
+                self._observe = self._plain
+                seen = self._plain(model, x, y, key)
             before, steps = (self._before, self._ago) if self._ago else (None, 1)
             where = state.epoch, state.step
             look = look_at(seen, self._loss, model, x, y, before, steps, *where, self._known)
@@ -206,7 +218,9 @@ def recorder_for(session: Session) -> Recorder:
     rows = np.linspace(0, len(data) - 1, min(EXAMPLES, len(data))).astype(np.int32)
     chosen = backend.from_host(rows, device)
     x, y = xp.take(data.images, chosen, axis=0), xp.take(data.targets, chosen, axis=0)
-    return Recorder(build_cost(settings_of(session.run)), x, y, path=session.run.path / INSIGHT)
+    cost = build_cost(settings_of(session.run))
+    # These networks are small: JAX takes longer to compile a look than NumPy for all looks.
+    return Recorder(cost, x, y, path=session.run.path / INSIGHT, backend="numpy")
 
 
 def read_looks(path: str | os.PathLike[str]) -> tuple[Look, ...]:
