@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from bpkit import namespace as xp
-from bpkit.optim.optimizer import Optimizer, Schedule, leafwise, setting
+from bpkit.optim.optimizer import Optimizer, Schedule, flag, leafwise, setting
 
 __all__ = ["HeavyBallState", "heavy_ball"]
 
@@ -28,6 +28,7 @@ def heavy_ball(
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     *,
+    nesterov: bool = False,
     maximize: bool = False,
 ) -> Optimizer:
     """Gradient descent with momentum, as Rumelhart, Hinton and Williams wrote it in 1986.
@@ -36,7 +37,7 @@ def heavy_ball(
 
         g = g + weight_decay * p
         d = momentum * d - learning_rate * g
-        p = p + d
+        p = p + (momentum * d - learning_rate * g if nesterov else d)
 
     A new learning rate acts on gradients yet to come, while in :func:`sgd`, whose buffer holds gradients, it
     acts on the whole step at once. With a constant rate the two are the same.
@@ -49,6 +50,8 @@ def heavy_ball(
         How much of the last change is made again, finite, not negative.
     weight_decay : float
         Strength of the L2 penalty ``weight_decay / 2 * sum(p**2)``, finite, not negative.
+    nesterov : bool
+        Look ahead by one step of the momentum.
     maximize : bool
         Whether to climb: the gradient of the function, not of the penalty, counts with the other sign.
 
@@ -83,10 +86,11 @@ def heavy_ball(
     array([ 1.208, -0.604])
     """
     friction = setting("heavy_ball", "momentum", momentum)
+    flag("heavy_ball", "nesterov", nesterov)
 
     def step(p: Any, g: Any, kept: HeavyBallState, rate: Any) -> tuple[Any, HeavyBallState]:
         d = friction * kept.change - rate * g
-        return p + d, HeavyBallState(d)
+        return p + (friction * d - rate * g if nesterov else d), HeavyBallState(d)
 
     return leafwise(
         "heavy_ball",

@@ -25,7 +25,7 @@ from bpkit.training.placed import PlacedDataset, PlacedSplit
 from bpkit.training.state import Epoch, State, Step
 from bpkit.training.step import KEYS, Loss, training_step
 
-__all__ = ["evaluate", "host_key", "placed_key", "steps", "train"]
+__all__ = ["evaluate", "host_key", "placed_key", "step_keys", "steps", "train"]
 
 
 def train(
@@ -175,7 +175,7 @@ def steps(
             if (epoch, done) != counted:  # the first one, or somebody else has changed the state
                 number, keys = backend.from_host(np.asarray([done], dtype=np.int32), device), None
             if keys is None or not done % KEYS:
-                keys = _keys(key, epoch, done // KEYS)
+                keys = step_keys(key, epoch, done // KEYS)
             if jit and kind not in recorded:
                 # The run that is recorded may round as without jit: its results are not those of the program.
                 _record(run, *state.copies(), *data, keys, number)
@@ -190,7 +190,7 @@ def steps(
         yield epoch_done
 
 
-def _keys(key: RawArray, epoch: int, chunk: int) -> RawArray:
+def step_keys(key: RawArray, epoch: int, chunk: int) -> RawArray:
     """The keys of 1,024 steps, drawn on the host, which is quicker."""
     with registry.use_backend("numpy"):
         drawn = random.split(random.fold_in(random.fold_in(host_key(key), epoch), chunk), KEYS)
