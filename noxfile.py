@@ -130,10 +130,11 @@ def tests(session: nox.Session, backend: str) -> None:
 
 @nox.session
 def thirdparty(session: nox.Session) -> None:
-    """SciPy, scikit-learn, array-api-extra, einops and xarray on traced arrays."""
-    install(session, "-e", ".[test,torch,thirdparty]")
+    """SciPy, scikit-learn, array-api-extra, einops and xarray on traced arrays; scikit-learn's estimators."""
+    install(session, "-e", ".[test,torch,thirdparty,sklearn]")
     backends = [f"--backend={name}" for name in ("numpy", "array_api_strict", "torch")]
-    session.run("pytest", *backends, "tests/test_thirdparty.py", *session.posargs)
+    estimators = ("tests/test_sklearn.py", "tests/test_sklearn_checks.py", "bpkit/sklearn")
+    session.run("pytest", *backends, "tests/test_thirdparty.py", *estimators, *session.posargs)
 
 
 @nox.session(default=False)

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if find_spec("sklearn") is None:
+        # Its examples need scikit-learn, which only the session thirdparty installs.
+        config.option.ignore = [*(config.option.ignore or []), str(config.rootpath / "bpkit" / "sklearn")]
     os.environ.pop(ENVIRONMENT_VARIABLE, None)
     # SciPy reads this once, when it is imported, and asks arrays for their namespaces from then on.
     os.environ["SCIPY_ARRAY_API"] = "1"

@@ -25,7 +25,10 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"dampening": 0.3},
         {"momentum": 0.9, "weight_decay": 0.1, "nesterov": True, "maximize": True},
     ],
-    "heavy_ball": [{}, {"momentum": 0.0}, {"momentum": 0.5, "weight_decay": 0.1, "maximize": True}],
+    "heavy_ball": [
+        *({}, {"momentum": 0.0}, {"nesterov": True}),
+        {"momentum": 0.5, "weight_decay": 0.1, "maximize": True},
+    ],
     "adagrad": [
         *COMMON,
         {"lr_decay": 0.1},
@@ -194,13 +197,18 @@ def test_it_takes_the_steps_of_its_peer_by_a_schedule(name: str, options: dict[s
 
 
 @pytest.mark.usefixtures("backend")
-def test_heavy_ball_follows_its_three_lines() -> None:
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_heavy_ball_follows_its_three_lines(nesterov: bool) -> None:
     expected = start()
     change = {key: np.zeros_like(p) for key, p in expected.items()}
-    for step, (params, _) in enumerate(trajectory(optim.heavy_ball(falling, 0.9, 0.1), 100)):
+    optimizer = optim.heavy_ball(falling, 0.9, 0.1, nesterov=nesterov)
+    for step, (params, _) in enumerate(trajectory(optimizer, 100)):
+        moves = {}
         for key, g in slopes(expected, step).items():
-            change[key] = 0.9 * change[key] - rate_at(falling, step) * (g + 0.1 * expected[key])
-        expected = {key: p + change[key] for key, p in expected.items()}
+            pull = rate_at(falling, step) * (g + 0.1 * expected[key])
+            change[key] = 0.9 * change[key] - pull
+            moves[key] = 0.9 * change[key] - pull if nesterov else change[key]
+        expected = {key: p + moves[key] for key, p in expected.items()}
         for key, p in params.items():
             np.testing.assert_allclose(on_host(p), expected[key], rtol=1e-12, atol=1e-12)
 

@@ -91,7 +91,8 @@ class BackpropClassifier(ClassifierMixin, Backprop):
         For "lbfgs", how often the loss may be computed.
     backend : str, optional
         Where to train and predict, such as ``"torch"`` or ``"torch:cuda:0"``; results come back to the
-        library of the data. Default: where the data are, which is NumPy unless scikit-learn's array-API dispatch is on.
+        library of the data. Default: where the data are, which is NumPy unless scikit-learn's
+        array-API dispatch is on.
     dtype : {"float32", "float64"}, optional
         Of the network. Default: that of the data of `fit`, float64 for integers.
 
@@ -339,7 +340,7 @@ class BackpropClassifier(ClassifierMixin, Backprop):
         if first and not incremental:
             self.classes_ = found
             if len(found) < 2 and not several:
-                raise ValueError(f"y has one class, {found[0]!r}; there must be two or more to tell apart")
+                raise ValueError(f"y has one class, {found[0]}; there must be two or more to tell apart")
         elif not incremental and not np.array_equal(found, self.classes_):
             raise ValueError(
                 f"warm_start can only be used where y has the same classes as in the previous call to fit: "

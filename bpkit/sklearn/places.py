@@ -41,8 +41,8 @@ def check_same_place(estimator: Any, called: str, x: Any) -> None:
     if estimator.backend is None and place != estimator._fitted_on:
         raise ValueError(
             f"Inputs passed to {type(estimator).__name__}.{called}() must use the same namespace and the "
-            f"same device as those passed to fit(): {estimator._fitted_on}, not {place}. backend={place!r} as a "
-            f"parameter of the estimator takes data from anywhere"
+            f"same device as those passed to fit(): {estimator._fitted_on}, not {place}. "
+            f"With the parameter backend={place!r} it takes data from anywhere"
         )
 
 

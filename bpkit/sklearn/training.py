@@ -145,7 +145,7 @@ class Training:
                 f"lbfgs ended after {found.nit} iterations and {found.nfev} calls of the loss without "
                 f"convergence: {found.message}; raise max_iter or max_fun, or scale the data",
                 ConvergenceWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
 
     def _descend(self) -> None:
@@ -172,7 +172,7 @@ class Training:
                     f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the "
                     f"optimization hasn't converged yet.",
                     ConvergenceWarning,
-                    stacklevel=5,
+                    stacklevel=6,
                 )
         self.state.check_weights()
         estimator.model_ = self.best if self.validation is not None else self.state.model.model
@@ -180,7 +180,7 @@ class Training:
         if interrupt.signal is not None:
             if interrupt.signal != signal.SIGINT:
                 signal.raise_signal(interrupt.signal)
-            warnings.warn("Training interrupted by user.", stacklevel=5)
+            warnings.warn("Training interrupted by user.", stacklevel=6)
 
     def _prepare(self) -> None:
         """Optimiser, program and state of the steps."""
@@ -190,7 +190,7 @@ class Training:
             warnings.warn(
                 f"batch_size={self.size} is more than the {count} examples of the training; it is taken "
                 f"as {count}",
-                stacklevel=6,
+                stacklevel=7,
             )
             self.size = count
         if isinstance(estimator.solver, Optimizer):
