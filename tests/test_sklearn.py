@@ -63,7 +63,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def agrees(problem: str, solver: str) -> bool:
-    """Whether scikit-learn's loss, a mean over several numbers, has its gradient, which is that of their sum."""
+    """Whether scikit-learn's gradient is that of its loss: not for a mean over several numbers."""
     return (problem, solver) != ("two numbers", "lbfgs")
 
 

@@ -14,10 +14,7 @@ from bpkit.sklearn import BackpropClassifier, BackpropRegressor, BackpropTransfo
 ESTIMATORS = [cls(max_iter=100) for cls in (BackpropClassifier, BackpropRegressor, BackpropTransformer)]
 
 
-CHECKS: Any = parametrize_with_checks(ESTIMATORS)
-
-
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@CHECKS
+@parametrize_with_checks(ESTIMATORS)
 def test_it_is_an_estimator(estimator: Any, check: Any) -> None:
     check(estimator)
