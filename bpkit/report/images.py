@@ -12,7 +12,7 @@ import numpy as np
 from bpkit import namespace as xp
 from bpkit import nn, registry
 from bpkit.inspect import sensitivity
-from bpkit.report.sections import short
+from bpkit.report.sections import share, short
 from bpkit.training import PlacedSplit, Settings, build_cost
 
 __all__ = ["Cell", "Images", "Pair", "Row", "examine"]
@@ -25,13 +25,26 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An image beside its sensitivity, both as ``data:`` addresses."""
+    """An image beside its sensitivity, both as ``data:`` addresses.
+
+    Attributes
+    ----------
+    image, map : str
+    label : int
+    largest : str
+        The end of the scale of `map`.
+    words : str
+        What it is and what the network reads.
+    outputs : str
+        What the network returns for these.
+    """
 
     image: str
     map: str
     label: int
     largest: str
     words: str
+    outputs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +152,7 @@ def _pairs(
     found = []
     for image, slope, label, output in zip(images, maps, labels, outputs[chosen], strict=True):
         answer = int(np.argmax(output))
-        words = f"{label}, read as {answer} ({output[answer]:.0%}".replace("%", " %")
-        words += ")" if answer == label else f", as {label} {output[label]:.0%})".replace("%", " %")
+        said = [answer] if answer == label else [answer, int(label)]
         end = float(np.max(np.abs(slope), initial=0.0))
         end = end if math.isfinite(end) else 0.0
         found.append(
@@ -149,7 +161,8 @@ def _pairs(
                 map=_picture(slope.reshape(side, side), "PuOr_r", -end or -1.0, end or 1.0),
                 label=int(label),
                 largest=short(end),
-                words=words,
+                words=f"{label}, read as {answer}",
+                outputs=", ".join(f"{each}: {share(float(output[each]))}" for each in said),
             )
         )
     return found

@@ -213,6 +213,7 @@ def _plain(x: float, position: int | None = None) -> str:
 
 def _number_ends(axes: Any, ends: Sequence[tuple[float, float, int]]) -> None:
     """Write each line's number beside its end, the numbers apart from each other."""
+    axes.autoscale_view()  # or the limits would be known only when it is drawn
     to_axes = axes.transData + axes.transAxes.inverted()
     places = sorted((float(to_axes.transform((x, y))[1]), i) for x, y, i in ends)
     gap = min(LEAST_GAP, 1 / len(places))

@@ -156,8 +156,8 @@ def histograms(looks: Sequence[Look]) -> Section:
 def layer_table(look: Look) -> Table:
     """All layers as they were in the last look."""
     headings = (
-        *("place", "layer", "units", "parameters", "output mean", "± std", "zero", "saturated", "dead"),
-        *("error", "speed", "gradient norm", "weight norm", "update ratio"),
+        *("place", "layer", "units", "parameters", "output", "zero", "saturated", "dead", "error"),
+        *("speed", "gradient", "weight", "update/weight"),
     )
     rows = [
         (
@@ -165,8 +165,7 @@ def layer_table(look: Look) -> Table:
             layer.layer,
             "–" if layer.units is None else f"{layer.units:,}",
             f"{layer.parameters + layer.frozen:,}{' frozen' if layer.frozen else ''}",
-            short(layer.output_mean),
-            short(layer.output_std),
+            "–" if layer.output_mean is None else f"{short(layer.output_mean)} ± {short(layer.output_std)}",
             share(layer.zeros),
             share(layer.saturated),
             share(layer.dead),
