@@ -25,7 +25,7 @@ from bpkit.inspect import INSIGHT, Look, read_looks
 from bpkit.report import write_report
 from bpkit.report.layers import innermost, spread
 from bpkit.report.plots import Line, draw_histogram, draw_lines
-from bpkit.report.sections import places
+from bpkit.report.sections import places, short
 
 pytest.importorskip("matplotlib", reason="the extra report is not installed")
 pytest.importorskip("jinja2", reason="the extra report is not installed")
@@ -158,7 +158,7 @@ def test_the_figures_are_those_of_the_run(trained: Path, text: str) -> None:
     assert f"parameters{64 * 12 + 12 + 120 + 10:,}" in said
     for layer in look_of(trained).layers:
         assert layer.error is not None
-        assert f"{layer.error:.3g}".replace("-", "−") in said
+        assert f"{layer.error:.3g}".replace("e-0", "e−") in said
     for line in saved.metrics:
         assert f"{line['loss']:.3g}" in said
 
@@ -479,6 +479,25 @@ def test_a_look_within_an_epoch_is_between_two(trained: Path) -> None:
     assert x == sorted(x)
     assert x[1] < 1
     assert places(within[:2], 40) == ("step", [0, 10])
+
+
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [
+        (0.0, "0"),
+        (1234.4, "1,234"),
+        (999.9, "1,000"),
+        (12345.6, "12,346"),
+        (-0.00012345, "−0.000123"),
+        (1.5e-8, "1.5e−8"),
+        (2e10, "2e10"),
+        (3e-120, "3e−120"),
+        (None, "–"),
+        (math.nan, "–"),
+    ],
+)
+def test_numbers_are_short(number: float | None, written: str) -> None:
+    assert short(number) == written
 
 
 def test_some_of_many() -> None:

@@ -60,7 +60,6 @@ class Row:
     """A class in the confusion matrix."""
 
     label: int
-    index: int
     cells: Sequence[Cell]
     found: str
 
@@ -124,9 +123,9 @@ def examine(model: Any, settings: Settings, split: PlacedSplit) -> Images:
         ),
         mistakes=_pairs(model, settings, split, worst, outputs),
         confusion_text=(
-            f"Of {len(labels):,} test images {right:,} are read right ({right / len(labels):.2%}). "
-            "The darker, the larger the part of a row."
-        ).replace("%", " %"),
+            f"Of {len(labels):,} test images {right:,} are read right. "
+            "The stronger the colour, the larger the part of a row."
+        ),
         classes=range(classes),
         confusion=[_row(i, counts[i]) for i in range(classes)],
     )
@@ -135,8 +134,7 @@ def examine(model: Any, settings: Settings, split: PlacedSplit) -> Images:
 def _row(label: int, counts: Array) -> Row:
     total = int(counts.sum())
     cells = [Cell(int(count), int(count) / max(1, total)) for count in counts]
-    found = f"{cells[label].part:.1%}".replace("%", " %") if total else "–"
-    return Row(label, label, cells, found)
+    return Row(label, cells, share(cells[label].part if total else None))
 
 
 def _pairs(

@@ -132,8 +132,8 @@ def _render(
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(
         (here / "page.html").read_text("utf-8")
     )
-    sections = [progress(history)] if history else []
-    sections += [layers_over_time(looks, _steps(run, placed)), histograms(looks)]
+    over_time = layers_over_time(looks, _steps(run, placed))
+    sections = [progress(history, looks), over_time, histograms(looks)]
     page: str = template.render(
         version=__version__,
         style=(here / "page.css").read_text("utf-8"),

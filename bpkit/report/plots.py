@@ -21,7 +21,7 @@ ElementTree.register_namespace("", "http://www.w3.org/2000/svg")
 WIDTH_IN, HEIGHT_IN = 4.6, 2.7
 SMALL_IN = (2.9, 1.7)
 FAR = 1e100
-LEAST_GAP = 0.075
+LEAST_GAP = 0.09
 """Between the numbers at the ends of two lines, as a share of the height."""
 
 _INK, _FAINT, _BAND, _FIRST = "#010203", "#010204", "#010205", 0x010300
@@ -78,9 +78,13 @@ def draw_lines(
     str
         An ``svg`` element.
     """
-    with _axes((WIDTH_IN, HEIGHT_IN), (0.14, 0.19, 0.79, 0.7)) as (figure, axes):
+    with _axes((WIDTH_IN, HEIGHT_IN), (0.15, 0.2, 0.78, 0.68)) as (figure, axes):
         if log:
             axes.set_yscale("log")
+        far = [x for line in lines for x in line.x]
+        if far and min(far) < max(far):  # also where nothing is known
+            margin = 0.04 * (max(far) - min(far))
+            axes.set_xlim(min(far) - margin, max(far) + margin)
         ends = []
         for i, line in enumerate(lines):
             y = [_height(value, log) for value in line.y]
@@ -124,7 +128,7 @@ def draw_histogram(
     str
         An ``svg`` element.
     """
-    with _axes(SMALL_IN, (0.04, 0.19, 0.92, 0.76)) as (figure, axes):
+    with _axes(SMALL_IN, (0.05, 0.19, 0.9, 0.76)) as (figure, axes):
         axes.stairs(_density(edges, counts), edges, fill=True, color=f"#{_FIRST:06x}", alpha=0.75)
         if first is not None:
             axes.stairs(_density(*first), first[0], color=_INK, linewidth=1.2)
@@ -167,7 +171,7 @@ def _axes(size: tuple[float, float], box: tuple[float, float, float, float]) -> 
         "axes.spines.top": False,
         "axes.axisbelow": True,
         "axes.formatter.useoffset": False,
-        "font.size": 9.5,
+        "font.size": 11,
         "grid.color": _FAINT,
         "grid.linewidth": 0.6,
         "svg.fonttype": "none",
@@ -188,18 +192,26 @@ def _axes(size: tuple[float, float], box: tuple[float, float, float, float]) -> 
 
 
 def _label_axes(axes: Any, x_label: str, y_label: str, log: bool, share: bool) -> None:
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
     axes.set_xlabel(x_label)
     axes.set_title(y_label, loc="left")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.xaxis.set_major_formatter(_plain)
+    low, high = axes.get_ylim()
     if log:
-        axes.yaxis.set_major_locator(LogLocator(numticks=6))
+        few = math.log10(high / low) < 2
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=6))
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %") if share else _plain)
+    if share:
+        axes.set_ylim(max(low, 0.0), high)
+    axes.yaxis.set_major_formatter(_per_cent if share else _plain)
+
+
+def _per_cent(x: float, position: int | None = None) -> str:
+    return f"{_plain(round(100 * x, 6))} %"
 
 
 def _plain(x: float, position: int | None = None) -> str:

@@ -1,6 +1,7 @@
 """The plots of a report and what is written beside them."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ __all__ = [
     "layers_over_time",
     "places",
     "progress",
+    "share",
     "short",
 ]
 
@@ -71,7 +73,9 @@ def short(x: float | None) -> str:
     """A number for people, and a dash for none."""
     if x is None or not math.isfinite(x):
         return "–"
-    return f"{x:,.0f}" if abs(x) >= 10_000 and abs(x) < 1e9 else f"{x:.3g}".replace("-", "−")
+    if 999.5 <= abs(x) < 1e9:
+        return f"{x:,.0f}".replace("-", "−")
+    return re.sub(r"e([+-])0*", r"e\1", f"{x:.3g}").replace("e+", "e").replace("-", "−")
 
 
 def share(x: float | None) -> str:
@@ -79,8 +83,14 @@ def share(x: float | None) -> str:
     return "–" if x is None or not math.isfinite(x) else f"{x:.1%}".replace("%", " %")
 
 
-def progress(history: Sequence[Epoch]) -> Section:
-    """The curves of loss, accuracy, and whatever else was measured."""
+def progress(history: Sequence[Epoch], looks: Sequence[Look]) -> Section:
+    """The curves of loss, accuracy, and whatever else was measured; before the first epoch of looks."""
+    if not history:
+        x_label, x = places(looks, None)
+        line = Line("loss", x, [look.loss for look in looks], _COLOURS[0])
+        text = f"The cost of the {looks[0].examples:,} examples that were looked at."
+        at = [_when(look) for look in looks]
+        return Section("How it learns", "", [_plot([line], "Loss", text, x_label, "loss", False, None, at)])
     names = list(dict.fromkeys(name for epoch in history for name in epoch.metrics))
     losses = ["loss", *(name for name in names if name.endswith("_loss"))]
     accuracies = [name for name in names if name.endswith("accuracy")]
@@ -119,11 +129,13 @@ def layers_over_time(looks: Sequence[Look], steps: int | None) -> Section:
     )
     plots = []
     for title, words, label, read, kind in _SIGNS:
-        layers = [
-            i
-            for i in innermost(first)
-            if _suits(first.layers[i], kind) and any(read(look.layers[i]) is not None for look in looks)
-        ]
+        found = [i for i in innermost(first) if _suits(first.layers[i], kind)]
+        found = [i for i in found if any(read(look.layers[i]) is not None for look in looks)]
+        layers = [i for i in found if any(read(look.layers[i]) for look in looks)] if kind == "any" else found
+        if found and not layers:
+            text += f" {title}: none, in no layer and no look."
+        elif len(layers) < len(found):
+            words += " Layers that never had any are left out."
         if layers:
             plots.append(_of_layers(looks, steps, layers, title, words, label, read, kind))
     return Section("What the gradient says about the layers", text, plots)
