@@ -13,8 +13,7 @@ from bpkit._messages import a_type
 from bpkit._protocol import Capability
 from bpkit.errors import ArgumentError
 from bpkit.inspect.differences import Differences, Slopes
-from bpkit.inspect.look import at_home
-from bpkit.inspect.observe import Loss, observe, parameters_of
+from bpkit.inspect.observe import Loss, at_home, observe, parameters_of
 from bpkit.inspect.statistics import Host, on_host
 from bpkit.nn.watching import layer_name
 from bpkit.terminal import write_table
@@ -145,7 +144,8 @@ def equations(model: Any, loss: Loss, x: Any, y: Any) -> Equations:
 
     Examples
     --------
-    >>> from bpkit import losses, random
+    >>> import numpy as np
+    >>> from bpkit import losses, nn, random
     >>> first, second = random.split(random.key(0))
     >>> model = nn.Sequential(nn.Dense(3, 4, key=first), nn.sigmoid, nn.Dense(4, 2, key=second), nn.sigmoid)
     >>> checked = equations(model, losses.quadratic, np.ones((5, 3)), np.zeros((5, 2)))

@@ -2,23 +2,19 @@
 
 import io
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bpkit import nn, registry, tree
+from bpkit import tree
 from bpkit._protocol import RawArray
-from bpkit.data.prefetch import to_device
 from bpkit.errors import ArgumentError
 from bpkit.inspect.json_values import read, written
-from bpkit.inspect.observe import Loss, Observation, observe
+from bpkit.inspect.observe import Loss, Observation, at_home, observe
 from bpkit.inspect.statistics import data_figures, layer_figures
 from bpkit.inspect.targets import input_figures, output_figures, target_figures
 from bpkit.terminal import write_table
-from bpkit.transforms.arguments import is_array
 
 __all__ = ["DataLook", "Histogram", "LayerLook", "Look", "OutputLook", "TargetLook", "look"]
 
@@ -314,7 +310,7 @@ def look(
     A unit that never speaks, and one that is saturated:
 
     >>> import numpy as np
-    >>> from bpkit import losses
+    >>> from bpkit import losses, nn
     >>> layer = nn.Dense(2, 4, key=np.zeros(2, "uint32")).replace(
     ...     weight=np.asarray([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0], [1.0, 1.0]]),
     ...     bias=np.asarray([0.0, 0.0, 0.0, 8.0]),
@@ -368,19 +364,6 @@ def look_at(
     value = float(seen.loss)
     cost = value if math.isfinite(value) else None
     return Look(epoch, step, cost, examples, data, target, output, tuple(layers))
-
-
-@contextmanager
-def at_home(model: Any) -> Iterator[Any]:
-    """The backend and device of a model, with a function that puts data there in its dtype."""
-    arrays = [leaf for leaf in tree.leaves(nn.partition(model).trainable) if is_array(leaf)]
-    if not arrays:
-        yield lambda data: data
-        return
-    backend = registry.backend_of(arrays[0])
-    dtype = str(arrays[0].dtype).rpartition(".")[2]
-    with registry.use_backend(f"{backend.name}:{backend.device_of(arrays[0])}"):
-        yield lambda data: to_device(data, dtype)
 
 
 def _cells(layer: LayerLook) -> list[str]:

@@ -1,12 +1,14 @@
 """The output and the error of every layer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from bpkit import namespace as xp
-from bpkit import nn, transforms, tree
+from bpkit import nn, registry, transforms, tree
 from bpkit._protocol import RawArray
+from bpkit.data.prefetch import to_device
 from bpkit.errors import ArgumentError
 from bpkit.fields import parts_of
 from bpkit.kinds import device_of, is_inexact
@@ -15,7 +17,7 @@ from bpkit.nn.watching import layer_name, modules, watched_call
 from bpkit.trace import running
 from bpkit.transforms.arguments import is_array
 
-__all__ = ["Observation", "ObservedLayer", "inputs_of", "observe", "parameters_of"]
+__all__ = ["Observation", "ObservedLayer", "at_home", "inputs_of", "observe", "parameters_of"]
 
 Loss = Callable[[Any, Any], RawArray]
 
@@ -148,7 +150,7 @@ def observe(model: Any, loss: Loss, x: Any, y: Any, *, key: RawArray | None = No
 
     Examples
     --------
-    >>> from bpkit import losses, random, xp
+    >>> from bpkit import losses, nn, random, xp
     >>> first, second = random.split(random.key(0))
     >>> model = nn.Sequential(nn.Dense(3, 4, key=first), nn.sigmoid, nn.Dense(4, 2, key=second))
     >>> seen = observe(model, losses.quadratic, xp.ones((5, 3)), xp.zeros((5, 2)))
@@ -188,6 +190,19 @@ def observe(model: Any, loss: Loss, x: Any, y: Any, *, key: RawArray | None = No
     return Observation(
         value, output, _layers(model, gradient, [place for place, _ in calls], outputs, errors)
     )
+
+
+@contextmanager
+def at_home(model: Any) -> Iterator[Any]:
+    """The backend and device of a model, with a function that puts data there in its dtype."""
+    arrays = [leaf for leaf in tree.leaves(nn.partition(model).trainable) if is_array(leaf)]
+    if not arrays:
+        yield lambda data: data
+        return
+    backend = registry.backend_of(arrays[0])
+    dtype = str(arrays[0].dtype).rpartition(".")[2]
+    with registry.use_backend(f"{backend.name}:{backend.device_of(arrays[0])}"):
+        yield lambda data: to_device(data, dtype)
 
 
 def inputs_of(x: Any) -> tuple[Any, ...]:

@@ -14,8 +14,8 @@ from bpkit import random, registry, transforms, tree
 from bpkit._protocol import RawArray
 from bpkit.data.prefetch import to_device
 from bpkit.errors import ArgumentError, CorruptRunError, RecordingError, SaveError, ShapeError
-from bpkit.inspect.look import Look, at_home, look_at
-from bpkit.inspect.observe import Loss, Observation, observe
+from bpkit.inspect.look import Look, look_at
+from bpkit.inspect.observe import Loss, Observation, at_home, observe
 from bpkit.training import Session, build_cost, files, settings_of
 from bpkit.training.state import Epoch, State, Step
 
@@ -73,7 +73,7 @@ class Recorder:
 
     Examples
     --------
-    >>> from bpkit import losses, nn, optim, training
+    >>> from bpkit import losses, nn, optim, random, training
     >>> from bpkit.data import digits
     >>> images, labels = digits().train.images, digits().train.labels
     >>> recorder = Recorder(losses.softmax_cross_entropy, images[:200], labels[:200])

@@ -7,8 +7,7 @@ import numpy as np
 
 from bpkit import nn, transforms, tree
 from bpkit.errors import ArgumentError
-from bpkit.inspect.look import at_home
-from bpkit.inspect.observe import Loss, inputs_of, parameters_of
+from bpkit.inspect.observe import Loss, at_home, inputs_of, parameters_of
 from bpkit.inspect.statistics import on_host
 from bpkit.kinds import is_inexact
 from bpkit.nn.mode import outside
@@ -72,7 +71,8 @@ def sensitivity(model: Any, loss: Loss, x: Any, y: Any) -> Any:
 
     Examples
     --------
-    >>> from bpkit import losses
+    >>> import numpy as np
+    >>> from bpkit import losses, nn
     >>> model = nn.Lambda(lambda x: 3.0 * x)
     >>> sensitivity(model, losses.quadratic, np.asarray([[1.0], [2.0]]), np.zeros((2, 1)))
     array([[ 9.],
@@ -118,7 +118,8 @@ def sensitive_weights(model: Any, loss: Loss, x: Any, y: Any, count: int = 10) -
 
     Examples
     --------
-    >>> from bpkit import losses, random
+    >>> import numpy as np
+    >>> from bpkit import losses, nn, random
     >>> model = nn.Dense(2, 1, key=random.key(0))
     >>> x, y = np.asarray([[0.0, 100.0], [0.0, 50.0]]), np.zeros((2, 1))
     >>> (found,) = sensitive_weights(model, losses.quadratic, x, y, count=1)

@@ -5,7 +5,8 @@
     settings.json           how the run was started; written once
     weights-7.safetensors   weights, state of the optimizer, losses of a begun epoch; of the 7th save
     metrics.jsonl           one line per finished epoch
-    state.json              where the run stands, and the SHA-256 of the other three; written last
+    insight.jsonl           of ``bpkit train``: what the gradient said; see :class:`bpkit.inspect.Recorder`
+    state.json              where the run stands, and the SHA-256 of the first three; written last
 
 Everything goes to the disk under a temporary name and is renamed, ``state.json`` after the files it names,
 and the weights of the save before are deleted after that. So a process that is killed between any two
