@@ -5,8 +5,10 @@ behaviour of the network" (M. Nielsen, Neural Networks and Deep Learning, chapte
 the output and the error of every layer as arrays, :func:`look` the same as numbers, and a :class:`Recorder`
 takes a look after each epoch of a training. :func:`equations` checks the book's four equations on a network
 of one's own; :func:`sensitivity` and :func:`sensitive_weights` say to what the cost is most sensitive.
+:func:`diagnose` says in words what is wrong with a training.
 """
 
+from bpkit.inspect.doctor import Diagnosis, Finding, diagnose
 from bpkit.inspect.equations import Equation, Equations, equations
 from bpkit.inspect.look import DataLook, Histogram, LayerLook, Look, OutputLook, TargetLook, look
 from bpkit.inspect.observe import Observation, ObservedLayer, observe
@@ -16,8 +18,10 @@ from bpkit.inspect.sensitivity import SensitiveWeight, sensitive_weights, sensit
 __all__ = [
     "INSIGHT",
     "DataLook",
+    "Diagnosis",
     "Equation",
     "Equations",
+    "Finding",
     "Histogram",
     "LayerLook",
     "Look",
@@ -27,6 +31,7 @@ __all__ = [
     "Recorder",
     "SensitiveWeight",
     "TargetLook",
+    "diagnose",
     "equations",
     "look",
     "observe",

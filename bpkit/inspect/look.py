@@ -125,7 +125,7 @@ class DataLook:
         Which feature that is.
     stuck : tuple of int
         Up to five features that are the same in every example, and neither the lowest nor the highest number
-        of all, as white paper is, nor 1, as a column for the bias is.
+        of the others, as white paper is, nor 1, as a column for the bias is.
     stuck_values : tuple of float
         What they are.
     """
@@ -186,6 +186,8 @@ class OutputLook:
     chance : float or None
         The loss without looking at the input: the smallest of constant outputs, of those that were tried: the
         mean target, what softmax and sigmoid make that of, the mean output.
+    nothing : float or None
+        The loss of outputs of 0.
     perfect : float or None
         The loss of what is certain and right; of classes by logits of ±15.
     in_unit : float or None
@@ -198,6 +200,7 @@ class OutputLook:
     """
 
     chance: float | None
+    nothing: float | None
     perfect: float | None
     in_unit: float | None
     accuracy: float | None
@@ -351,9 +354,7 @@ def look_at(
     layers = []
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is counted
         if known is None:
-            data = DataLook(**data_figures(x, y), **input_figures(x))
-            figures = target_figures(x, y)
-            target = None if figures is None else TargetLook(**figures)
+            data, target = look_at_data(x, y)
         else:
             data, target = known.data, known.target
         figures = output_figures(loss, seen.output, y)
@@ -364,6 +365,13 @@ def look_at(
     value = float(seen.loss)
     cost = value if math.isfinite(value) else None
     return Look(epoch, step, cost, examples, data, target, output, tuple(layers))
+
+
+def look_at_data(x: Any, y: Any) -> tuple[DataLook, TargetLook | None]:
+    """The numbers of examples, an example in each row."""
+    figures = target_figures(x, y)
+    data = DataLook(**data_figures(x, y), **input_figures(x))
+    return data, None if figures is None else TargetLook(**figures)
 
 
 def _cells(layer: LayerLook) -> list[str]:

@@ -97,7 +97,11 @@ def _output_figures(module: Any, outputs: list[Host], axis: int) -> dict[str, An
     rows = [np.moveaxis(x, axis, -1).reshape(-1, units) for x in outputs if x.ndim and x.shape[axis] == units]
     histogram = None
     if finite.size:
-        counts, edges = np.histogram(finite, BINS)
+        low, high = float(np.min(finite)), float(np.max(finite))
+        # Numbers that differ in their last bits only have no 30 edges between them.
+        size = max(abs(low), abs(high))
+        margin = 0.0 if high - low > 1e-9 * size else max(0.5, 1e-6 * size)
+        counts, edges = np.histogram(finite, BINS, (low - margin, high + margin))
         histogram = tuple(edges.tolist()), tuple(counts.tolist())
     return {
         "units": units,

@@ -29,10 +29,12 @@ def input_figures(x: Any) -> dict[str, Any]:
     if not rows.size:
         return figures
     scales = np.sqrt(np.mean(rows**2, axis=0))
-    # White paper is the lowest or the highest number there is, and a column for the bias is 1.
-    usual = (float(rows.min()), float(rows.max()), 1.0)
-    same = np.nonzero(np.ptp(rows, axis=0) == 0)[0] if len(rows) > 1 else np.zeros(0, int)
-    stuck = [int(i) for i in same if float(rows[0, i]) not in usual or len(same) == rows.shape[1]]
+    varied = np.ptp(rows, axis=0) > 0
+    others = rows[:, varied]
+    # White paper is the lowest or the highest number of other features, and a column for the bias is 1.
+    usual = (float(others.min()), float(others.max()), 1.0) if others.size else ()
+    constant = np.nonzero(~varied)[0] if len(rows) > 1 else np.zeros(0, int)
+    stuck = [int(i) for i in constant if float(rows[0, i]) not in usual]
     return {
         "largest": float(scales.max()),
         "largest_at": int(scales.argmax()),
@@ -131,7 +133,9 @@ def output_figures(loss: Callable[[Any, Any], Any], output: Any, y: Any) -> dict
         return found if math.isfinite(found) else None
 
     finite = host[np.isfinite(host)]
-    figures: dict[str, Any] = dict.fromkeys(("chance", "perfect", "in_unit", "accuracy", "answers"))
+    figures: dict[str, Any] = dict.fromkeys(
+        ("chance", "nothing", "perfect", "in_unit", "accuracy", "answers")
+    )
     figures["lowest"], figures["highest"] = (
         (float(finite.min()), float(finite.max())) if finite.size else (None, None)
     )
@@ -145,6 +149,7 @@ def output_figures(loss: Callable[[Any, Any], Any], output: Any, y: Any) -> dict
         constants += [np.log(share), np.log(share / (1 - share))]
     costs = [value for constant in constants if (value := cost(constant)) is not None]
     figures["chance"] = min(costs, default=None)
+    figures["nothing"] = cost(np.zeros(host.shape[-1]))
     figures["perfect"] = cost(SURE * (2 * goal - 1)) if labelled else cost(goal)
     if not labelled:
         return figures
