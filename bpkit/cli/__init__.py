@@ -21,8 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0; 1 if it failed while running; 2 if the command line, or what it names, cannot be
-        used; 130 after Ctrl-C and 143 after SIGTERM.
+        The exit code: 0; 1 if it failed while running, or a check or the doctor found something; 2 if the
+        command line, or what it names, cannot be used; 130 after Ctrl-C and 143 after SIGTERM.
 
     Examples
     --------
@@ -62,12 +62,13 @@ def _run(argv: Sequence[str] | None) -> int:
         return 2
     if unknown:
         raise UsageError(f"{' '.join(unknown)} is not understood; see: bpkit {options.command} --help")
-    from bpkit.cli import commands, gradcheck
+    from bpkit.cli import commands, doctor, gradcheck
 
     run: Mapping[str, Callable[..., int]] = {
         "train": commands.train,
         "eval": commands.evaluate_run,
         "report": commands.report,
+        "doctor": doctor.doctor,
         "gradcheck": gradcheck.gradcheck,
         "backends": commands.backends,
     }

@@ -97,6 +97,9 @@ def _train(session: Session, options: argparse.Namespace) -> int:
     except DivergedError:
         if recorder is not None:
             recorder.end(session.state)
+            sys.stderr.write(
+                f"bpkit: what was wrong says: bpkit doctor {shlex.quote(str(session.run.path))}\n"
+            )
         raise
     except KeyboardInterrupt:
         sys.stderr.write(f"bpkit: stopped at once; the last save is in {session.run.path}; {go_on}\n")

@@ -55,6 +55,7 @@ examples:
   bpkit train mnist --preset nielsen   the first network of Nielsen's book
   bpkit train --backend jax            the same on another array library
   bpkit eval runs/NAME                 measure a trained network again
+  bpkit doctor runs/NAME               what is wrong with a training, in words
   bpkit report runs/NAME               a page for the browser about its training
   bpkit gradcheck loss.py:loss --shape 3   compare a gradient with finite differences
   bpkit COMMAND --help                 all options of a command
@@ -67,6 +68,7 @@ examples:
     _add_train(commands)
     _add_eval(commands)
     _add_report(commands)
+    _add_doctor(commands)
     _add_gradcheck(commands)
     _add_backends(commands)
     return parser
@@ -167,6 +169,28 @@ examples:
         action="store_true",
         help="fill the terminal with curves and what the gradient says about each layer",
     )
+
+
+def _add_doctor(commands: Any) -> None:
+    parser = _command(
+        commands.add_parser,
+        "doctor",
+        help="say what is wrong with a training",
+        description=(
+            "Say in words what is wrong with a training, causes first, with the figures that show it and\n"
+            "what to do next. It reads the run folder only, also that of a training which goes on, was killed or\n"
+            "has diverged, of bpkit train or of fit(folder=...) with inspect.Recorder."
+        ),
+        epilog="""\
+The exit code is 0 if nothing was found that does harm, 1 if something was, and 2 if there is nothing to read.
+
+examples:
+  bpkit doctor runs/NAME
+  bpkit doctor runs/NAME --json
+""",
+    )
+    parser.add_argument("run", metavar="RUN", help="the run folder")
+    parser.add_argument("--json", action="store_true", help="print the findings as one JSON object")
 
 
 def _add_report(commands: Any) -> None:

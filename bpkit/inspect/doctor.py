@@ -1,6 +1,7 @@
 """The doctor: what is wrong with a training, in words, with the evidence."""
 
 import io
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,10 +75,14 @@ class Diagnosis:
             out.write("Healthy: nothing was found that does harm.\n")
         for number, finding in enumerate(self.findings, 1):
             kind = "" if finding.grave else " (does no harm here)"
-            out.write(f"{number}. {finding.name}{kind}\n   {finding.words}\n")
+            out.write(f"{number}. {finding.name}{kind}\n{_indented(finding.words)}\n")
             out.writelines(f"     {what}: {value:.3g}\n" for what, value in finding.evidence.items())
-            out.write(f"   What to do: {finding.advice}\n")
+            out.write(_indented(f"What to do: {finding.advice}") + "\n")
         return out.getvalue().rstrip("\n")
+
+
+def _indented(text: str) -> str:
+    return textwrap.fill(text, 100, initial_indent="   ", subsequent_indent="   ")
 
 
 def diagnose(
