@@ -94,13 +94,12 @@ def _train(session: Session, options: argparse.Namespace) -> int:
                     break
             if session.state.step:
                 session.save()
-    except DivergedError:
-        if recorder is not None:
-            recorder.end(session.state)
-            sys.stderr.write(
-                f"bpkit: what was wrong says: bpkit doctor {shlex.quote(str(session.run.path))}\n"
-            )
-        raise
+    except DivergedError as error:
+        if recorder is None:
+            raise
+        recorder.end(session.state)
+        run = shlex.quote(str(session.run.path))
+        raise DivergedError(f"{error}. What the looks at the network say: bpkit doctor {run}") from error
     except KeyboardInterrupt:
         sys.stderr.write(f"bpkit: stopped at once; the last save is in {session.run.path}; {go_on}\n")
         return interrupt.exit_code

@@ -178,8 +178,8 @@ def _add_doctor(commands: Any) -> None:
         help="say what is wrong with a training",
         description=(
             "Say in words what is wrong with a training, causes first, with the figures that show it and\n"
-            "what to do next. It reads the run folder only, also that of a training which goes on, was killed or\n"
-            "has diverged, of bpkit train or of fit(folder=...) with inspect.Recorder."
+            "what to do next. It reads the run folder only, also that of a training which goes on, was\n"
+            "killed or has diverged, of bpkit train or of fit(folder=...) with inspect.Recorder."
         ),
         epilog="""\
 The exit code is 0 if nothing was found that does harm, 1 if something was, and 2 if there is nothing to read.
