@@ -24,12 +24,12 @@ BOOK, SMALL = nn.init.standard_normal, nn.init.scaled_normal
 # Hidden neurons, first weights, learning rate, and the accuracy in the book, where the network without hidden
 # neurons is an exercise. Its outputs, with weights from N(0, 1), begin so near 0 or 1 that some learn next to
 # nothing; chapter 3 says why, and what helps: weights of deviation 1/sqrt(784).
-NETWORKS = (
-    ((30,), BOOK, 3.0, "95.42 %"),
-    ((100,), BOOK, 3.0, "96.59 %"),
-    ((), BOOK, 3.0, "an exercise"),
-    ((), SMALL, 0.5, "an exercise"),
-)
+NETWORKS = {
+    "30": ((30,), BOOK, 3.0, "95.42 %"),
+    "100": ((100,), BOOK, 3.0, "96.59 %"),
+    "none": ((), BOOK, 3.0, "an exercise"),
+    "none-small": ((), SMALL, 0.5, "an exercise"),
+}
 
 
 def network(key, init, *sizes):
@@ -52,7 +52,7 @@ def train(data, hidden, init, rate, seed, epochs):
         if isinstance(event, training.Epoch):
             accuracies.append(training.evaluate(state.model, data.test))
 
-    training.fit(
+    fitted = training.fit(
         model,
         (data.train.images, data.train.targets),
         losses.quadratic,
@@ -62,6 +62,8 @@ def train(data, hidden, init, rate, seed, epochs):
         key=order_key,
         callbacks=[measure],
     )
+    if fitted.ended == "interrupted":
+        sys.exit("interrupted")
     return accuracies
 
 
@@ -85,6 +87,9 @@ def main() -> None:
     )
     parser.add_argument("--data", metavar="FOLDER", help="where the files of MNIST are")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="train with seeds 0 … N - 1")
+    parser.add_argument(
+        "--only", nargs="+", choices=NETWORKS, metavar="NAME", help=f"some of {', '.join(NETWORKS)}"
+    )
     parser.add_argument("--json", metavar="FILE", help="add a line for each run to this file")
     parser.add_argument("--quick", action="store_true", help="the digits of bpkit, one seed, few epochs")
     args = parser.parse_args()
@@ -95,7 +100,7 @@ def main() -> None:
         seeds, epochs = range(1), 5
 
     rows = []
-    for hidden, init, rate, book in NETWORKS:
+    for hidden, init, rate, book in [NETWORKS[chosen] for chosen in args.only or NETWORKS]:
         name = "-".join(map(str, (images.features, *hidden, 10))) + ", small" * (init is SMALL)
         runs = []
         for seed in seeds:

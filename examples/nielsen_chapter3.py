@@ -96,6 +96,8 @@ def train(experiment, data, seed):
         callbacks=[measure],
         progress=experiment.epochs <= 60,
     )
+    if fitted.ended == "interrupted":
+        sys.exit("interrupted")
     return accuracies, training.evaluate(fitted.model, part)
 
 
@@ -186,7 +188,9 @@ def main() -> None:
     )
     parser.add_argument("--data", metavar="FOLDER", help="where the files of MNIST are")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="train with seeds 0 … N - 1")
-    parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, metavar="NAME", help="some experiments")
+    parser.add_argument(
+        "--only", nargs="+", choices=EXPERIMENTS, metavar="NAME", help=f"some of {', '.join(EXPERIMENTS)}"
+    )
     parser.add_argument("--plot", metavar="FILE", help="draw overfitting and first weights (matplotlib)")
     parser.add_argument("--json", metavar="FILE", help="add a line for each run to this file")
     parser.add_argument("--quick", action="store_true", help="the digits of bpkit, one seed, few epochs")
