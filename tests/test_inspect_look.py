@@ -280,9 +280,12 @@ def test_sensitivity_of_several_inputs_and_of_none() -> None:
 def test_the_most_sensitive_weights() -> None:
     with use_backend("numpy"):
         model = nn.Sequential(
-            nn.Frozen(dense([[1, 0], [0, 1]], [0, 0])), nn.relu, dense([[0.5, 0.0]], [0.0]), nn.Lambda(xp.sin)
+            nn.Frozen(dense([[1, 0], [0, -1]], [0, 0])),
+            nn.tanh,
+            dense([[0.5, 0.2]], [0.0]),
+            nn.Lambda(xp.sin),
         )
-        y = np.zeros((4, 1))
+        y = np.ones((4, 1))
         gradient = bpkit.grad(lambda m: losses.quadratic(m(X), y))(model)[2]
         found = sensitive_weights(model, losses.quadratic, X, y, count=2)
         every = sensitive_weights(model, losses.quadratic, X, y)
@@ -292,6 +295,7 @@ def test_the_most_sensitive_weights() -> None:
         with pytest.raises(ArgumentError, match="it has no floating arrays that are trained"):
             sensitive_weights(nn.Lambda(nn.relu), losses.quadratic, X, y)
     assert [weight.derivative for weight in every] == [float(g) for g in expected]
+    assert [weight.derivative > 0 for weight in every] == [False, False, True]
     assert found == every[:2]
     assert {weight.place for weight in every} == {"layers[2]"}
     for weight in every:

@@ -176,7 +176,6 @@ def observe(model: Any, loss: Loss, x: Any, y: Any, *, key: RawArray | None = No
     def cost(trainable: Any, probes: Any) -> Any:
         watch = _Watch(probes)
         output = watched_call(nn.combine(trainable, rest), watch, *inputs, key=key)
-        watch.over = True
         value = loss(output, y)
         if tuple(getattr(value, "shape", (1,))) != ():
             raise ArgumentError(
@@ -220,13 +219,10 @@ class _Watch:
     Attributes
     ----------
     calls : list of (place, list of array)
-    over : bool
-        Whether the call of the model has ended; what runs later is the second run of a checkpoint.
     """
 
     def __init__(self, probes: list[list[Any]] | None = None) -> None:
         self.calls: list[tuple[str, list[Any]]] = []
-        self.over = False
         self._probes = probes
         self._level = _level()
         self._returned: dict[int, Any] = {}
@@ -245,8 +241,7 @@ class _Watch:
             for i, probe in zip(places, self._probes[number], strict=True):
                 leaves[i] = xp.add(leaves[i], probe)
         kept = [leaves[i] for i in places]
-        if not self.over:
-            self.calls.append((place, kept))
+        self.calls.append((place, kept))
         self._returned |= {id(leaf): leaf for leaf in kept}
         return tree.unflatten(structure, leaves)
 
