@@ -54,7 +54,6 @@ class Recipe:
 
 RECIPES = {"paper": Recipe(0.3, 0.005, 0.01), "ours": Recipe(1.0, 0.05, 0.1)}
 WARM_UP = 20  # sweeps with the first rate and momentum 0.5; then the rate and momentum 0.9
-DECAY = 0.002  # of each weight after each change
 
 
 def family_facts():
@@ -129,20 +128,22 @@ def error(net, people, relations, answers, taught):
     return 0.5 * xp.sum(taught[:, None] * missing**2), output
 
 
-def sweep(optimizer, net, state, taught, people, relations, answers):
+def sweep(optimizer, decay, net, state, taught, people, relations, answers):
     """One sweep of one network, and what it said before."""
     (_, output), gradient = bpkit.value_and_grad(error, has_aux=True)(net, people, relations, answers, taught)
     net, state = optimizer.update(gradient, state, net)
-    return tree.map(lambda w: (1 - DECAY) * w, net), state, output
+    return tree.map(lambda w: (1 - decay) * w, net), state, output
 
 
-def train(nets, taught, data, recipe, sweeps):
+def train(nets, taught, data, recipe, decay, sweeps):
     """Train all networks at once: they, and their outputs."""
     from tqdm import trange
 
     first, later = optim.heavy_ball(recipe.first_rate, 0.5), optim.heavy_ball(recipe.rate, 0.9)
     axes = (0, 0, 0, None, None, None)
-    warm_up, sweep_all = (bpkit.jit(bpkit.vmap(partial(sweep, o), in_axes=axes)) for o in (first, later))
+    warm_up, sweep_all = (
+        bpkit.jit(bpkit.vmap(partial(sweep, o, decay), in_axes=axes)) for o in (first, later)
+    )
     state = first.init(nets)
     for done in trange(sweeps, desc="sweeps", disable=None):
         nets, state, output = (warm_up if done < WARM_UP else sweep_all)(nets, state, taught, *data)
@@ -187,6 +188,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=100, metavar="N", help="how many networks (100)")
     parser.add_argument("--seed", type=int, default=0, help="of the key that all is drawn from (0)")
     parser.add_argument("--sweeps", type=int, default=1500, metavar="N", help="through the facts (1500)")
+    parser.add_argument("--decay", type=float, default=0.002, help="of each weight after each change (0.002)")
     parser.add_argument("--plot", metavar="FILE", help="draw the weights of the network that knows most")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object")
     parser.add_argument("--quick", action="store_true", help="10 networks, 1,000 sweeps")
@@ -200,7 +202,7 @@ def main() -> None:
     nets = bpkit.vmap(partial(network, recipe=recipe))(random.split(net_key, args.seeds))
     orders = [random.permutation(key, count) for key in xp.unstack(random.split(fact_key, args.seeds))]
     taught = xp.astype(xp.stack(orders) >= 4, data[0].dtype)
-    nets, output = train(nets, taught, data, recipe, args.sweeps)
+    nets, output = train(nets, taught, data, recipe, args.decay, args.sweeps)
 
     right = xp.all((output > 0.5) == (data[2] > 0.5), axis=2)
     lowest = xp.min(xp.where(data[2] > 0.5, output, 1.0), axis=2)
@@ -223,7 +225,7 @@ def main() -> None:
         ("facts, and those held out", "104 and 4", f"{count} and 4"),
         ("first weights within", "not said", f"{recipe.spread}"),
         ("rate for 20 sweeps, and then", "0.005, 0.01", f"{recipe.first_rate}, {recipe.rate}"),
-        ("sweeps", "1,500", f"{args.sweeps:,}"),
+        ("weight decay, and sweeps", "0.2%, 1,500", f"{args.decay:.1%}, {args.sweeps:,}"),
         ("of the 100 facts learnt, mean and lowest", "100", f"{statistics.mean(learnt):.1f}, {min(learnt)}"),
         ("networks that learnt all 100", "1 of 1", f"{learnt.count(100)} of {args.seeds}"),
         ("of the 4 held out right, mean", "4", f"{statistics.mean(new):.2f}"),
