@@ -165,6 +165,7 @@ def plot(weight, file):
     """Figure 4: a Hinton diagram of the weights (6, 24) from people; the English are in the upper row."""
     from matplotlib import pyplot as plt
 
+    plt.rcParams["svg.fonttype"] = "none"  # text stays text, which is smaller
     figure, panels = plt.subplots(3, 2, figsize=(9, 4.5), layout="constrained")
     for unit, panel in enumerate(panels.flat):
         weights = [float(w) for w in xp.unstack(weight[unit, :])]
@@ -226,7 +227,7 @@ def main() -> None:
         ("first weights within", "not said", f"{recipe.spread}"),
         ("rate for 20 sweeps, and then", "0.005, 0.01", f"{recipe.first_rate}, {recipe.rate}"),
         ("weight decay, and sweeps", "0.2%, 1,500", f"{args.decay:.1%}, {args.sweeps:,}"),
-        ("of the 100 facts learnt, mean and lowest", "100", f"{statistics.mean(learnt):.1f}, {min(learnt)}"),
+        ("of the 100 facts learnt, mean and lowest", "100", f"{statistics.mean(learnt):.2f}, {min(learnt)}"),
         ("networks that learnt all 100", "1 of 1", f"{learnt.count(100)} of {args.seeds}"),
         ("of the 4 held out right, mean", "4", f"{statistics.mean(new):.2f}"),
         ("networks with 0, 1, 2, 3, 4 right", "", ", ".join(str(new.count(n)) for n in range(5))),
