@@ -118,16 +118,16 @@ def xor(args):
 
 
 def parities(args):
-    """How many networks learn the parity of 2 to 8 bits, with as many hidden units and with twice as many."""
+    """How many networks learn parity, with as many hidden units as bits and with twice as many."""
     rows = []
-    for bits in range(2, args.bits + 1):
+    for bits in args.bits:
         cases, desired = parity(bits)
         for hidden in (bits, 2 * bits):
             rate = min(0.1, round(5 / 2**bits, 2))
-            _, after, _ = train("parity", cases, desired, hidden, rate, 2.0, args)
+            _, after, _ = train("parity", cases, desired, hidden, rate, args.spread, args)
             rows.append((bits, hidden, rate, sum(n >= 0 for n in after), median(after)))
     columns = ("bits", "hidden", "rate", f"learnt of {args.seeds}", "median sweeps")
-    return report(args, f"Parity, first weights within 2, {args.sweeps:,} sweeps", columns, rows)
+    return report(args, f"Parity, first weights within {args.spread}, {args.sweeps:,} sweeps", columns, rows)
 
 
 def encoder(args):
@@ -170,13 +170,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=100, metavar="N", help="networks of each kind (100)")
     parser.add_argument("--seed", type=int, default=0, help="of the key that all first weights come from (0)")
     parser.add_argument("--sweeps", type=int, default=5000, metavar="N", help="through all cases (5000)")
-    parser.add_argument("--bits", type=int, default=8, help="parity of up to so many bits (8)")
+    parser.add_argument("--bits", type=int, nargs="+", default=range(2, 9), help="of the parities (2 to 8)")
+    parser.add_argument(
+        "--spread", type=float, default=2.0, help="first weights of the parities are within (2)"
+    )
     parser.add_argument("--plot", metavar="FILE", help="draw the code of an encoder")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object")
     parser.add_argument("--quick", action="store_true", help="20 networks, 800 sweeps, parity up to 4 bits")
     args = parser.parse_args()
     if args.quick:
-        args.seeds, args.sweeps, args.bits = 20, 800, 4
+        args.seeds, args.sweeps, args.bits = 20, 800, (2, 3, 4)
 
     chosen = [args.task] if args.task else list(tasks)
     found = {name: tasks[name](args) for name in chosen}
