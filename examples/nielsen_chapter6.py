@@ -53,14 +53,8 @@ def build(experiment, side, classes, key):
     channels = 1
     for filters in experiment.filters:
         kernel = 5 if side > 8 else max(2, side // 3)  # digits of 8x8 pixels need a smaller one
-        init = normal(filters * kernel**2 / 4)
-        convolution = nn.Conv2d(
-            *(channels, filters, kernel),
-            key=next(keys),
-            init=init,
-            bias_init=nn.init.standard_normal,
-            dtype="float32",
-        )
+        given = {"init": normal(filters * kernel**2 / 4), "bias_init": nn.init.standard_normal}
+        convolution = nn.Conv2d(channels, filters, kernel, key=next(keys), dtype="float32", **given)
         layers += [convolution, nn.MaxPool2d(2), experiment.activation]
         channels, side = filters, (side - kernel + 1) // 2
     layers.append(nn.Flatten())
@@ -156,6 +150,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="a line of JSON for each epoch")
     parser.add_argument("--quick", action="store_true", help="8x8 digits, small networks, five epochs")
     args = parser.parse_args()
+    nets = args.nets.split(",")
+    for name in nets:
+        if name not in EXPERIMENTS:
+            parser.error(f"--nets: there is no {name!r}; there are {', '.join(EXPERIMENTS)}")
 
     def say(line):
         if args.json:
@@ -168,7 +166,7 @@ def main() -> None:
 
     data = digits() if args.quick else mnist(args.data)
     rows = []
-    for name in args.nets.split(","):
+    for name in nets:
         experiment = EXPERIMENTS[name]
         if args.quick:
             small = {"filters": (8, 16)[: len(experiment.filters)], "hidden": (30,), "decay": 0.0}
