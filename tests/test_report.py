@@ -152,6 +152,9 @@ def test_the_figures_are_those_of_the_run(trained: Path, text: str) -> None:
     said = re.sub(r"\s+", " ", Page(text).said)
     saved = training.Run.open(trained).saved
     last = saved.metrics[-1]
+    history = [training.Epoch.from_json(line) for line in saved.metrics]
+    healthy = inspect.diagnose(read_looks(trained / INSIGHT), history).healthy
+    assert ("Nothing was found that does harm." in said) == healthy
     assert f"test accuracy{last['test_accuracy']:.1%}".replace("%", " %") in said
     assert "epochs3 of 3" in said
     assert "A network 64-12-10 of sigmoid neurons, trained on digits by sgd" in said
@@ -254,6 +257,16 @@ def test_a_training_of_fit_says_what_is_left_out(tmp_path: Path) -> None:
     assert not page.all("img")
 
 
+def test_a_run_on_another_backend(tmp_path: Path) -> None:
+    pytest.importorskip("array_api_strict", reason="array_api_strict is not installed")
+    words = ["--backend", "array_api_strict", "--epochs", "1", "--hidden", "4", "--quiet"]
+    assert main(["train", *words, "--out", str(tmp_path / "run")]) == 0
+    assert main(["report", str(tmp_path / "run")]) == 0
+    page = Page((tmp_path / "run" / "report.html").read_text("utf-8"))
+    assert "by sgd with a learning rate of 0.1 and softmax cost, on array_api_strict" in page.said
+    assert len(page.all("img")) > 20
+
+
 def test_data_that_cannot_be_read_are_said(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def lost(*args: Any) -> None:
         raise RunError("the data are gone")
@@ -269,7 +282,14 @@ def test_a_training_that_diverged_in_its_first_epoch(
     assert main(["train", "--lr", "1e9", "--quiet", "--out", str(tmp_path / "run")]) == 1
     said = Page(write_report(tmp_path / "run").read_text("utf-8")).said
     assert "epochs0 of 30" in said
-    assert "nan" not in said.lower().replace("nan;", "")
+    assert "Learning rate too high" in said
+    assert "What to do: " in said
+    diagnosis = inspect.diagnose(read_looks(tmp_path / "run" / INSIGHT))
+    for finding in diagnosis.findings:
+        assert finding.words in said
+        assert finding.advice in said
+        assert all(f"{name}{short(value)}" in said for name, value in finding.evidence.items())
+    assert not re.search(r"\bnan\b", said, re.IGNORECASE)
 
 
 def test_numbers_that_are_not_finite_have_gaps(run: Path) -> None:

@@ -19,7 +19,7 @@ from bpkit.cli import main
 from bpkit.cli.display import Lines, ProgressBar, display_for
 from bpkit.cli.screen import Screen, curve, sparkline
 from bpkit.cli.watch import Watch
-from bpkit.inspect import Recorder
+from bpkit.inspect import Recorder, diagnose
 from bpkit.inspect.recorder import recorder_for
 from bpkit.training import Epoch, Run, Session, preset
 
@@ -167,6 +167,20 @@ def test_a_training_that_diverges_shows_what_it_can(tmp_path: Path) -> None:
         watched(stream, tmp_path / "run", hidden=(100, 50), learning_rate=1e9)
     assert "\x1b[?1049l" in stream.getvalue()
     assert max(len(line) for line in stream.pictures()[-1]) <= 80
+
+
+def test_the_doctor_speaks(tmp_path: Path) -> None:
+    stream = Terminal()
+    session, recorder = watched(stream, tmp_path / "run", learning_rate=1e-6)
+    assert "The doctor speaks after each epoch." in "\n".join(stream.pictures()[0])
+    diagnosis = diagnose(recorder.looks, session.state.metrics)
+    assert not diagnosis.healthy
+    last = stream.pictures()[-1]
+    (place,) = (i for i, line in enumerate(last) if f"Doctor: {diagnosis.findings[0].name}" in line)
+    assert diagnosis.findings[0].words.startswith(last[place + 1].strip().removesuffix(" ..."))
+    healthy = Terminal()
+    watched(healthy, tmp_path / "healthy", hidden=(30,))
+    assert "The doctor finds nothing that does harm." in "\n".join(healthy.pictures()[-1])
 
 
 # On the command line.

@@ -4,6 +4,7 @@ Drawn by the few escape sequences that every terminal has, on the text and the t
 library for screens would be one more thing to install for what is one line of text in :class:`Screen`.
 """
 
+import textwrap
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -11,7 +12,7 @@ from typing import IO, Self
 
 from bpkit.cli.display import Display
 from bpkit.cli.screen import Cells, Screen, curve, sparkline
-from bpkit.inspect import LayerLook, Look, Recorder
+from bpkit.inspect import Diagnosis, LayerLook, Look, Recorder, diagnose
 from bpkit.report.layers import UPDATES, innermost
 from bpkit.terminal import can_encode, size
 from bpkit.training import Epoch, Session, Step, settings_of
@@ -44,7 +45,7 @@ class Watch(Display):
         self._screen = Screen(stream)
         self._step: Step | None = None
         self._due = 0.0
-        self._said = ""
+        self._diagnosis: Diagnosis | None = None
         self._session: Session
 
     def __enter__(self) -> Self:
@@ -74,7 +75,7 @@ class Watch(Display):
     def epoch(self, epoch: Epoch) -> None:
         """Ask the doctor and draw again."""
         self._step = None
-        self._said = ""
+        self._diagnosis = diagnose(self._recorder.looks, self._session.state.metrics)
         self._draw()
 
     def _draw(self) -> None:
@@ -196,12 +197,16 @@ class Watch(Display):
         return lines
 
     def _doctor(self, columns: int) -> list[Cells]:
-        if not self._said:
-            return [((FAINT, " The doctor has nothing to say yet."),)]
-        import textwrap
-
-        lines = textwrap.wrap(self._said, columns - 2, max_lines=3, placeholder=" ...")
-        return [((YELLOW, f" {line}"),) for line in lines]
+        """The first finding that does harm, in two lines at most."""
+        if self._diagnosis is None:
+            return [((FAINT, " The doctor speaks after each epoch."),)]
+        if self._diagnosis.healthy:
+            return [((GREEN, " The doctor finds nothing that does harm."),)]
+        grave = [finding for finding in self._diagnosis.findings if finding.grave]
+        more = f" ({len(grave) - 1} more: bpkit doctor)" if len(grave) > 1 else ""
+        words = textwrap.wrap(grave[0].words, max(8, columns - 3), max_lines=2, placeholder=" ...")
+        head = ((RED, f" Doctor: {grave[0].name}{more}"),)
+        return [head, *(((YELLOW, f"  {line}"),) for line in words)]
 
 
 def _groups(look: Look) -> list[tuple[int, list[LayerLook]]]:

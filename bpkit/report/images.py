@@ -87,7 +87,7 @@ def examine(model: Any, settings: Settings, split: PlacedSplit) -> Images:
     settings : Settings
         Its cost, and what it was trained on.
     split : PlacedSplit
-        On the device of the model.
+        On the current backend and device, as the model.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def examine(model: Any, settings: Settings, split: PlacedSplit) -> Images:
     read = nn.softmax if settings.cost == "softmax" else nn.sigmoid
     outputs = np.concatenate(
         [
-            _host(read(model(split.images[start : start + AT_A_TIME, ...])))
+            _host(read(model(split.images[start : min(start + AT_A_TIME, len(split)), ...])))
             for start in range(0, len(split), AT_A_TIME)
         ]
     )
@@ -142,7 +142,8 @@ def _pairs(
 ) -> list[Pair]:
     if not chosen:
         return []
-    where = xp.asarray(np.asarray(chosen), device=split.images.device)
+    backend, device = registry.current()
+    where = backend.from_host(np.asarray(chosen, np.int32), device)
     x, y = (xp.take(part, where, axis=0) for part in (split.images, split.targets))
     maps = _host(sensitivity(model, build_cost(settings), x, y))
     images, labels = _host(x), np.argmax(_host(y), axis=1)

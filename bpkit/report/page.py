@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bpkit import __version__
 from bpkit.errors import BpkitError, DrawingError, RunError, SaveError
-from bpkit.inspect import INSIGHT, Look, read_looks
+from bpkit.inspect import INSIGHT, Look, diagnose, read_looks
 from bpkit.report.images import Images, examine
 from bpkit.report.sections import histograms, layer_table, layers_over_time, progress, share, short
 from bpkit.training import PlacedDataset, Run, Settings, files, load_dataset, place, restore
@@ -141,7 +141,7 @@ def _render(
         lead=_lead(run, looks),
         tiles=list(_tiles(run, history, looks)),
         settings=list(_settings(run, looks)),
-        diagnosis=None,
+        diagnosis=diagnose(looks, history),
         short=short,
         sections=[section for section in sections if section.plots],
         images=images,
