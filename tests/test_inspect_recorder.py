@@ -127,6 +127,7 @@ def test_a_look_that_is_missing_is_taken_when_the_training_goes_on(tmp_path: Pat
 def test_another_training_begins_anew(tmp_path: Path) -> None:
     with use_backend("numpy"):
         seen = recorder(path=tmp_path / "log")
+        (tmp_path / "log").write_text("of something else\n")
         fit(seen, epochs=2)
         first = seen.looks[0]
         fit(seen, epochs=1, model=make().replace(layers=tree.map(lambda a: 2 * a, make().layers)))
@@ -227,6 +228,8 @@ def test_reading_what_is_damaged(tmp_path: Path) -> None:
     path.write_bytes(lines[0] + b'{"epoch": 1}\n')
     with pytest.raises(CorruptRunError, match=r"log, line 2: look\.step is missing"):
         read_looks(path)
+    with use_backend("numpy"), pytest.raises(CorruptRunError, match=r"log, line 2"):
+        recorder(path=path).begin(training.State(make(), None, [training.Epoch(1, 0.5, {}, 1.0, 0.0)]))
     path.write_bytes(b"")
     assert read_looks(path) == ()
     with pytest.raises(FileNotFoundError):

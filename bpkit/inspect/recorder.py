@@ -201,11 +201,11 @@ class Recorder:
     def _keep(self, here: tuple[int, int], included: bool) -> None:
         """Forget the looks from beyond a place, and all where a training begins."""
         self._begun = True
-        if self._path is not None and self._path.exists():
+        if here == (0, 0):
+            self.looks = []
+        elif self._path is not None and self._path.exists():
             self.looks = list(read_looks(self._path))
-        places = [_place(look) for look in self.looks]
-        kept = [here > (0, 0) and (place < here or (included and place == here)) for place in places]
-        self.looks = [look for look, keep in zip(self.looks, kept, strict=True) if keep]
+        self.looks = [at for at in self.looks if _place(at) < here or (included and _place(at) == here)]
         if self._path is not None:
             with _saving(self._path):
                 files.write(self._path, "".join(map(_line, self.looks)).encode())
