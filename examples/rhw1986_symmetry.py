@@ -126,6 +126,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object")
     parser.add_argument("--quick", action="store_true", help="30 networks, 1,425 sweeps")
     args = parser.parse_args()
+    if min(args.seeds, args.sweeps) < 1:
+        parser.error("--seeds and --sweeps must be 1 or more")
     if args.quick:
         args.seeds, args.sweeps = 30, PAPER
 
