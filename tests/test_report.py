@@ -23,7 +23,7 @@ from bpkit.data import digits
 from bpkit.errors import CorruptRunError, DrawingError, RunError, SaveError
 from bpkit.inspect import INSIGHT, Look, read_looks
 from bpkit.report import write_report
-from bpkit.report.layers import innermost, spread
+from bpkit.report.layers import alike, innermost, spread
 from bpkit.report.plots import Line, draw_histogram, draw_lines
 from bpkit.report.sections import places, short
 
@@ -488,6 +488,16 @@ def test_layers_that_hold_others_are_left_out(trained: Path) -> None:
     ):
         layers = tuple(dataclasses.replace(look.layers[0], place=place) for place in names)
         assert innermost(dataclasses.replace(look, layers=layers)) == alone
+
+
+def test_looks_at_other_layers_are_left_out(run: Path) -> None:
+    looks = read_looks(run / INSIGHT)
+    other = dataclasses.replace(looks[0], layers=looks[0].layers[:1], epoch=0)
+    assert alike([other, *looks]) == list(looks)
+    assert alike([]) == []
+    lines = (run / INSIGHT).read_text()
+    (run / INSIGHT).write_text(json.dumps(other.to_json()) + "\n" + lines)
+    assert f"looks{len(looks)}" in Page(write_report(run).read_text("utf-8")).said
 
 
 def test_a_look_within_an_epoch_is_between_two(trained: Path) -> None:

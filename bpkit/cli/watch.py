@@ -13,7 +13,7 @@ from typing import IO, Self
 from bpkit.cli.display import Display
 from bpkit.cli.screen import Cells, Screen, curve, sparkline
 from bpkit.inspect import Diagnosis, LayerLook, Look, Recorder, diagnose
-from bpkit.report.layers import UPDATES, innermost
+from bpkit.report.layers import UPDATES, alike, innermost
 from bpkit.terminal import can_encode, size
 from bpkit.training import Epoch, Session, Step, settings_of
 
@@ -174,7 +174,7 @@ class Watch(Display):
     def _layers(self, columns: int) -> list[Cells]:
         if not self._recorder.looks:
             return [((FAINT, " Looking at the layers..."),)]
-        looks, wide = self._recorder.looks, max(4, columns - FIGURES)
+        looks, wide = alike(self._recorder.looks), max(4, columns - FIGURES)
         figures = "".join(
             f"{name:>{room}}" for name, room in (("speed", 9), ("update", 9), ("saturated", 10))
         )

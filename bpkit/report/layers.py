@@ -5,13 +5,19 @@ from typing import TypeVar
 
 from bpkit.inspect import LayerLook, Look
 
-__all__ = ["UPDATES", "innermost", "name_of", "spread"]
+__all__ = ["UPDATES", "alike", "innermost", "name_of", "spread"]
 
 Value = TypeVar("Value")
 
 UPDATES = (3e-4, 3e-3)
 """Of a weight's size, what a step usually changes: about 1 in 1,000, as the notes of Stanford's course CS231n
 have it (Neural Networks Part 3, "Ratio of weights:updates")."""
+
+
+def alike(looks: Sequence[Look]) -> list[Look]:
+    """Those at the same layers as the last: a model may have been changed before its training went on."""
+    seen = [[(layer.place, layer.layer) for layer in look.layers] for look in looks]
+    return [look for look, layers in zip(looks, seen, strict=True) if layers == seen[-1]]
 
 
 def innermost(look: Look) -> list[int]:

@@ -11,6 +11,7 @@ from bpkit import __version__
 from bpkit.errors import BpkitError, DrawingError, RunError, SaveError
 from bpkit.inspect import INSIGHT, Look, diagnose, read_looks
 from bpkit.report.images import Images, examine
+from bpkit.report.layers import alike
 from bpkit.report.sections import histograms, layer_table, layers_over_time, progress, share, short
 from bpkit.training import PlacedDataset, Run, Settings, files, load_dataset, place, restore
 from bpkit.training.state import Epoch
@@ -21,8 +22,8 @@ REPORT = "report.html"
 """The name of the file in a run folder."""
 
 _NO_LOOKS = (
-    "has no insight.jsonl, which the report is made of. bpkit train writes one; so does "
-    "fit(..., folder=FOLDER, callbacks=[inspect.Recorder(loss, x, y, path=FOLDER/'insight.jsonl')])"
+    "has no insight.jsonl, which the report is made of. bpkit train writes it (without --no-insight), and so "
+    "does fit(..., folder=FOLDER, callbacks=[inspect.Recorder(loss, x, y, path=FOLDER/'insight.jsonl')])"
 )
 
 
@@ -91,13 +92,13 @@ def _check_installed() -> None:
         )
 
 
-def _looks(run: Run) -> tuple[Look, ...]:
+def _looks(run: Run) -> Sequence[Look]:
     path = run.path / INSIGHT
     if not path.is_file():
         raise RunError(f"{run.path} {_NO_LOOKS}")
-    looks = read_looks(path)
+    looks = alike(read_looks(path))
     if not looks:
-        raise RunError(f"{path} holds no look yet: the first is taken at the end of the first epoch")
+        raise RunError(f"{path} holds no look yet: the first is taken before the first step")
     return looks
 
 
@@ -171,11 +172,11 @@ def _tiles(run: Run, history: Sequence[Epoch], looks: Sequence[Look]) -> Iterato
     if history:
         names = [*history[-1].metrics, "loss"]
         accuracies = [name for name in names if name.endswith("accuracy")]
-        for name in ("test_accuracy", "validation_accuracy", "train_accuracy"):
-            if name in accuracies:
-                best = max(history, key=lambda epoch: epoch.metrics.get(name, 0.0))
-                note = f"best {share(best.metrics[name])} after epoch {best.epoch}"
-                yield name.replace("_", " "), share(history[-1].metrics[name]), note
+        for name in sorted(accuracies, key=lambda name: not name.startswith("test")):
+            epochs = [epoch for epoch in history if name in epoch.metrics]
+            best = max(epochs, key=lambda epoch: epoch.metrics[name])
+            note = f"best {share(best.metrics[name])} after epoch {best.epoch}"
+            yield name.replace("_", " "), share(history[-1].metrics[name]), note
         yield "loss", short(history[-1].loss), f"first epoch {short(history[0].loss)}"
         for name in names:
             if name not in accuracies and name != "loss":
@@ -196,7 +197,6 @@ def _settings(run: Run, looks: Sequence[Look]) -> Iterator[tuple[str, str]]:
     yield "backend", f"{run.saved.backend} ({run.saved.device})"
     yield "looked through", f"{looks[-1].examples:,} examples"
     yield "looks", f"{len(looks):,}"
-    yield "folder", str(run.path)
 
 
 def _written(value: object) -> str:
