@@ -82,13 +82,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @cache
-def _speaks_of_jax(path: Path) -> bool:
-    return "jax" in path.read_text(encoding="utf-8")
+def _text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def _is_of_no_backend_here(selected: list[str], path: Path) -> bool:
-    """Whether tests without a backend run: with Numba, without, and those that compare with JAX beside it."""
-    return selected != ["array_api_strict"] and (selected != ["jax"] or _speaks_of_jax(path))
+    """Whether the tests of a file that ask for no backend run.
+
+    All do with NumPy; with another backend alone, those that speak of it, and on PyTorch those of jit: there
+    Numba is not installed, and NumPy's loops are others.
+    """
+    if len(selected) > 1 or selected == ["numpy"]:
+        return True
+    words = {"jax": ("jax",), "torch": ("torch", "jit")}.get(selected[0], ())
+    return any(word in _text_of(path) for word in words)
 
 
 @pytest.fixture(params=list(BUILTIN))

@@ -24,7 +24,7 @@ from bpkit.compile.simplify import simplify
 from bpkit.record import Program, Recorder, Slot
 from bpkit.registry import get_backend
 from bpkit.rules.cotangents import annihilating_product, cotangent_as
-from bpkit.rules.registry import elementwise_names
+from bpkit.rules.registry import RULES, Elementwise
 from bpkit.transforms.arguments import link_of
 from bpkit.tree import leaves
 
@@ -126,12 +126,13 @@ NOT_FUSED = {"clip", "positive"}
 """The one has a test of its own; the other changes nothing."""
 FUNCTIONS = sorted(
     {
-        *(name for name in elementwise_names() if "." not in name and name not in NOT_FUSED),
+        *(name for name, rule in RULES.items() if isinstance(rule, Elementwise) and "." not in name),
         *("abs", "sign", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
         *("isfinite", "isinf", "isnan", "signbit", "ceil", "floor", "trunc", "logical_and", "logical_not"),
         *("logical_or", "logical_xor", "bitwise_and", "bitwise_invert", "bitwise_or", "bitwise_xor"),
         *("bitwise_left_shift", "bitwise_right_shift", "floor_divide"),
     }
+    - NOT_FUSED
 )
 
 

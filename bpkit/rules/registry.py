@@ -89,7 +89,7 @@ def is_elementwise(name: str) -> bool:
 
 def elementwise_names() -> list[str]:
     """The functions of which that is so."""
-    return [*_OF_ELEMENTS, *(name for name, rule in RULES.items() if isinstance(rule, Elementwise))]
+    return [*sorted(_OF_ELEMENTS), *(name for name, rule in RULES.items() if isinstance(rule, Elementwise))]
 
 
 def rule_of(name: str, operands: Sequence[Any] = ()) -> Rule | None:
