@@ -69,7 +69,7 @@ def squashed_twice(record: Record) -> Finding | None:
     lowest = min((output.lowest for output in outputs if output.lowest is not None), default=-1.0)
     highest = max((output.highest for output in outputs if output.highest is not None), default=2.0)
     # Rounding may reach just beyond.
-    inside = lowest >= -1e-6 and highest <= 1 + 1e-6
+    inside = -1e-6 <= lowest < highest <= 1 + 1e-6
     lost = first.in_unit - first.perfect
     if not inside or lost < FLOOR * (record.chance - first.perfect):
         return None
