@@ -48,7 +48,7 @@ X, Y = digits().train.images[:300], digits().train.labels[:300].astype(np.int32)
 
 
 def mlp(activation: Any = nn.tanh, **options: Any) -> nn.Sequential:
-    first, second = random.split(random.key(3))
+    first, second = bxp.unstack(random.split(random.key(3)))
     options |= {"dtype": "float32"}
     return nn.Sequential(
         nn.Dense(64, 12, key=first, **options), activation, nn.Dense(12, 10, key=second, **options)

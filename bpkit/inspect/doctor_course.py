@@ -3,7 +3,7 @@
 import itertools
 import statistics
 
-from bpkit.inspect.doctor_record import LEARNT, LOST, Finding, Record, figures
+from bpkit.inspect.doctor_record import LOST, Finding, Record, figures
 from bpkit.inspect.doctor_start import MOST, alike, dead
 from bpkit.inspect.look import LayerLook
 
@@ -48,9 +48,6 @@ MAJORITY = 0.8
 
 NEVER = 0.1
 """A skill that cannot be told from none, on the few hundred examples that are validated."""
-
-GAP = 0.3
-"""Between skills on what is trained on and what is validated. Half of it is not rare in healthy trainings."""
 
 
 def frozen(record: Record) -> Finding | None:
@@ -143,13 +140,15 @@ def too_fast(record: Record) -> Finding | None:
     restless = last is not None and lowest is not None and last > LOST * lowest and latest > FAST
     # One step that silences most of a layer need not show in the loss, which is then that of chance.
     killed = _silenced(record) and longest > 10 * FAST
-    if record.works or not (record.diverged or thrown or restless or killed):
+    if not (killed or (not record.works and (record.diverged or thrown or restless))):
         return None
     return Finding(
         "learning rate too high",
         (
             "The steps were so long that the loss grew until it was no longer finite."
             if record.diverged
+            else "Steps at the beginning were so long that they silenced most units of a layer for good."
+            if killed
             else "The steps are so long that they jump over what they look for: the weights are thrown far "
             "off, and the loss does not come down."
         ),
@@ -166,7 +165,7 @@ def too_fast(record: Record) -> Finding | None:
         ),
         "try a tenth of the rate, or let training.find_learning_rate find one; a warm-up "
         "(optim.schedules) or clipping helps where only the first steps are too long",
-        True,
+        not record.works,
     )
 
 
@@ -308,16 +307,10 @@ def shared(record: Record) -> Finding | None:
 
 def overfitting(record: Record) -> Finding | None:
     """A network that learns its examples by heart."""
-    if record.diverged or not record.history:
+    if record.diverged or not record.by_heart:
         return None
     last, losses = record.history[-1].metrics, record.validation
-    learnt, best = record.learnt, min(losses, default=None)
-    validated = record.skill(losses[-1]) if losses else None
-    by_loss = learnt is not None and validated is not None and learnt - validated > GAP and learnt >= LEARNT
-    train, held = last.get("train_accuracy"), last.get("validation_accuracy")
-    by_accuracy = not losses and train is not None and held is not None and train - held > GAP / 2
-    if not (by_loss or by_accuracy):
-        return None
+    best, train, held = min(losses, default=None), last.get("train_accuracy"), last.get("validation_accuracy")
     return Finding(
         "overfitting",
         "The network knows the examples that it is trained on far better than others: it has learnt them by "

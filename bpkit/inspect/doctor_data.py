@@ -63,7 +63,7 @@ def constant_feature(record: Record) -> Finding | None:
         {"feature": place, "its value": value, "share of features that are constant": data.constant},
         "find out why it does not vary (a dead sensor, a wrong column, a missing value that was filled in); "
         "leave it out, or subtract its mean",
-        everything or (long and not record.works),
+        everything or (long and not record.useful),
     )
 
 
@@ -100,7 +100,7 @@ def inputs_not_scaled(record: Record) -> Finding | None:
             }
         ),
         _SCALE_ADVICE,
-        not record.works,
+        not record.useful,
     )
 
 
@@ -135,5 +135,5 @@ def targets_not_scaled(record: Record) -> Finding | None:
             }
         ),
         "train on (y - mean) / deviation, of the training data, and undo it in what is predicted",
-        not record.works,
+        not record.useful,
     )

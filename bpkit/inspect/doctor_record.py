@@ -21,6 +21,9 @@ LOST = 2.0
 """By how much its loss may be above its lowest: as much as batches of 32 let it rise and fall, not more."""
 
 
+GAP = 0.3
+"""Between skills on what is trained on and what is validated. Half of it is not rare in healthy trainings."""
+
 ROWS = 10_000
 """Examples that the data are judged by: a mean of so many is right to a hundredth of a deviation."""
 
@@ -140,6 +143,23 @@ class Record:
         # Near 0 a loss may be doubled and mean nothing.
         near = self.lowest + 0.1 * (self.chance - (self.perfect or 0.0))
         return self.learnt >= LEARNT and self.last.loss <= max(LOST * self.lowest, near)
+
+    @property
+    def by_heart(self) -> bool:
+        """Whether it is far better on what it is trained on than on what is validated."""
+        last = self.history[-1].metrics if self.history else {}
+        if losses := self.validation:
+            learnt, validated = self.learnt, self.skill(losses[-1])
+            return (
+                learnt is not None and validated is not None and learnt >= LEARNT and learnt - validated > GAP
+            )
+        train, held = last.get("train_accuracy"), last.get("validation_accuracy")
+        return train is not None and held is not None and train - held > GAP / 2
+
+    @property
+    def useful(self) -> bool:
+        """Whether it works, and on other examples too: then nothing that is present does harm."""
+        return self.works and not self.by_heart
 
     @property
     def validation(self) -> tuple[float, ...]:

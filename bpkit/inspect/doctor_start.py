@@ -141,7 +141,7 @@ def alike(record: Record) -> Finding | None:
         ),
         "draw the first weights at random: nn.init.glorot_uniform, or he_normal before relu; only biases may "
         "begin at 0",
-        not record.works,
+        not record.useful,
     )
 
 
@@ -172,7 +172,7 @@ def exploding(record: Record) -> Finding | None:
         ),
         "draw smaller first weights (nn.init.he_normal before relu, orthogonal for recurrent weights), clip "
         "the gradients (optim.clip_by_global_norm), or put normalisation between the layers",
-        not record.works,
+        not record.useful,
     )
 
 
@@ -208,7 +208,7 @@ def too_large(record: Record) -> Finding | None:
         ),
         "draw first weights by the size of the layer: nn.init.glorot_uniform for sigmoid and tanh, he_normal "
         "for relu (the book's chapter 3: standard deviation 1/√n)",
-        not record.works,
+        not record.useful,
     )
 
 
@@ -230,7 +230,7 @@ def dead(record: Record) -> Finding | None:
         figures({"share of dead units": worst.dead, "share of outputs that are 0": worst.zeros}),
         "let biases begin at 0 and weights around 0 (nn.init.he_normal), or take an activation that always "
         "has a slope: nn.leaky_relu, nn.elu, nn.gelu",
-        not record.works,
+        not record.useful,
     )
 
 
@@ -256,7 +256,7 @@ def vanishing(record: Record) -> Finding | None:
         ),
         "take relu in place of sigmoid, first weights by the size of the layer (nn.init.he_normal), "
         "normalisation between the layers, ways around them (nn.Residual), or fewer layers",
-        not record.works,
+        not record.useful,
     )
 
 
