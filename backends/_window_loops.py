@@ -115,7 +115,8 @@ def _launcher(made: _Loop, of: str, size: int, plain: Callable[..., Any]) -> Cal
     def launch(*given: Any) -> Any:
         nonlocal run, failed
         out = given[-1]
-        if failed or out is None or not out.flags.c_contiguous:
+        # Where the result is to be a new array, the last is a setting.
+        if failed or not isinstance(out, np.ndarray) or not out.flags.c_contiguous:
             return plain(*given)
         if run is None:
             try:

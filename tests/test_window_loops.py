@@ -42,6 +42,7 @@ def same(name: str, operands: list[Any], **static: Any) -> Any:
             out = np.full_like(wanted, 7, order="C")
             assert loop(*[np.asarray(x, order=layout) for x in operands], *arguments, out) is out
             np.testing.assert_array_equal(out, wanted)
+        np.testing.assert_array_equal(loop(*operands, *arguments), wanted)  # a new array
     return wanted
 
 
