@@ -11,7 +11,7 @@ import pytest
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-@pytest.mark.parametrize(("page", "count"), [("training.md", 10), ("insight.md", 9)])
+@pytest.mark.parametrize(("page", "count"), [("training.md", 10), ("insight.md", 8)])
 def test_the_programs_on_a_page(
     page: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
