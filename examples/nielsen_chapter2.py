@@ -64,8 +64,11 @@ def by_hand(model, x, y):
 
 def image_by_image(model, x, y):
     """The same with a loop over the mini-batch, as the book's program does it."""
-    each = [by_hand(model, x[i : i + 1], y[i : i + 1]) for i in range(len(x))]
-    return [sum(parts) / len(x) for parts in zip(*each, strict=True)]
+    total = by_hand(model, x[:1], y[:1])
+    for i in range(1, len(x)):
+        part = by_hand(model, x[i : i + 1], y[i : i + 1])
+        total = [so_far + more for so_far, more in zip(total, part, strict=True)]
+    return [derivative / len(x) for derivative in total]
 
 
 def fastest(functions, *args, rounds):

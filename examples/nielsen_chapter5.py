@@ -157,6 +157,9 @@ def main() -> None:
     )
     parser.add_argument("--data", metavar="FOLDER", help="where the files of MNIST are")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="train with seeds 0 … N - 1")
+    parser.add_argument(
+        "--only", nargs="+", type=int, choices=BOOK_SPEEDS, metavar="N", help="so many hidden layers, 1 to 4"
+    )
     parser.add_argument("--plot", metavar="FILE", help="draw the speeds of seed 0 (matplotlib)")
     parser.add_argument("--json", metavar="FILE", help="add a line for each run to this file")
     parser.add_argument("--quick", action="store_true", help="the digits of bpkit, one seed, few epochs")
@@ -166,7 +169,7 @@ def main() -> None:
 
     show_chain(1000 if args.quick else 100_000)
     curves, speed_rows, accuracy_rows = {}, [], []
-    for hidden, book in BOOK_SPEEDS.items():
+    for hidden in args.only or BOOK_SPEEDS:
         watched = [watch_speeds(data, hidden, seed, steps) for seed in seeds]
         curves[hidden] = watched[0]
         for moment in (0, steps // 5, steps - 1):
@@ -175,8 +178,8 @@ def main() -> None:
                 for speeds in zip(*[run[moment] for run in watched], strict=True)
             ]
             speed_rows.append(("", (str(hidden), f"step {moment}", *at, *[""] * (4 - hidden))))
-        if book:
-            at = [f"{speed:.3g}" for speed in book]
+        if hidden > 1:
+            at = [f"{speed:.3g}" for speed in BOOK_SPEEDS[hidden]]
             speed_rows.append(("", ("", "book, step 0", *at, *[""] * (4 - hidden))))
 
         runs = []
