@@ -78,6 +78,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="how many steps (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="a smaller network, and four steps")
     args = parser.parse_args()
+    if args.batch < 1 or args.steps < 1:
+        parser.error("--batch and --steps count from 1")
     sizes = [4, 8, 4, 16] if args.quick else [args.steps, args.batch, 20, 100]
 
     rows, first = [], None

@@ -150,6 +150,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="a line of JSON for each epoch")
     parser.add_argument("--quick", action="store_true", help="8x8 digits, small networks, five epochs")
     args = parser.parse_args()
+    if args.seeds < 1 or args.seed < 0 or (args.epochs is not None and args.epochs < 1):
+        parser.error("--seeds and --epochs count from 1, and --seed from 0")
     nets = args.nets.split(",")
     for name in nets:
         if name not in EXPERIMENTS:
