@@ -107,6 +107,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="a smaller model, three epochs")
     options = parser.parse_args()
+    if min(options.epochs, options.width, options.length) < 1:
+        parser.error("--epochs, --width and --length count from 1")
     if options.quick:
         options.epochs, options.width, options.length = 3, 32, 32
 

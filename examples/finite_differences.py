@@ -150,6 +150,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the figures instead of tables")
     parser.add_argument("--quick", action="store_true", help="networks of 1e2 to 1e4 weights, some seconds")
     options = parser.parse_args()
+    if min(*options.sizes, options.rounds, options.sample) < 1:
+        parser.error("--sizes, --rounds and --sample count from 1")
     if options.quick:
         options.sizes, options.budget_s = sizes[:3], 0.5
 

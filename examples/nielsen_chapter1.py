@@ -93,6 +93,8 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="add a line for each run to this file")
     parser.add_argument("--quick", action="store_true", help="the digits of bpkit, one seed, few epochs")
     args = parser.parse_args()
+    if args.seeds < 1:
+        parser.error("--seeds counts from 1")
 
     images = digits() if args.quick else mnist(args.data)
     data, seeds, epochs = training.place(images), range(args.seeds), 30

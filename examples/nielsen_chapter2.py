@@ -91,6 +91,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1000, metavar="N", help="of which the fastest counts")
     parser.add_argument("--quick", action="store_true", help="the digits of bpkit, fewer rounds")
     args = parser.parse_args()
+    if args.rounds < 1:
+        parser.error("--rounds counts from 1")
     images = digits() if args.quick else mnist(args.data)
     rounds = 50 if args.quick else args.rounds
 

@@ -157,6 +157,8 @@ def main() -> None:
     parser.add_argument("--plot", metavar="FILE", help="draw networks of ten bumps (matplotlib)")
     parser.add_argument("--quick", action="store_true", help="smaller networks, fewer steps")
     args = parser.parse_args()
+    if args.steps < 1:
+        parser.error("--steps counts from 1")
     steps = 300 if args.quick else args.steps
 
     x = xp.arange(0.0005, 1.0, 0.001, dtype="float64")[:, None]

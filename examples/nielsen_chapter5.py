@@ -164,6 +164,8 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="add a line for each run to this file")
     parser.add_argument("--quick", action="store_true", help="the digits of bpkit, one seed, few epochs")
     args = parser.parse_args()
+    if args.seeds < 1:
+        parser.error("--seeds counts from 1")
     data = training.place(digits() if args.quick else mnist(args.data))
     seeds, steps, epochs = (range(1), 50, 2) if args.quick else (range(args.seeds), 500, 30)
 

@@ -113,6 +113,8 @@ def main() -> None:
     parser.add_argument("--plot", metavar="FILE", help="draw truth and results (needs matplotlib)")
     parser.add_argument("--quick", action="store_true", help="two seeds, eight readings")
     options = parser.parse_args()
+    if options.seeds < 1:
+        parser.error("--seeds counts from 1")
     seeds, count = (2, 8) if options.quick else (options.seeds, 20)
 
     value_and_grad = bpkit.jit(bpkit.value_and_grad(misfit))

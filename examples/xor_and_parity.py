@@ -178,8 +178,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object")
     parser.add_argument("--quick", action="store_true", help="20 networks, 800 sweeps, parity up to 4 bits")
     args = parser.parse_args()
-    if min(args.seeds, args.sweeps) < 1:
-        parser.error("--seeds and --sweeps must be 1 or more")
+    if min(args.seeds, args.sweeps, *args.bits) < 1:
+        parser.error("--seeds, --sweeps and --bits must be 1 or more")
     if args.quick:
         args.seeds, args.sweeps, args.bits = 20, 800, (2, 3, 4)
 
