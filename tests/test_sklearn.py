@@ -186,6 +186,73 @@ def test_a_weight_of_two_is_the_example_twice(options: dict[str, Any]) -> None:
     np.testing.assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), rtol=1e-5)
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "poisson", losses.huber])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_batch_without_weight_changes_nothing(loss: Any, sparse: bool) -> None:
+    x, y = X2[:20], np.abs(Y2[:20, 0])
+    weight = np.repeat([0.0, 1.0], 10)
+    options: dict[str, Any] = {"loss": loss, "batch_size": 2, "shuffle": False, "random_state": 0}
+    options |= {"solver": "sgd", "momentum": 0.0, "max_iter": 3, "alpha": 0.1}
+    model = BackpropRegressor((8,), **options).fit(csr_array(x) if sparse else x, y, weight)
+    expected = BackpropRegressor((8,), **options).fit(x[10:], y[10:])
+    assert_same_network(model, expected)
+    np.testing.assert_allclose(model.loss_curve_, np.array(expected.loss_curve_) / 2)
+
+
+def test_a_part_without_weight_changes_nothing_for_lbfgs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bpkit.sklearn.batches.ROWS", 5)
+    weight = np.repeat([0.0, 1.0], 10)
+    model = BackpropRegressor((4,), solver="lbfgs", max_iter=5, random_state=0)
+    found = clone(model).fit(csr_array(X2[:20]), Y2[:20], weight)
+    assert_same_network(found, model.fit(X2[10:20], Y2[10:20]), rtol=1e-6)
+
+
+def test_a_class_without_weight_may_fill_a_batch() -> None:
+    y = np.repeat([0, 1], 45)
+    options: dict[str, Any] = {"class_weight": {0: 0, 1: 1}, "batch_size": 5, "shuffle": False, "max_iter": 3}
+    assert np.isfinite(BackpropClassifier((8,), **options).fit(X, y).loss_)
+    with pytest.raises(ValueError, match="Weights sum to zero: by sample_weight, class_weight or both"):
+        BackpropClassifier((8,), **options).fit(X, y, 1.0 - y)
+
+
+def test_early_stopping_needs_weight_in_both_parts() -> None:
+    weight = np.zeros(len(X2))
+    weight[0] = 1
+    with pytest.raises(ValueError, match=r"Weights sum to zero in the (training|validation) that early"):
+        BackpropRegressor((8,), early_stopping=True).fit(X2, Y2, weight)
+
+
+def test_an_autoencoder_needs_a_hidden_layer() -> None:
+    with pytest.raises(
+        ValueError, match=r"BackpropTransformer\(hidden_layer_sizes=\(\)\).* one or more ints"
+    ):
+        BackpropTransformer(()).fit(X)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"hidden_layer_sizes": (20,)},
+        {"activation": "tanh"},
+        {"dtype": "float32"},
+        {"backend": "numpy"},
+        {"module": lambda n_in, n_out, key: nn.Dense(n_in, n_out, key=key)},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_a_warm_start_refuses_another_network(changed: dict[str, Any]) -> None:
+    model = BackpropRegressor((8,), warm_start=True, max_iter=2).fit(X2, Y2)
+    # The same sizes written in another way, and what does not make the network, may change.
+    model.set_params(hidden_layer_sizes=8, alpha=0.1, solver="sgd").fit(X2, Y2)
+    (name,) = changed
+    model.set_params(**changed)
+    with pytest.raises(ValueError, match=f"BackpropRegressor.fit goes on .* made with {name}="):
+        model.fit(X2, Y2)
+    with pytest.raises(ValueError, match=f"BackpropRegressor.partial_fit goes on .* {name} is now"):
+        model.partial_fit(X2, Y2)
+    model.set_params(warm_start=False).fit(X2, Y2)
+
+
 @pytest.mark.parametrize("class_weight", ["balanced", {0: 3.0, 1: 0.5, 2: 1.0}])
 def test_weights_of_classes_are_those_of_their_examples(class_weight: Any) -> None:
     y = np.where(np.arange(90) < 60, 0, Y)
@@ -476,7 +543,7 @@ def test_data_that_cannot_be_used_are_refused() -> None:
         model.fit(X, np.ones(90, dtype=int))
     with pytest.raises(ValueError, match=r"sample_weight\[2\] is below 0"):
         model.fit(X, Y, np.where(np.arange(90) == 2, -1.0, 1.0))
-    with pytest.raises(ValueError, match="sample_weight is all zero"):
+    with pytest.raises(ValueError, match="Weights sum to zero: by sample_weight"):
         model.fit(X, Y, np.zeros(90))
     with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
         BackpropRegressor(early_stopping=True).partial_fit(X2, Y2)

@@ -21,7 +21,7 @@ from bpkit.sklearn.batches import Dense, Examples, Sparse
 from bpkit.sklearn.networks import dense_layers, given_model, placed
 from bpkit.sklearn.objectives import Objective
 from bpkit.sklearn.places import check_same_place, host, library_of, place_of
-from bpkit.sklearn.settings import check_settings
+from bpkit.sklearn.settings import check_settings, check_unchanged, made_with
 from bpkit.sklearn.training import train
 
 __all__ = ["Backprop", "Targets"]
@@ -52,6 +52,7 @@ class Backprop(BaseEstimator):
     """Parameters and training; see :class:`bpkit.sklearn.BackpropClassifier` for what they mean."""
 
     _losses: ClassVar[Mapping[str, Objective]]
+    _made_with: dict[str, Any]
 
     def __init__(
         self,
@@ -133,6 +134,9 @@ class Backprop(BaseEstimator):
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "model_") or not (self.warm_start or incremental)
+        called = "partial_fit" if incremental else "fit"
+        if not first:
+            check_unchanged(self, self._made_with, called)
         x, y = self._validated(x, y, first)
         targets = self._targets(y, first, incremental)
         weight = self._weights(sample_weight, x, y)
@@ -142,11 +146,12 @@ class Backprop(BaseEstimator):
             if first:
                 self._trained_in = self._dtype_of(x)
             else:
-                check_same_place(self, "partial_fit" if incremental else "fit", x)
+                check_same_place(self, called, x)
             examples = self._examples(x, targets.values, weight)
             if first:
                 self.n_outputs_, self._fitted_on = targets.outputs, place
                 self.model_ = self._begun(examples, targets.outputs, draws)
+                self._made_with = made_with(self)
             train(self, examples, targets, weight, draws, first, incremental)
         return self
 
@@ -165,8 +170,18 @@ class Backprop(BaseEstimator):
     def _weights(self, sample_weight: Any, x: Any, y: Any) -> Any:
         """Weights of the examples as a NumPy array, or None."""
         found = self._class_weights(y)
-        if sample_weight is None:
-            return found
+        if sample_weight is not None:
+            given = self._given_weights(sample_weight, x)
+            found = given if found is None else given * found
+        if found is not None and not found.any():
+            raise ValueError(
+                "Weights sum to zero: by sample_weight, class_weight or both no example counts; give some a "
+                "weight above 0"
+            )
+        return found
+
+    def _given_weights(self, sample_weight: Any, x: Any) -> Any:
+        """The argument `sample_weight` as a NumPy array."""
         if isinstance(sample_weight, Real):
             sample_weight = np.full(x.shape[0], float(sample_weight))
         given = check_array(
@@ -177,9 +192,7 @@ class Backprop(BaseEstimator):
         check_consistent_length(x, given)
         if (given < 0).any():
             raise ValueError(f"sample_weight[{int(np.argmax(given < 0))}] is below 0; weights are 0 or more")
-        if not given.any():
-            raise ValueError("sample_weight is all zero: there is nothing to learn from")
-        return given if found is None else given * found
+        return given
 
     def _dtype_of(self, x: Any) -> str:
         name = self.dtype or str(x.dtype).rpartition(".")[2]

@@ -80,14 +80,19 @@ class Penalized(nn.Module):
 def penalized(objective: Objective) -> Callable[[Any, Any], RawArray]:
     """A loss of what :class:`Penalized` returns and of pairs ``(target, weight)``.
 
-    The penalty is divided by the number of examples in the batch, or by the sum of their weights.
+    The penalty is divided by the number of examples in the batch, or by the sum of their weights. A batch
+    whose weights are all 0 has the loss 0 and no gradient.
     """
 
     def loss(found: tuple[RawArray, RawArray | None], wanted: tuple[RawArray, RawArray | None]) -> RawArray:
         (output, penalty), (target, weight) = found, wanted
+        empty = None if weight is None else xp.sum(weight) == 0
+        if weight is not None:
+            # Before any loss divides by the sum, as the gradient of 0 / 0 is NaN even where it is not chosen.
+            weight = xp.where(empty, xp.ones_like(weight), weight)
         value = objective(output, target, weight)
-        if penalty is None:
-            return value
-        return value + penalty / (output.shape[0] if weight is None else xp.sum(weight))
+        if penalty is not None:
+            value = value + penalty / (output.shape[0] if weight is None else xp.sum(weight))
+        return value if empty is None else xp.where(empty, xp.zeros_like(value), value)
 
     return loss

@@ -10,7 +10,7 @@ import numpy as np
 from bpkit.nn import Module
 from bpkit.optim import Optimizer
 
-__all__ = ["check_settings", "is_stochastic", "layer_sizes"]
+__all__ = ["check_settings", "check_unchanged", "is_stochastic", "layer_sizes", "made_with", "refused"]
 
 STOCHASTIC = ("sgd", "adam")
 
@@ -122,7 +122,7 @@ def check_settings(estimator: Any, losses: Mapping[str, Any]) -> None:
     for name, (test, expected) in table.items():
         value = getattr(estimator, name)
         if not test(value):
-            raise _wrong(estimator, name, expected, value)
+            raise refused(estimator, name, expected, value)
     layer_sizes(estimator)
 
 
@@ -137,11 +137,45 @@ def layer_sizes(estimator: Any) -> list[int]:
     given = estimator.hidden_layer_sizes
     sizes = [given] if isinstance(given, Real) else given
     if isinstance(sizes, str) or not hasattr(sizes, "__iter__"):
-        raise _wrong(estimator, "hidden_layer_sizes", "ints of 1 or more", given)
+        raise refused(estimator, "hidden_layer_sizes", "ints of 1 or more", given)
     found = list(sizes)
     if not all(map(_is_count, found)):
-        raise _wrong(estimator, "hidden_layer_sizes", "ints of 1 or more", given)
+        raise refused(estimator, "hidden_layer_sizes", "ints of 1 or more", given)
     return [int(size) for size in found]
+
+
+def made_with(estimator: Any) -> dict[str, Any]:
+    """The parameters that a network keeps from when it was made."""
+    kept = {name: getattr(estimator, name) for name in ("module", "backend", "dtype")}
+    if estimator.module is None:
+        kept |= {"hidden_layer_sizes": layer_sizes(estimator), "activation": estimator.activation}
+    return kept
+
+
+def check_unchanged(estimator: Any, before: Mapping[str, Any], called: str) -> None:
+    """Refuse to go on with a network that was made with other parameters.
+
+    Parameters
+    ----------
+    estimator : estimator
+    before : mapping
+        What :func:`made_with` gave when the network was made.
+    called : str
+        What goes on.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, what it was, and what it is.
+    """
+    for name, value in made_with(estimator).items():
+        same = value is before[name] if name == "module" else value == before[name]
+        if not same:
+            raise ValueError(
+                f"{type(estimator).__name__}.{called} goes on with the network of the previous call, which "
+                f"was made with {name}={before[name]!r}, and {name} is now {value!r}; set it back, or begin "
+                f"anew with fit and warm_start=False"
+            )
 
 
 def is_stochastic(estimator: Any) -> bool:
@@ -154,5 +188,6 @@ def is_stochastic(estimator: Any) -> bool:
     return True
 
 
-def _wrong(estimator: Any, name: str, expected: str, value: Any) -> ValueError:
+def refused(estimator: Any, name: str, expected: str, value: Any) -> ValueError:
+    """The error that a parameter is not what it must be."""
     return ValueError(f"{type(estimator).__name__}({name}={value!r}): {name} must be {expected}")

@@ -174,6 +174,8 @@ def minimized(
         weights = np.where(weighs, vector, 0.0)
         value, slope = 0.5 * alpha / total * float(weights @ weights), alpha / total * weights
         for batch, share in zip(batches, sums, strict=True):
+            if not share:
+                continue
             part, gradient = slope_of(params, rest, *batch)
             value += share / total * float(part)
             slope += (

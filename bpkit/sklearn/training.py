@@ -104,6 +104,13 @@ class Training:
                 f"validation_fraction={estimator.validation_fraction} of {count} examples are "
                 f"{len(aside)}; the validation needs 2 or more"
             )
+        for part, rows in (("training", rest), ("validation", aside)):
+            if weight is not None and not weight[rows].any():
+                raise ValueError(
+                    f"Weights sum to zero in the {part} that early_stopping=True splits off; change "
+                    f"validation_fraction={estimator.validation_fraction} or random_state, or leave out "
+                    f"examples of weight 0"
+                )
         truth = None if targets.truth is None else targets.truth[aside]
         self.validation = self.examples.part(aside), truth, None if weight is None else weight[aside]
         self.examples = self.examples.part(rest)

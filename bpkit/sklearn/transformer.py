@@ -19,7 +19,7 @@ from bpkit.sklearn.batches import Examples
 from bpkit.sklearn.networks import Autoencoder, layered
 from bpkit.sklearn.objectives import REGRESSION, Objective
 from bpkit.sklearn.places import back, check_same_place, place_of
-from bpkit.sklearn.settings import is_stochastic, layer_sizes
+from bpkit.sklearn.settings import is_stochastic, layer_sizes, refused
 from bpkit.sklearn.training import outputs
 
 __all__ = ["BackpropTransformer"]
@@ -189,7 +189,11 @@ class BackpropTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bac
         return Targets(None, self.n_features_in_, None)
 
     def _network(self, features: int, outputs: int, draws: np.random.RandomState) -> Any:
-        sizes = [features, *layer_sizes(self)]
+        hidden = layer_sizes(self)
+        if not hidden:
+            expected = "one or more ints of 1 or more, of which the last is the number of features it makes"
+            raise refused(self, "hidden_layer_sizes", expected, self.hidden_layer_sizes)
+        sizes = [features, *hidden]
         encoder = layered(sizes, self.activation, draws, ends_linear=False)
         return Autoencoder(encoder, layered(sizes[::-1], self.activation, draws))
 
