@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bpkit.data import digits
 from bpkit.errors import ArgumentError, DivergedError
 from bpkit.inspect import Diagnosis, Look, diagnose
 from bpkit.inspect.doctor_record import shared_examples
+from bpkit.training.state import Epoch
 
 on_numpy = pytest.mark.parametrize("backend", ["numpy"], indirect=True)
 
@@ -198,3 +200,120 @@ def test_a_run_without_looks_says_how_to_get_them(tmp_path: Path, capsys: pytest
     assert "holds no look yet" in capsys.readouterr().err
     assert main(["doctor", str(tmp_path / "nowhere")]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+class Flat(nn.Module):
+    """A network whose outputs have the shape (n,)."""
+
+    inner: nn.Sequential
+
+    def __init__(self, inner: nn.Sequential) -> None:
+        self.inner = inner
+
+    def __call__(self, x: Any) -> Any:
+        return self.inner(x)[:, 0]
+
+
+def regression(flat: bool, n: int, hidden: int, epochs: int, noise: float) -> Diagnosis:
+    g = np.random.default_rng(0)
+    x = g.normal(size=(n + 200, 8))
+    y = np.sin(x[:, 0]) + 0.5 * x[:, 1] + noise * g.normal(size=len(x))
+    order = np.argsort(y[:n])  # sorted, and shuffled again by fit
+    x[:n], y[:n] = x[:n][order], y[:n][order]
+    first, second = bxp.unstack(random.split(random.key(0)))
+    model: Any = nn.Sequential(
+        nn.Dense(8, hidden, key=first, dtype="float64"),
+        nn.tanh,
+        nn.Dense(hidden, 1, key=second, dtype="float64"),
+    )
+    model, y = (Flat(model), y) if flat else (model, y[:, np.newaxis])
+
+    def loss(output: Any, target: Any) -> Any:
+        assert output.shape == target.shape and output.ndim == (1 if flat else 2)
+        return losses.mean_squared_error(output, target)
+
+    recorder = inspect.Recorder(loss, x[:n], y[:n])
+    fitted = training.fit(
+        model,
+        (x[:n], y[:n]),
+        loss,
+        optim.adam(0.01),
+        epochs=epochs,
+        validation=(x[n:], y[n:]),
+        callbacks=[recorder],
+        progress=False,
+    )
+    output = recorder.looks[0].output
+    assert output is not None and output.chance is not None and output.chance > 0.1 and output.perfect == 0
+    return diagnose(recorder.looks, fitted.history)
+
+
+@on_numpy
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_regression_of_one_number_is_judged_in_either_shape(backend: Backend, flat: bool) -> None:
+    assert names(regression(flat, n=300, hidden=16, epochs=15, noise=0.0)) == []
+    assert names(regression(flat, n=40, hidden=100, epochs=150, noise=1.0)) == ["overfitting"]
+
+
+def test_logits_of_two_classes_in_one_dimension_are_judged() -> None:
+    y = (Y[:50] > 4).astype(np.float32)
+
+    def loss(output: Any, target: Any) -> Any:
+        assert output.shape == target.shape == (50,)
+        return losses.sigmoid_cross_entropy(output[:, None], target[:, None])
+
+    taken = inspect.look(Flat(mlp()), loss, X[:50], y).output
+    assert taken is not None and taken.chance is not None
+    share = float(y.mean())
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    assert taken.chance == pytest.approx(entropy, rel=1e-3)
+    assert taken.answers is not None and sum(taken.answers) == 50
+
+
+def fallen(*losses_of: float) -> list[Look]:
+    """Looks at examples in order, without chance, as of a network with several outputs."""
+    order = np.argsort(Y, kind="stable")
+    look = inspect.look(mlp(), losses.softmax_cross_entropy, X[order], Y[order])
+    return [replace(look, output=None, epoch=i, loss=loss) for i, loss in enumerate(losses_of)]
+
+
+def test_without_chance_the_fall_of_the_loss_decides() -> None:
+    assert diagnose(fallen(2.3, 1.0, 0.1)).healthy
+    assert diagnose(fallen(0.5, -1.0, -3.0)).healthy
+    for looks in (fallen(2.3, 2.3, 2.4), fallen(2.3, 0.1, 2.0)):
+        assert names(diagnose(looks)) == ["examples in order"] and not diagnose(looks).healthy
+
+
+def test_without_chance_short_steps_are_mentioned() -> None:
+    looks, history = looks_of(mlp(), optim.sgd(1e-5), epochs=3)
+    blind = [replace(look, output=None) for look in looks]
+    diagnosis = diagnose(blind, history)
+    assert diagnosis.healthy and names(diagnosis) == ["learning rate too low"]
+
+
+def test_shuffled_labels_of_many_examples_are_found() -> None:
+    g = np.random.default_rng(0)
+    x, y = g.normal(size=(20_000, 4)), g.integers(2, size=20_000)
+    first = nn.Sequential(nn.Dense(4, 2, key=random.key(0), dtype="float64"))
+    look = inspect.look(first, losses.softmax_cross_entropy, x[:100], y[:100])
+    history = [Epoch(1, 0.7, {"validation_accuracy": 0.51}, 1.0, 0.0)]
+    assert names(diagnose([look], history, data=(x, y))) == ["labels shuffled"]
+
+
+def test_examples_to_validate_are_known_in_any_dtype() -> None:
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    narrow = x.astype(np.float32)
+    for train, validation in ((narrow, x), (x, narrow), (narrow, narrow.astype(np.float64))):
+        assert shared_examples([train], [validation]) == 1
+        assert shared_examples([train[:25]], [validation[25:]]) == 0
+    whole = np.arange(30).reshape(10, 3)
+    assert shared_examples([whole.astype(np.uint8)], [whole.astype(np.float32)]) == 1
+    assert shared_examples([whole], [whole + 0.5]) == 0
+
+
+def test_data_without_examples_are_refused() -> None:
+    look = inspect.look(mlp(), losses.softmax_cross_entropy, X[:30], Y[:30])
+    with pytest.raises(ArgumentError, match=r"diagnose: validation: expected arrays .* got no example"):
+        diagnose([look], data=(X, Y), validation=(X[:0], Y[:0]))
+    with pytest.raises(ArgumentError, match=r"diagnose: data: expected arrays .* got no example"):
+        diagnose([look], data=(X[:0], Y[:0]))

@@ -199,3 +199,25 @@ def test_what_cannot_be_checked() -> None:
             equations(nn.Sequential(first), losses.quadratic, np.ones((2, 4, 5)), np.ones((2, 4, 3)))
         with pytest.raises(ShapeError, match=r"expected x of shape"):
             equations(nn.Sequential(first), losses.quadratic, batch(6, 4), y)
+
+
+@pytest.mark.parametrize("part", ["first", "last", "both", "all at once"])
+def test_what_is_frozen_has_errors_and_no_gradients(part: str) -> None:
+    first, last = dense(5, 7, 0), dense(7, 3, 1)
+    inner = nn.Sequential(first, nn.tanh, last)
+    with use_backend("numpy"):
+        model: Any = nn.Sequential(
+            nn.Frozen(first) if part in ("first", "both") else first,
+            nn.Frozen(nn.tanh),
+            nn.Frozen(last) if part in ("last", "both") else last,
+        )
+        model = nn.Frozen(inner) if part == "all at once" else model
+        checked = equations(model, losses.quadratic, batch(), batch(6, 3))
+    assert checked.holds and all(row.size > 1e-4 for row in checked.rows)
+    below = ["BP2"] if part != "last" else ["BP2", "BP3", "BP4"]
+    above = ["BP1", "BP3", "BP4"] if part == "first" else ["BP1"]
+    assert [row.name for row in checked.rows] == above + below
+    with use_backend("numpy"):
+        deaf = nn.Sequential(nn.Frozen(first), tanh_wrong, nn.Frozen(last))
+        checked = equations(deaf, losses.quadratic, batch(), batch(6, 3))
+    assert broken(checked) == [("BP2", "layers[0].layer")]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bpkit import tree
 from bpkit.errors import ArgumentError
 from bpkit.inspect import doctor_course, doctor_data, doctor_start
 from bpkit.inspect.doctor_record import Finding, Record
@@ -114,13 +115,14 @@ def diagnose(
     Raises
     ------
     ArgumentError
-        If there are no looks, or there is `validation` without `data`.
+        If there are no looks, `data` or `validation` has no examples, or `validation` comes without `data`.
 
     Notes
     -----
     What is judged is the loss on the examples that were looked at, between that of the best constant output
     and that of right answers. Whoever has more than half of the way behind, and has not lost it again, is
-    called ill only for what does harm nevertheless.
+    called ill only for what does harm nevertheless. Where the two are not known, as of several outputs, it is
+    enough that the loss has come down.
 
     Where each limit comes from is said beside it. ``docs/reproductions.md`` shows how often the doctor is
     right.
@@ -153,6 +155,9 @@ def diagnose(
         )
     if validation is not None and data is None:
         raise ArgumentError("diagnose: validation is compared with data; expected both, got no data")
+    for name, pair in (("data", data), ("validation", validation)):
+        if pair is not None and not ((leaves := tree.leaves(pair[0])) and len(leaves[0])):
+            raise ArgumentError(f"diagnose: {name}: expected arrays (x, y) with examples, got no example")
     record = Record.of(looks, tuple(history), data, validation)
     found = [finding for rule in CAUSES if (finding := rule(record)) is not None]
     for rule in EFFECTS:

@@ -204,7 +204,9 @@ def too_slow(record: Record) -> Finding | None:
         if layer.update_ratio is not None and (layer.weight_norm or 0) > 0
     ]
     start, last = record.start.loss, record.last.loss
-    if record.works or record.diverged or not steps or start is None or last is None:
+    # Without chance a loss that falls a little looks like one that falls enough.
+    known = record.works and record.chance is not None
+    if known or record.diverged or not steps or start is None or last is None:
         return None
     longest = max(steps)
     losses = [epoch.loss for epoch in record.history]
@@ -219,7 +221,7 @@ def too_slow(record: Record) -> Finding | None:
         "and is still far from where it could be.",
         {**record.at_end(), "longest step in parts of the weights": longest},
         "try ten times the rate, or let training.find_learning_rate find one",
-        True,
+        not record.works,
     )
 
 
@@ -235,7 +237,8 @@ def shuffled(record: Record) -> Finding | None:
     accuracy = [epoch.metrics.get("validation_accuracy") for epoch in record.history]
     right = max((x for x in accuracy if x is not None), default=None)
     known = best is not None or right is not None
-    majority = max(record.start.data.classes or (0,)) / record.start.examples
+    classes = record.start.data.classes
+    majority = max(classes) / sum(classes) if classes else 0.0
     useless = (best is None or best < NEVER) and (right is None or right < majority + NEVER)
     if known and not useless:
         return None

@@ -8,7 +8,7 @@ import numpy as np
 
 from bpkit import tree
 from bpkit.inspect.look import LayerLook, Look, look_at_data
-from bpkit.inspect.statistics import on_host
+from bpkit.inspect.statistics import Host, on_host
 from bpkit.training.state import Epoch
 
 __all__ = ["Finding", "Record", "figures", "shared_examples"]
@@ -136,9 +136,19 @@ class Record:
         return min((look.loss for look in self.looks if look.loss is not None), default=None)
 
     @property
+    def fallen(self) -> bool:
+        """Whether the loss ends below the first, with half or more of what it had gained at its lowest."""
+        first, last, lowest = self.start.loss, self.last.loss, self.lowest
+        if self.diverged or first is None or last is None or lowest is None:
+            return False
+        return last < first and first - last >= LEARNT * (first - lowest)
+
+    @property
     def works(self) -> bool:
-        """Whether it has learnt, and not lost it again."""
-        if self.learnt is None or self.chance is None or self.last.loss is None or self.lowest is None:
+        """Whether it has learnt, and not lost it again; without chance, whether the loss has come down."""
+        if self.chance is None:
+            return self.fallen
+        if self.learnt is None or self.last.loss is None or self.lowest is None:
             return False
         # Near 0 a loss may be doubled and mean nothing.
         near = self.lowest + 0.1 * (self.chance - (self.perfect or 0.0))
@@ -204,13 +214,24 @@ def figures(values: Mapping[str, float | None]) -> dict[str, float]:
 
 def shared_examples(train: Sequence[Any], validation: Sequence[Any]) -> float:
     """The share of examples to validate that are also examples to train, less that of repeated ones there."""
+    if len(train) != len(validation):
+        return 0.0
+    pairs = [_alike(on_host(a), on_host(b)) for a, b in zip(train, validation, strict=True)]
 
-    def keys(leaves: Sequence[Any]) -> list[bytes]:
-        parts = [on_host(leaf) for leaf in leaves]
+    def keys(parts: Sequence[Host]) -> list[bytes]:
         return [b"".join(part[i].tobytes() for part in parts) for i in range(len(parts[0]))]
 
-    known, asked = keys(train), keys(validation)
+    known, asked = keys([a for a, _ in pairs]), keys([b for _, b in pairs])
     seen = set(known)
     # Of examples with few different values many are equal by chance, in training itself too.
     by_chance = 1 - len(seen) / len(known)
     return max(0.0, sum(key in seen for key in asked) / len(asked) - by_chance)
+
+
+def _alike(first: Host, second: Host) -> tuple[Host, Host]:
+    """Two arrays in one dtype: of two floating ones the narrower, as the wider may not be rounded yet."""
+    dtype = np.result_type(first.dtype, second.dtype)
+    if first.dtype.kind == second.dtype.kind == "f":
+        dtype = min(first.dtype, second.dtype, key=lambda dtype: dtype.itemsize)
+    with np.errstate(over="ignore"):
+        return first.astype(dtype, copy=False), second.astype(dtype, copy=False)

@@ -115,8 +115,8 @@ def equations(model: Any, loss: Loss, x: Any, y: Any) -> Equations:
     ----------
     model : Sequential
         Of :class:`bpkit.nn.Dense` and, between them, layers without parameters: activations, also such as
-        softmax in which neurons depend on each other. It predicts, and runs in float64 where its backend
-        has it.
+        softmax in which neurons depend on each other. What is inside :class:`bpkit.nn.Frozen` has no BP3
+        and BP4. It predicts, and runs in float64 where its backend has it.
     loss : callable
         ``(output, target) -> scalar``, the mean over the batch.
     x : array, shape (n, …)
@@ -221,6 +221,8 @@ def _flat(part: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(part, nn.Sequential):
         for i, layer in enumerate(part.layers):
             yield from _flat(layer, f"{path}.layers[{i}]")
+    elif isinstance(part, nn.Frozen):
+        yield from _flat(part.layer, f"{path}.layer")
     elif isinstance(part, nn.Dense) or (isinstance(part, nn.Module) and not parameters_of(part)):
         yield path.removeprefix("."), part
     else:

@@ -121,10 +121,12 @@ def output_figures(loss: Callable[[Any, Any], Any], output: Any, y: Any) -> dict
     host, truth = on_host(leaves[0]), on_host(targets[0])
     if not host.ndim or not host.size or host.dtype.kind != "f":
         return None
-    backend = registry.backend_of(leaves[0])
+    backend, shape = registry.backend_of(leaves[0]), host.shape
+    if host.ndim == 1 and truth.shape == shape:  # a number for each example is a row of one
+        host, truth = host[:, np.newaxis], truth[:, np.newaxis]
 
     def cost(answer: Host) -> float | None:
-        like = np.ascontiguousarray(np.broadcast_to(answer, host.shape)).astype(host.dtype)
+        like = np.ascontiguousarray(np.broadcast_to(answer, host.shape)).astype(host.dtype).reshape(shape)
         with np.errstate(all="ignore"):
             try:
                 found = float(loss(backend.from_host(like, device_of(leaves[0])), y))
@@ -177,5 +179,4 @@ def _beside(output: Host, y: Host) -> tuple[Host | None, bool]:
     if y.shape != output.shape:
         return None, False
     goal = np.where(np.isfinite(y), y, 0).astype(np.float64)
-    goal = goal if goal.ndim > 1 else goal[:, np.newaxis]
-    return (goal, bool(np.all((goal == 0) | (goal == 1)))) if output.ndim > 1 else (None, False)
+    return goal, bool(np.all((goal == 0) | (goal == 1)))
