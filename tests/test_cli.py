@@ -222,8 +222,9 @@ def test_train_prints_a_line_per_epoch_when_not_on_a_terminal() -> None:
     )
     assert "64-100-50-10" in lines[0]
     assert "seed 4" in done.stdout
-    assert lines[-2].startswith("Test accuracy ")
-    assert lines[-1] == "Measure it again with: bpkit eval run"
+    assert lines[-3].startswith("Test accuracy ")
+    assert lines[-2] == "Measure it again with: bpkit eval run"
+    assert lines[-1] == "A page of all that is known about it: bpkit report run"
     assert "\x1b" not in done.stdout
     assert done.stdout.isascii()
 

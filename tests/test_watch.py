@@ -78,14 +78,16 @@ def test_a_terminal_of_80_by_24_shows_all_of_it(tmp_path: Path) -> None:
     assert "digits 64-8-10" in pictures[-1][0]
     assert "epoch 3/3 ━" in text
     assert f"loss {last.loss:.3g}" in text
-    assert f"train {last.metrics['train_accuracy']:.1%}  test {last.metrics['test_accuracy']:.1%}" in text
+    train, test = (f"{last.metrics[f'{name}_accuracy']:.1%}" for name in ("train", "test"))
+    assert f"· train {train}  ● test {test}" in text
     (row,) = (line for line in pictures[-1] if "[0] Dense(64 → 8)" in line)
     dense, sigmoid = look.layers[:2]
     cells = row.split()[4:]
     assert cells[0] == f"{dense.error:.3g}"
     assert cells[2:4] == [f"{dense.speed:.3g}", f"{dense.update_ratio:.3g}"]
     assert cells[4:] == [f"{sigmoid.saturated:.1%}", f"{max(dense.dead or 0, sigmoid.dead or 0):.1%}"]
-    assert "Ctrl-C saves and stops" in pictures[-1][-1]
+    assert all("Ctrl-C saves and stops" in picture[-1] for picture in pictures[:-1])
+    assert pictures[-1][-1] == "", "nothing runs any more"
 
 
 def test_the_screen_is_left_as_it_was(tmp_path: Path) -> None:
@@ -159,6 +161,9 @@ def test_no_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     watched(stream, tmp_path / "run")
     assert not STYLE.search(stream.getvalue())
+    body = "\n".join(stream.pictures()[-1]).partition("● test")[2]
+    assert "··" in body
+    assert "●●" in body
 
 
 def test_a_training_that_diverges_shows_what_it_can(tmp_path: Path) -> None:
@@ -282,6 +287,17 @@ def test_two_curves_have_their_styles_and_common_limits() -> None:
     lines, limits = curve(Terminal(), [("31", [0.0, 0.0]), ("32", [4.0, 4.0])], 3, 2)
     assert limits == (0.0, 4.0)
     assert lines == [(("32", "⠉⠉⠉"),), (("31", "⣀⣀⣀"),)]
+
+
+def test_two_curves_have_their_marks() -> None:
+    series = [("", [0.0, 0.0]), ("", [4.0, 4.0])]
+    lines, _ = curve(Terminal(), series, 3, 2, marks="·●")
+    assert lines == [(("", "●●●"),), (("", "···"),)]
+
+
+def test_one_value_is_a_point() -> None:
+    assert rows_of([[2.0]], 3, 1) == ["⠉  "]
+    assert curve(Ascii(), [("", [2.0])], 3, 1)[0] == [(("", "*  "),)]
 
 
 def test_a_sparkline() -> None:

@@ -112,12 +112,15 @@ def _train(session: Session, options: argparse.Namespace) -> int:
         where = f"{'after' if session.state.step else 'before'} {step} of epoch {session.state.epoch + 1}"
         sys.stdout.write(f"Interrupted {where}; saved in the run folder.\n{go_on.capitalize()}\n")
     else:
+        run = shlex.quote(str(session.run.path))
         sys.stdout.write(
             f"Test accuracy {result['test_accuracy']:.2%} after {result['epochs']} epochs and "
             f"{result['seconds']:.1f} s; best {result['best_test_accuracy']:.2%} after epoch "
             f"{result['best_epoch']}.\n"
-            f"Measure it again with: bpkit eval {shlex.quote(str(session.run.path))}\n"
+            f"Measure it again with: bpkit eval {run}\n"
         )
+        if recorder is not None:
+            sys.stdout.write(f"A page of all that is known about it: bpkit report {run}\n")
     return interrupt.exit_code if interrupted else 0
 
 

@@ -112,6 +112,7 @@ def curve(
     rows: int,
     *,
     log: bool = False,
+    marks: Sequence[str] = (),
 ) -> tuple[list[Cells], tuple[float, float] | None]:
     """Curves in a rectangle of characters; their first values at the left, the last at the right.
 
@@ -124,6 +125,8 @@ def curve(
     columns, rows : int
     log : bool
         Whether heights are logarithms.
+    marks : sequence of str, optional
+        The character of each curve, which tells them apart without colours; else dots or stars.
 
     Returns
     -------
@@ -132,17 +135,20 @@ def curve(
     limits : pair of float or None
         The values at the bottom and at the top; None if there is no value.
     """
-    across, down = (2, 4) if can_encode(stream, "\u28ff") else (1, 1)
+    dotted = not marks and can_encode(stream, "\u28ff")
+    across, down = (2, 4) if dotted else (1, 1)
     width, height = columns * across, rows * down
     heights = [[_height(value, log) for value in values] for _, values in series]
     low, high = _limits([h for values in heights for h in values])
     if math.isnan(low):
         return [(("", " " * columns),) for _ in range(rows)], None
     dots = [[0] * columns for _ in range(rows)]
+    drawn = [[" "] * columns for _ in range(rows)]
     styles = [[""] * columns for _ in range(rows)]
-    for (style, _), values in zip(series, heights, strict=True):
+    for (style, _), values, mark in zip(series, heights, marks or "*" * len(series), strict=True):
         before: int | None = None
-        for x in range(width):
+        # One value alone is a point, and no line.
+        for x in range(width if len(values) > 1 else min(across, width)):
             value = _between(values, x / max(1, width - 1) * (len(values) - 1))
             if math.isnan(value):
                 before = None
@@ -152,11 +158,13 @@ def curve(
             for dot in range(near, far + 1):  # without holes where it is steep
                 dots[dot // down][x // across] |= _DOTS[x % across][dot % down]
                 styles[dot // down][x // across] = style
+                drawn[dot // down][x // across] = (
+                    chr(0x2800 + dots[dot // down][x // across]) if dotted else mark
+                )
             before = y
     lines: list[Cells] = []
-    for bits, used in zip(dots, styles, strict=True):
-        marks = [(chr(0x2800 + b) if down > 1 else "*") if b else " " for b in bits]
-        runs = groupby(zip(used, marks, strict=True), key=itemgetter(0))
+    for row, used in zip(drawn, styles, strict=True):
+        runs = groupby(zip(used, row, strict=True), key=itemgetter(0))
         lines.append(tuple((style, "".join(mark for _, mark in run)) for style, run in runs))
     return lines, (10**low, 10**high) if log else (low, high)
 

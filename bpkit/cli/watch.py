@@ -47,6 +47,7 @@ class Watch(Display):
         self._due = 0.0
         self._diagnosis: Diagnosis | None = None
         self._session: Session
+        self._runs = False
 
     def __enter__(self) -> Self:
         """Take the screen."""
@@ -57,11 +58,16 @@ class Watch(Display):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the screen; the last picture stays on the one before."""
-        self._screen.__exit__(kind, error, trace)
+        try:
+            if self._runs:
+                self._runs = False
+                self._draw()
+        finally:
+            self._screen.__exit__(kind, error, trace)
 
     def begin(self, session: Session) -> None:
         """Show the first picture."""
-        self._session = session
+        self._session, self._runs = session, True
         self._draw()
 
     def step(self, step: Step) -> None:
@@ -84,7 +90,8 @@ class Watch(Display):
 
     def _picture(self, columns: int, rows: int) -> list[Cells]:
         head = [self._title(columns), self._bar(columns), ()]
-        foot: list[Cells] = [(), *self._doctor(columns), _pad(((FAINT, " Ctrl-C saves and stops"),), columns)]
+        keys: Cells = _pad(((FAINT, " Ctrl-C saves and stops"),), columns) if self._runs else ()
+        foot: list[Cells] = [(), *self._doctor(columns), keys]
         room = rows - len(head) - len(foot)
         layers = self._layers(columns)
         # Two lines of curves at least, else none.
@@ -136,13 +143,17 @@ class Watch(Display):
         now = sum(steps[-20:]) / len(steps[-20:]) if steps else (losses[-1] if losses else None)
         each = "epoch" if len(history) > 1 or not steps else "step"
         width = columns // 2
-        left = self._curve(f"loss {_short(now)}", f"by {each}", [(RED, losses)], width, rows, share=False)
+        left = self._curve(f"loss {_short(now)}", f"by {each}", [(RED, losses)], width, rows)
         names = ("train_accuracy", "test_accuracy")
         shown = [[epoch.metrics[name] for epoch in history] for name in names]
         last = history[-1].metrics if history else {}
-        title = f"accuracy  train {_share(last.get(names[0]))}  test {_share(last.get(names[1]))}"
+        marks = "·●" if can_encode(self._stream, "·●") else ".o"
+        title = "accuracy" + "".join(
+            f"  {mark} {name.removesuffix('_accuracy')} {_share(last.get(name))}"
+            for mark, name in zip(marks, names, strict=True)
+        )
         series = list(zip((FAINT, BLUE), shown, strict=True))
-        right = self._curve(title, "", series, columns - width, rows, share=True)
+        right = self._curve(title, "", series, columns - width, rows, marks=marks)
         return [*((*a, *b) for a, b in zip(left, right, strict=True)), ()]
 
     def _curve(
@@ -152,14 +163,17 @@ class Watch(Display):
         series: Sequence[tuple[str, Sequence[float]]],
         columns: int,
         rows: int,
-        *,
-        share: bool,
+        marks: str = "",
     ) -> list[Cells]:
-        """A title and, below it, curves with their limits; each line as wide as is asked for."""
+        """A title and, below it, curves with their limits; each line as wide as is asked for.
+
+        Those with a mark each are shares.
+        """
+        share = bool(marks)
         known = [value for _, values in series for value in values]
         log = not share and bool(known) and min(known) > 0 and max(known) > 20 * min(known)
         margin = 8
-        lines, limits = curve(self._stream, series, columns - margin - 2, rows - 1, log=log)
+        lines, limits = curve(self._stream, series, columns - margin - 2, rows - 1, log=log, marks=marks)
         show = _share if share else _short
         labels = [""] * len(lines)
         if limits is not None:

@@ -87,8 +87,7 @@ def _check_installed() -> None:
     missing = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
     if missing:
         raise DrawingError(
-            f"the report is drawn by jinja2 and matplotlib, and {' and '.join(missing)} cannot be imported: "
-            f"pip install {' '.join(missing)}"
+            f'the report needs {" and ".join(missing)}: in the folder of bpkit, pip install -e ".[report]"'
         )
 
 
