@@ -82,7 +82,13 @@ class Body:
         state = training.State(model, optimizer.init(nn.partition(model).trainable))
         with suppress(DivergedError):
             self._train(state, optimizer, recorder)
-        found = inspect.diagnose(recorder.looks, state.metrics, data=self.train, validation=self.validation)
+        found = inspect.diagnose(
+            recorder.looks,
+            state.metrics,
+            data=self.train,
+            validation=self.validation,
+            shuffled=self.shuffle,
+        )
         return found, Record.of(recorder.looks, tuple(state.metrics), None, None).learnt
 
     def _train(self, state: training.State, optimizer: Any, recorder: inspect.Recorder) -> None:

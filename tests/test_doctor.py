@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from clinic import DISEASES, ten, thirty  # type: ignore[import-not-found]
 
-from bpkit import inspect, losses, nn, optim, random, training
+from bpkit import inspect, losses, metrics, nn, optim, random, training
 from bpkit import namespace as bxp
 from bpkit._protocol import Backend
 from bpkit.cli import main
@@ -281,7 +281,8 @@ def test_without_chance_the_fall_of_the_loss_decides() -> None:
     assert diagnose(fallen(2.3, 1.0, 0.1)).healthy
     assert diagnose(fallen(0.5, -1.0, -3.0)).healthy
     for looks in (fallen(2.3, 2.3, 2.4), fallen(2.3, 0.1, 2.0)):
-        assert names(diagnose(looks)) == ["examples in order"] and not diagnose(looks).healthy
+        diagnosis = diagnose(looks, shuffled=False)
+        assert names(diagnosis) == ["examples in order"] and not diagnosis.healthy
 
 
 def test_without_chance_short_steps_are_mentioned() -> None:
@@ -317,3 +318,119 @@ def test_data_without_examples_are_refused() -> None:
         diagnose([look], data=(X, Y), validation=(X[:0], Y[:0]))
     with pytest.raises(ArgumentError, match=r"diagnose: data: expected arrays .* got no example"):
         diagnose([look], data=(X[:0], Y[:0]))
+
+
+def dense(*sizes: int) -> nn.Sequential:
+    keys = bxp.unstack(random.split(random.key(5), len(sizes)))
+    layers = [
+        nn.Dense(a, b, key=key, dtype="float32")
+        for a, b, key in zip(sizes[:-1], sizes[1:], keys, strict=False)
+    ]
+    return nn.Sequential(*[part for layer in layers[:-1] for part in (layer, nn.relu)], layers[-1])
+
+
+def sorted_digits() -> tuple[Any, Any]:
+    order = np.argsort(digits().train.labels, kind="stable")
+    return digits().train.images[order], digits().train.labels[order].astype(np.int32)
+
+
+def course(
+    model: Any, x: Any, y: Any, probe: int, loss: Any = losses.softmax_cross_entropy, **options: Any
+) -> tuple[list[Look], Any]:
+    recorder = inspect.Recorder(loss, x[:probe], y[:probe])
+    options = {"optimizer": optim.adam(3e-3), "epochs": 3, "progress": False, **options}
+    fitted = training.fit(model, (x, y), loss, callbacks=[recorder], **options)
+    return recorder.looks, fitted.history
+
+
+@on_numpy
+def test_the_order_of_the_examples_looked_at_says_nothing_about_training(backend: Backend) -> None:
+    x, y = sorted_digits()
+    held = {"validation": (digits().test.images, digits().test.labels.astype(np.int32))}
+    for rate in (3e-3, 0.03):
+        options = {"optimizer": optim.adam(rate), "metrics": {"accuracy": metrics.accuracy}, **held}
+        found = diagnose(*course(dense(64, 32, 10), x, y, 200, epochs=6, **options))
+        assert "examples in order" not in names(found) and found.healthy, str(found)
+    line = np.linspace(-3, 3, 400, dtype="float32")[:, np.newaxis]
+    looks, history = course(dense(1, 16, 1), line, np.sin(2 * line), 400, losses.mean_squared_error)
+    found = diagnose(looks, history)
+    for finding in found.findings:
+        if finding.name == "examples in order":
+            assert not finding.grave and "If the training does not shuffle" in finding.words
+    assert "examples in order" in names(found)
+    assert "examples in order" not in names(diagnose(looks, history, shuffled=True))
+    certain = diagnose(looks, history, shuffled=False).findings[0]
+    assert certain.name == "examples in order" and certain.grave and "If" not in certain.words
+
+
+@on_numpy
+def test_batches_that_were_easy_show_that_examples_came_in_order(backend: Backend) -> None:
+    x, y = sorted_digits()
+    recorder = inspect.Recorder(losses.softmax_cross_entropy, x[::5], y[::5])
+    fitted = training.fit(
+        dense(64, 32, 10),
+        (x, y),
+        losses.softmax_cross_entropy,
+        optim.sgd(0.1),
+        epochs=3,
+        shuffle=False,
+        callbacks=[recorder],
+        progress=False,
+    )
+    found = diagnose(recorder.looks, fitted.history)
+    assert names(found)[0] == "examples in order" and found.findings[0].grave, str(found)
+
+
+@on_numpy
+def test_labels_that_are_all_equal_are_one_class(backend: Backend) -> None:
+    x, y = sorted_digits()
+    found = diagnose(*course(dense(64, 32, 10), x, y * 0, 200))
+    assert names(found)[0] == "only one class" and "examples in order" not in names(found)
+    assert not found.healthy
+
+
+@on_numpy
+def test_dropout_is_not_judged_for_zeros(backend: Backend) -> None:
+    first, second = bxp.unstack(random.split(random.key(3)))
+    model = nn.Sequential(
+        nn.Dense(64, 64, key=first, dtype="float32"),
+        nn.Dropout(0.97),
+        nn.Dense(64, 10, key=second, dtype="float32"),
+    )
+    looks, history = course(model, X, Y, 20)
+    assert any((layer.dead or 0) > 0.4 for layer in looks[-1].layers if layer.layer == "Dropout(0.97)")
+    found = names(diagnose(looks, history))
+    assert "units died in training" not in found and "dead units" not in found
+
+
+@on_numpy
+def test_the_advice_about_scale_can_be_followed_where_features_are_constant(backend: Backend) -> None:
+    def finding(activation: Any) -> Any:
+        look = inspect.look(mlp(activation), losses.softmax_cross_entropy, 100 * X[:50], Y[:50])
+        return next(f for f in diagnose([look]).findings if f.name == "inputs not scaled")
+
+    assert "leave out features that are constant" in finding(nn.relu).advice
+    assert "limits" not in finding(nn.relu).words and "limits" in finding(nn.tanh).words
+
+
+@on_numpy
+def test_a_loss_of_the_wrong_sign_is_named(backend: Backend) -> None:
+    def negative(output: Any, target: Any) -> Any:
+        return -losses.softmax_cross_entropy(output, target)
+
+    found = diagnose(*course(dense(64, 32, 10), X, Y, 200, negative, epochs=10))
+    assert names(found)[0] == "loss of the wrong sign" and not found.healthy, str(found)
+
+
+def test_what_was_not_given_is_said() -> None:
+    looks, history = looks_of(mlp(), optim.adam(0.01))
+    assert str(diagnose(looks)).splitlines()[-1].startswith("Not looked at: any history (history=fitted")
+    assert "Not looked at" not in str(diagnose(looks, history))
+    assert "Not looked at" not in str(diagnose(looks, data=(X, Y)))
+
+
+def test_one_example_without_its_axis_is_refused() -> None:
+    with pytest.raises(
+        ArgumentError, match=r"look: x, y: expected arrays with an example in each row.*x\[:1\]"
+    ):
+        inspect.look(mlp(), losses.softmax_cross_entropy, X[0], Y[0])

@@ -6,6 +6,7 @@ import sys
 
 from bpkit.errors import RunError
 from bpkit.inspect import INSIGHT, diagnose, read_looks
+from bpkit.inspect.recorder import was_shuffled
 from bpkit.training import Epoch, Run
 
 __all__ = ["doctor"]
@@ -23,7 +24,8 @@ def doctor(options: argparse.Namespace) -> int:
     looks = read_looks(path)
     if not looks:
         raise RunError(f"{path} holds no look yet; ask again after the first step")
-    diagnosis = diagnose(looks, [Epoch.from_json(line) for line in run.saved.metrics])
+    history = [Epoch.from_json(line) for line in run.saved.metrics]
+    diagnosis = diagnose(looks, history, shuffled=was_shuffled(run))
     if options.json:
         result = {"run": str(run.path), "epochs": run.saved.epoch, "looks": len(looks), **diagnosis.to_json()}
         sys.stdout.write(json.dumps(result) + "\n")

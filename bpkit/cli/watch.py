@@ -81,7 +81,7 @@ class Watch(Display):
     def epoch(self, epoch: Epoch) -> None:
         """Ask the doctor and draw again."""
         self._step = None
-        self._diagnosis = diagnose(self._recorder.looks, self._session.state.metrics)
+        self._diagnosis = diagnose(self._recorder.looks, self._session.state.metrics, shuffled=True)
         self._draw()
 
     def _draw(self) -> None:

@@ -19,12 +19,14 @@ Rule = Callable[[Record], Finding | None]
 
 CAUSES: tuple[Rule, ...] = (
     doctor_data.not_finite,
+    doctor_data.only_one_class,
     doctor_data.constant_feature,
     doctor_data.inputs_not_scaled,
     doctor_data.targets_not_scaled,
     doctor_start.squashed_twice,
     doctor_start.out_of_reach,
     doctor_start.alike,
+    doctor_course.wrong_sign,
     doctor_course.frozen,
     doctor_course.shared,
 )
@@ -57,9 +59,12 @@ class Diagnosis:
     ----------
     findings : tuple of Finding
         Those that do harm first, and causes before what follows from them.
+    unseen : str
+        What could not be judged, since nothing was given to judge it by; empty where something was.
     """
 
     findings: tuple[Finding, ...]
+    unseen: str = ""
 
     @property
     def healthy(self) -> bool:
@@ -79,7 +84,14 @@ class Diagnosis:
             out.write(f"{number}. {finding.name}{kind}\n{_indented(finding.words)}\n")
             out.writelines(f"     {what}: {value:.3g}\n" for what, value in finding.evidence.items())
             out.write(_indented(f"What to do: {finding.advice}") + "\n")
+        out.write(self.unseen)
         return out.getvalue().rstrip("\n")
+
+
+_UNSEEN = (
+    "Not looked at: any history (history=fitted.history) or data (data=, validation=), without which "
+    "overfitting and shuffled labels cannot be judged."
+)
 
 
 def _indented(text: str) -> str:
@@ -92,6 +104,7 @@ def diagnose(
     *,
     data: Any = None,
     validation: Any = None,
+    shuffled: bool | None = None,
 ) -> Diagnosis:
     """Say what is wrong with a training.
 
@@ -106,6 +119,10 @@ def diagnose(
     data, validation : pair of arrays (x, y), optional
         All examples to train and to validate. Without `data` the examples of the looks stand for all, and
         with both those are found that are in both.
+    shuffled : bool, optional
+        Whether the training took its examples in a random order, as `fit` does with arrays; the order of
+        those looked at does not tell. Left out, examples in order are blamed only where the losses of the
+        batches show it, and else mentioned.
 
     Returns
     -------
@@ -158,9 +175,12 @@ def diagnose(
     for name, pair in (("data", data), ("validation", validation)):
         if pair is not None and not ((leaves := tree.leaves(pair[0])) and len(leaves[0])):
             raise ArgumentError(f"diagnose: {name}: expected arrays (x, y) with examples, got no example")
-    record = Record.of(looks, tuple(history), data, validation)
+    record = Record.of(looks, tuple(history), data, validation, shuffled)
     found = [finding for rule in CAUSES if (finding := rule(record)) is not None]
     for rule in EFFECTS:
         if not any(finding.grave for finding in found) and (finding := rule(record)) is not None:
             found.append(finding)
-    return Diagnosis(tuple(sorted(found, key=lambda finding: not finding.grave)))
+    return Diagnosis(
+        tuple(sorted(found, key=lambda finding: not finding.grave)),
+        "" if record.history or data is not None else _UNSEEN,
+    )

@@ -19,6 +19,7 @@ __all__ = [
     "too_fast",
     "too_slow",
     "unexplained",
+    "wrong_sign",
 ]
 
 USUAL = 1e-3
@@ -97,28 +98,57 @@ def frozen(record: Record) -> Finding | None:
 
 
 def in_order(record: Record) -> Finding | None:
-    """Examples that come sorted."""
+    """Examples that come sorted, and are trained on in that order."""
     target, output = record.start.target, record.last.output
     if target is None or target.in_order is None or record.works or record.diverged:
         return None
-    if target.in_order < (1 + target.by_chance) / 2:
+    if record.shuffled or record.validated or target.in_order < (1 + target.by_chance) / 2:
         return None
+    batches, after = record.history[-1].loss if record.history else None, record.last.loss
+    # Before their steps shuffled batches cost no less than all examples after them.
+    easy = batches is not None and after is not None and 0 <= WORSE * batches < after
+    certain = record.shuffled is False or easy
     answers = output.answers if output is not None else None
     return Finding(
         "examples in order",
         "Examples come sorted by their targets, and each step unlearns what the ones before have taught: "
-        "batches are easy, and all examples together are not.",
+        "batches are easy, and all examples together are not."
+        if certain
+        else "The examples looked at are sorted by their targets. If the training does not shuffle, each "
+        "step unlearns what the ones before have taught.",
         figures(
             {
                 "agreement with the example before": target.in_order,
                 "by chance": target.by_chance,
-                "loss of the last epoch, batch by batch": record.history[-1].loss if record.history else None,
-                "loss of all examples after it": record.last.loss,
+                "loss of the last epoch, batch by batch": batches,
+                "loss of all examples after it": after,
                 "share of the most frequent answer": max(answers) / sum(answers) if answers else None,
             }
         ),
         "let fit take them in a random order (shuffle=True), or shuffle a stream before it is read; where "
-        "that is done, the reason is another one",
+        "that is done, the reason is another one (diagnose(shuffled=True) leaves this out)",
+        certain,
+    )
+
+
+def wrong_sign(record: Record) -> Finding | None:
+    """A loss that is least where answers are wrong."""
+    first, output, loss = record.start.output, record.last.output, record.last.loss
+    if first is None or output is None or output.accuracy is None or loss is None or first.chance is None:
+        return None
+    right = min((cost for cost in (first.perfect, first.in_unit) if cost is not None), default=None)
+    if right is None or output.accuracy > record.majority + NEVER:
+        return None
+    # Smoothed labels make right answers that are certain cost more than others, but bounded from below.
+    if loss >= min(right, first.chance) - abs(first.chance - right):
+        return None
+    return Finding(
+        "loss of the wrong sign",
+        "The loss has fallen far below that of right answers, and the answers are not right: the smaller it "
+        "is, the worse they are.",
+        figures({**record.at_end(), "loss of right answers": right, "accuracy": output.accuracy}),
+        "look at the sign of the loss: it must be least where answers are right; steps go down, so what "
+        "shall grow, as a likelihood, needs a minus",
         True,
     )
 

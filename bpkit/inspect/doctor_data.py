@@ -4,7 +4,7 @@ import math
 
 from bpkit.inspect.doctor_record import Finding, Record, figures
 
-__all__ = ["constant_feature", "inputs_not_scaled", "not_finite", "targets_not_scaled"]
+__all__ = ["constant_feature", "inputs_not_scaled", "not_finite", "only_one_class", "targets_not_scaled"]
 
 SCALE = 10.0
 """Initialisers are made for inputs of mean square 1 (LeCun et al., Efficient BackProp, 1998, section 4.3).
@@ -17,7 +17,8 @@ allows the others need ten thousand times as many."""
 
 _SCALE_ADVICE = (
     "subtract from each feature its mean over the training data and divide by its standard deviation, and do "
-    "the same with the same numbers to what is validated and predicted; or begin with nn.BatchNorm"
+    "the same with the same numbers to what is validated and predicted; leave out features that are "
+    "constant, or keep them as they are, since their deviation is 0; or begin with nn.BatchNorm"
 )
 
 
@@ -67,6 +68,24 @@ def constant_feature(record: Record) -> Finding | None:
     )
 
 
+def only_one_class(record: Record) -> Finding | None:
+    """Labels that are all the same."""
+    classes = record.start.data.classes
+    if classes is None or max(classes) < sum(classes) or sum(classes) < 2:
+        return None
+    accuracy = record.history[-1].metrics.get("validation_accuracy") if record.history else None
+    return Finding(
+        "only one class",
+        f"All examples that were looked at are of class {classes.index(max(classes))}: there is nothing to "
+        "tell apart, and nothing else about the training can be judged by them.",
+        {"examples": sum(classes)},
+        "look where the labels are read; if the training has other classes, give the Recorder examples from "
+        "all over it, or diagnose all with data=",
+        # What is right on most of what is validated, and not on all, has learnt of other classes.
+        accuracy is None or not 0.5 <= accuracy < 1,
+    )
+
+
 def inputs_not_scaled(record: Record) -> Finding | None:
     """Inputs far from mean 0 and deviation 1."""
     data = record.start.data
@@ -77,10 +96,12 @@ def inputs_not_scaled(record: Record) -> Finding | None:
     first = next((layer.layer for layer in record.start.layers if layer.calls), "")
     if "Norm" in first or not (large or small or uneven):
         return None
+    limited = any(layer.saturated is not None for layer in record.start.layers)
     how = (
         f"Inputs are as large as {data.largest:.3g} (feature {data.largest_at}), and weights are drawn for "
-        "inputs of about 1: the first layer is driven to its limits, and steps that suit the others are too "
-        "long for it."
+        "inputs of about 1: the first layer is driven "
+        + ("to its limits" if limited else "far from where it was meant to begin")
+        + ", and steps that suit the others are too long for it."
         if large
         else f"No input is larger than about {data.largest:.2g}, and weights are drawn for inputs of about "
         "1: the network hardly sees them."

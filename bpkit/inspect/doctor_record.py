@@ -75,6 +75,8 @@ class Record:
         Whether no step had been taken before the first look.
     diverged : bool
         Whether the last look has a loss or layers that are not finite.
+    shuffled : bool or None
+        Whether the training took its examples in a random order; None where nobody has said.
     chance, perfect : float or None
         The loss of the best constant output, and that of right answers.
     """
@@ -86,11 +88,19 @@ class Record:
     last: Look
     untouched: bool
     diverged: bool
+    shuffled: bool | None
     chance: float | None
     perfect: float | None
 
     @classmethod
-    def of(cls, looks: Sequence[Look], history: tuple[Epoch, ...], data: Any, validation: Any) -> "Record":
+    def of(
+        cls,
+        looks: Sequence[Look],
+        history: tuple[Epoch, ...],
+        data: Any,
+        validation: Any,
+        shuffled: bool | None = None,
+    ) -> "Record":
         """Sort the looks and read them; where the data are given, they stand for the examples looked at."""
         ordered = sorted(looks, key=lambda look: (look.epoch, look.step))
         shared = None
@@ -114,6 +124,7 @@ class Record:
             last=finite[-1] if finite else start,
             untouched=not (start.epoch or start.step),
             diverged=end.loss is None or any(layer.not_finite for layer in end.layers),
+            shuffled=shuffled,
             chance=min(chances, default=None),
             perfect=min(perfects, default=None),
         )
@@ -172,6 +183,21 @@ class Record:
         return self.works and not self.by_heart
 
     @property
+    def validated(self) -> bool:
+        """Whether it is good on what is validated, whatever the examples looked at say."""
+        accuracy = self.history[-1].metrics.get("validation_accuracy") if self.history else None
+        if accuracy is not None and accuracy >= self.majority + LEARNT * (1 - self.majority):
+            return True
+        skill = self.skill(self.validation[-1]) if self.validation else None
+        return skill is not None and skill >= LEARNT
+
+    @property
+    def majority(self) -> float:
+        """The share of the most frequent class; 0 where there are none."""
+        classes = self.start.data.classes
+        return max(classes) / sum(classes) if classes else 0.0
+
+    @property
     def validation(self) -> tuple[float, ...]:
         """The losses of validation, epoch by epoch."""
         found = [epoch.metrics.get("validation_loss") for epoch in self.history]
@@ -182,8 +208,12 @@ class Record:
         return [layer for layer in look.layers if layer.calls and layer.parameters + layer.frozen]
 
     def plain(self, look: Look) -> list[LayerLook]:
-        """The layers without parameters: activations and the like."""
-        return [layer for layer in look.layers if layer.calls and not layer.parameters + layer.frozen]
+        """The layers without parameters: activations and the like. Dropout makes zeros on purpose."""
+        return [
+            layer
+            for layer in look.layers
+            if layer.calls and not layer.parameters + layer.frozen and not layer.layer.startswith("Dropout")
+        ]
 
     def at_end(self) -> dict[str, float]:
         """The losses that most findings are told by."""

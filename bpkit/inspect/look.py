@@ -9,7 +9,7 @@ import numpy as np
 
 from bpkit import tree
 from bpkit._protocol import RawArray
-from bpkit.errors import ArgumentError
+from bpkit.errors import ArgumentError, ShapeError
 from bpkit.inspect.json_values import read, written
 from bpkit.inspect.observe import Loss, Observation, at_home, observe
 from bpkit.inspect.statistics import data_figures, layer_figures
@@ -306,7 +306,9 @@ def look(
     Raises
     ------
     ArgumentError
-        If `before` is another model, or `steps` is not above 0.
+        If `before` is another model, `steps` is not above 0, or `x` and `y` are no arrays with examples.
+    ShapeError
+        If `x` and `y` have different numbers of examples.
 
     Examples
     --------
@@ -331,6 +333,7 @@ def look(
         raise ArgumentError(
             "look: before: expected the same model as it was some steps ago, got one of another structure"
         )
+    check_examples("look", x, y)
     with at_home(model) as place:
         x, y = place((x, y))
         seen = observe(model, loss, x, y, key=key)
@@ -372,6 +375,20 @@ def look_at_data(x: Any, y: Any) -> tuple[DataLook, TargetLook | None]:
     figures = target_figures(x, y)
     data = DataLook(**data_figures(x, y), **input_figures(x))
     return data, None if figures is None else TargetLook(**figures)
+
+
+def check_examples(caller: str, x: Any, y: Any) -> None:
+    """Raise where `x` and `y` are no arrays with an example in each row, as many in each."""
+    found = [tuple(getattr(leaf, "shape", ())) for leaf in tree.leaves((x, y))]
+    if not tree.leaves(x) or not tree.leaves(y) or not all(shape and shape[0] for shape in found):
+        raise ArgumentError(
+            f"{caller}: x, y: expected arrays with an example in each row, got shapes "
+            f"{', '.join(map(str, found)) or 'none'}; of one example pass x[:1], y[:1]"
+        )
+    if len({shape[0] for shape in found}) > 1:
+        raise ShapeError(
+            f"{caller}: x, y: expected as many rows in each, got shapes {', '.join(map(str, found))}"
+        )
 
 
 def _cells(layer: LayerLook) -> list[str]:

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from bpkit import namespace as xp
-from bpkit import random, registry, transforms, tree
+from bpkit import random, registry, transforms
 from bpkit._protocol import RawArray
 from bpkit.data.prefetch import to_device
-from bpkit.errors import ArgumentError, CorruptRunError, RecordingError, SaveError, ShapeError
-from bpkit.inspect.look import Look, look_at
+from bpkit.errors import ArgumentError, CorruptRunError, RecordingError, SaveError
+from bpkit.inspect.look import Look, check_examples, look_at
 from bpkit.inspect.observe import Loss, Observation, at_home, observe
-from bpkit.training import Session, build_cost, files, settings_of
+from bpkit.training import Run, Session, Settings, build_cost, files, settings_of
 from bpkit.training.state import Epoch, State, Step
 
-__all__ = ["INSIGHT", "Recorder", "read_looks", "recorder_for"]
+__all__ = ["INSIGHT", "Recorder", "read_looks", "recorder_for", "was_shuffled"]
 
 INSIGHT = "insight.jsonl"
 """The name of the file in a run folder."""
@@ -110,7 +110,7 @@ class Recorder:
             )
         if every is not None and (not isinstance(every, int) or isinstance(every, bool) or every < 1):
             raise ArgumentError(f"Recorder(every={every!r}): expected a whole number above 0, or None")
-        _check_examples(x, y)
+        check_examples("Recorder", x, y)
         self._loss, self._data, self._every, self._key = loss, (x, y), every, key
         self._path = None if path is None else Path(path)
         self._backend = backend
@@ -256,6 +256,12 @@ def read_looks(path: str | os.PathLike[str]) -> tuple[Look, ...]:
     return tuple(looks)
 
 
+def was_shuffled(run: Run) -> bool | None:
+    """Whether a run took its examples in a random order; None where `fit` chose by their kind."""
+    settings = run.settings
+    return True if isinstance(settings, Settings) else settings.get("shuffle")
+
+
 def _place(look: Look) -> tuple[int, int]:
     return look.epoch, look.step
 
@@ -270,16 +276,3 @@ def _saving(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SaveError(f"{path} could not be written: {error.strerror or error}") from error
-
-
-def _check_examples(x: Any, y: Any) -> None:
-    found = [tuple(getattr(leaf, "shape", ())) for leaf in tree.leaves((x, y))]
-    if not tree.leaves(x) or not tree.leaves(y) or not all(shape and shape[0] for shape in found):
-        raise ArgumentError(
-            f"Recorder: x, y: expected arrays with an example in each row, got shapes "
-            f"{', '.join(map(str, found)) or 'none'}"
-        )
-    if len({shape[0] for shape in found}) > 1:
-        raise ShapeError(
-            f"Recorder: x, y: expected as many rows in each, got shapes {', '.join(map(str, found))}"
-        )

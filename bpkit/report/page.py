@@ -10,6 +10,7 @@ from pathlib import Path
 from bpkit import __version__
 from bpkit.errors import BpkitError, DrawingError, RunError, SaveError
 from bpkit.inspect import INSIGHT, Look, diagnose, read_looks
+from bpkit.inspect.recorder import was_shuffled
 from bpkit.report.images import Images, examine
 from bpkit.report.layers import alike
 from bpkit.report.sections import histograms, layer_table, layers_over_time, progress, share, short
@@ -141,7 +142,7 @@ def _render(
         lead=_lead(run, looks),
         tiles=list(_tiles(run, history, looks)),
         settings=list(_settings(run, looks)),
-        diagnosis=diagnose(looks, history),
+        diagnosis=diagnose(looks, history, shuffled=was_shuffled(run)),
         short=short,
         sections=[section for section in sections if section.plots],
         images=images,
