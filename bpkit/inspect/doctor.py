@@ -90,7 +90,7 @@ class Diagnosis:
 
 _UNSEEN = (
     "Not looked at: any history (history=fitted.history) or data (data=, validation=), without which "
-    "overfitting and shuffled labels cannot be judged."
+    "overfitting cannot be judged, nor shuffled labels for certain."
 )
 
 
