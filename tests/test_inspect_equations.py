@@ -44,7 +44,8 @@ def broken(checked: Equations) -> list[tuple[str, str]]:
 
 
 @pytest.mark.usefixtures("backend")
-def test_they_hold() -> None:
+def test_they_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     model = nn.Sequential(
         dense(5, 7, 0), nn.sigmoid, nn.Sequential(dense(7, 4, 1), nn.relu), dense(4, 3, 2), nn.softmax
     )
