@@ -29,7 +29,8 @@ COMPILING = {
     *("test_nn_recurrent", "test_nn_transformer", "test_optim_schedules", "test_optim_wrappers"),
     *("test_optimizers", "test_published_derivatives", "test_vmap"),
 }
-ONE_IN = 5
+# Odd numbers, so that of pairs such as float32 and float64 both have their turn.
+ONE_IN, ONE_OF_OTHERS_IN = 5, 3
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,7 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-on-jax",
         action="store_true",
-        help=f"run all tests on JAX; without it one in {ONE_IN} of those that compile for minutes",
+        help=f"run all tests on JAX; without it one in {ONE_IN} of those that compile for minutes, one in "
+        f"{ONE_OF_OTHERS_IN} of the others",
     )
 
 
@@ -68,14 +70,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     kept: list[pytest.Item] = []
     left: list[pytest.Item] = []
-    compiling = 0
+    counts = {ONE_IN: 0, ONE_OF_OTHERS_IN: 0}
     for item in items:
         callspec = getattr(item, "callspec", None)
         name = None if callspec is None else callspec.params.get("backend")
         keep = _is_of_no_backend_here(selected, Path(item.path)) if name is None else name in selected
-        if name == "jax" and Path(item.path).stem in COMPILING and not config.getoption("--all-on-jax"):
-            compiling += 1
-            keep = keep and compiling % ONE_IN == 0
+        if name == "jax" and not config.getoption("--all-on-jax"):
+            one_in = ONE_IN if Path(item.path).stem in COMPILING else ONE_OF_OTHERS_IN
+            counts[one_in] += 1
+            keep = keep and counts[one_in] % one_in == 0
         (kept if keep else left).append(item)
     config.hook.pytest_deselected(items=left)
     items[:] = kept
