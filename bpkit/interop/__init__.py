@@ -1,0 +1,1 @@
+"""bpkit's functions as other libraries want them, one module for each of them."""
