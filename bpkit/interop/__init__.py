@@ -1,1 +1,1 @@
-"""bpkit's functions as other libraries want them, one module for each of them."""
+"""Adapters that hand functions of bpkit to other libraries, one module for each."""
