@@ -49,6 +49,7 @@ nox.options.sessions = [
     "package",
     "examples",
     "thirdparty",
+    "interop",
     "tests(cupy)",
     "tests(torch)",
     "tests(jax)",
@@ -137,6 +138,23 @@ def thirdparty(session: nox.Session) -> None:
     backends = [f"--backend={name}" for name in ("numpy", "array_api_strict", "torch")]
     estimators = ("tests/test_sklearn.py", "tests/test_sklearn_checks.py", "bpkit/sklearn")
     session.run("pytest", *backends, "tests/test_thirdparty.py", *estimators, *session.posargs)
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """Functions and models of bpkit in other libraries' programs, and theirs in bpkit; the programs in docs."""
+    install(session, "-e", ".[test,torch,jax,onnx,dask,xarray,sklearn,fast,report]", "distributed")
+    places = sorted(map(str, Path("tests").glob("test_interop_*.py")))
+    backends = [f"--backend={name}" for name in ("numpy", "jax", "torch")]
+    programs = ("bpkit/interop", "tests/test_docs.py")
+    session.run("pytest", "--all-on-jax", *backends, *places, *programs, *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation as a site, in site/, without a warning."""
+    install(session, "-e", ".[docs]")
+    session.run("mkdocs", "build", "--strict", *session.posargs)
 
 
 @nox.session(default=False)

@@ -18,6 +18,16 @@ from bpkit.registry import BUILTIN, ENVIRONMENT_VARIABLE, use_backend
 collect_ignore_glob = ["thirdparty/*"]
 
 
+# Modules whose examples run only where the library is installed that they import.
+NEEDED_BY = {
+    "bpkit/interop/dask.py": "dask",
+    "bpkit/interop/jax.py": "jax",
+    "bpkit/interop/onnx.py": "ndonnx",
+    "bpkit/interop/torch.py": "torch",
+    "bpkit/interop/xarray.py": "xarray",
+    "bpkit/sklearn": "sklearn",
+}
+
 # JAX compiles every function for every shape, and these tests have many of both.
 COMPILING = {
     *("test_activations", "test_augment", "test_batching", "test_checkpoint", "test_checkpoint_mistakes"),
@@ -51,9 +61,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if find_spec("sklearn") is None:
-        # Its examples need scikit-learn, which only the session thirdparty installs.
-        config.option.ignore = [*(config.option.ignore or []), str(config.rootpath / "bpkit" / "sklearn")]
+    absent = [str(config.rootpath / place) for place, name in NEEDED_BY.items() if find_spec(name) is None]
+    config.option.ignore = [*(config.option.ignore or []), *absent]
     os.environ.pop(ENVIRONMENT_VARIABLE, None)
     # SciPy reads this once, when it is imported, and asks arrays for their namespaces from then on.
     os.environ["SCIPY_ARRAY_API"] = "1"
