@@ -142,7 +142,7 @@ def thirdparty(session: nox.Session) -> None:
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """Functions and models of bpkit in other libraries' programs, and theirs in bpkit; the programs in docs."""
+    """Functions of bpkit in other libraries' programs, and theirs in bpkit; the programs in docs."""
     install(session, "-e", ".[test,torch,jax,onnx,dask,xarray,sklearn,fast,report]", "distributed")
     places = sorted(map(str, Path("tests").glob("test_interop_*.py")))
     backends = [f"--backend={name}" for name in ("numpy", "jax", "torch")]
