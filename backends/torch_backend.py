@@ -50,6 +50,7 @@ class TorchBackend(LibraryBackend):
             "expit": torch.sigmoid,
             "pow": self._pow,
             "relu": torch.relu,
+            "take_along_axis": self._take_along_axis,
             **convolutions(torch),
             **{name: self._on_one_dtype(apply, getattr(self.xp, name)) for name, apply in operators.items()},
         }
@@ -171,6 +172,10 @@ class TorchBackend(LibraryBackend):
         if isinstance(x2, float) and x2 in (0.5, -0.5):
             x1 = x1 + 0.0
         return self.xp.pow(x1, x2)
+
+    def _take_along_axis(self, x: Any, indices: Any, *, axis: int) -> Any:
+        # It takes int64 only, and the standard every integer dtype.
+        return self.xp.take_along_axis(x, indices.to(self.module.int64), axis=axis)
 
     def _on_one_dtype(
         self, apply: Callable[[Any, Any], Any], function: Callable[..., Any]

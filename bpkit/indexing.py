@@ -9,11 +9,20 @@ from typing import Any
 
 from bpkit._protocol import Capability
 from bpkit.evaluate import definition
-from bpkit.kinds import Kind, is_inexact, kind_of, raw
+from bpkit.kinds import Kind, device_of, is_inexact, kind_of, raw
 from bpkit.registry import backend_of
 from bpkit.trace import Traced, call
 
-__all__ = ["ARRAY", "fill", "getitem", "index_add", "on_diagonal", "scatter_add", "setitem"]
+__all__ = [
+    "ARRAY",
+    "fill",
+    "getitem",
+    "index_add",
+    "on_diagonal",
+    "places_of",
+    "scatter_add",
+    "setitem",
+]
 
 ARRAY = "an array"
 """Stands for an array in a key whose arrays are passed as operands."""
@@ -54,6 +63,21 @@ def index_add(x: Any, key: Any, updates: Any) -> Any:
     """A copy of `x` with `updates` added at `key`; repeated indices accumulate."""
     places, arrays = _split(key)
     return call("index_add", x, updates, *arrays, key=places)
+
+
+def places_of(indices: Any) -> Any:
+    """Integers in a dtype that every library indexes by; anything else unchanged.
+
+    The standard has indices of any integer dtype. PyTorch picks rows by int32 and int64 alone, and takes
+    bytes for a mask: https://github.com/pytorch/pytorch/issues/61819
+    """
+    if not _is_array(indices) or kind_of(indices) is not Kind.INTEGER:
+        return indices
+    library = backend_of(raw(indices)).xp
+    if indices.dtype in (library.int32, library.int64):
+        return indices
+    dtype = library.__array_namespace_info__().default_dtypes(device=device_of(indices))["indexing"]
+    return call("astype", indices, dtype=dtype, copy=True, device=None)
 
 
 def _split(key: Any) -> tuple[tuple[Any, ...], list[Any]]:

@@ -189,6 +189,14 @@ def test_numbers_live_where_the_key_lives() -> None:
         assert x.device == device
 
 
+def test_a_dtype_that_the_device_of_the_key_lacks() -> None:
+    with registry.use_backend("array_api_strict:no_float64"):
+        key = random.key(SEED)
+    for draw in (random.normal, random.uniform):
+        with pytest.raises(ArgumentError, match=r"no float64 as it is configured now, on no_float64; it has"):
+            draw(key, (2,), dtype="float64")
+
+
 def test_the_key_decides_and_not_the_current_backend(backend: Backend) -> None:
     with registry.use_backend("numpy"):
         key = random.key(SEED)

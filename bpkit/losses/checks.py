@@ -8,6 +8,7 @@ from typing import Any
 from bpkit import namespace as xp
 from bpkit._protocol import Backend, RawArray
 from bpkit.errors import ArgumentError, DataError, ShapeError
+from bpkit.indexing import places_of
 from bpkit.kinds import is_real, raw
 from bpkit.registry import backend_of
 
@@ -67,7 +68,7 @@ def class_numbers(
             f"{name}: class numbers must be integers, got dtype {labels.dtype}; convert them with "
             f"bpkit.xp.astype, or give probabilities, one row of {classes} for each example"
         )
-    kept = None
+    labels, kept = places_of(labels), None
     if ignore_index is not None and limits[0] <= ignore_index <= limits[1]:
         kept = labels != ignore_index
         labels = xp.where(kept, labels, xp.zeros_like(labels))
@@ -78,10 +79,7 @@ def class_numbers(
 def check_labels(name: str, labels: RawArray, classes: int) -> None:
     """Refuse class numbers out of range, with the first and its place."""
     values = raw(labels)
-    limits = _limits(backend_of(values), values.dtype)
-    assert limits is not None
-    # A narrow dtype may be unable to hold the last class, which JAX would wrap around.
-    wrong = (values < 0) | (values > min(classes - 1, limits[1]))
+    wrong = (values < 0) | (values > classes - 1)
     check_values(name, values, wrong, f"the {classes} classes of logits have the numbers 0 to {classes - 1}")
 
 

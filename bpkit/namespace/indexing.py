@@ -8,6 +8,7 @@ from typing import Any
 
 from bpkit._protocol import RawArray
 from bpkit.evaluate import definition
+from bpkit.indexing import places_of
 from bpkit.registry import backend_of
 from bpkit.trace import call
 
@@ -38,7 +39,7 @@ def take(x: RawArray, indices: RawArray, /, *, axis: int | None = None) -> RawAr
     >>> xp.take(xp.asarray([10.0, 20.0, 30.0]), xp.asarray([2, 0, 2]))
     array([30., 10., 30.])
     """
-    return call("take", x, indices, axis=axis)
+    return call("take", x, places_of(indices), axis=axis)
 
 
 def take_along_axis(x: RawArray, indices: RawArray, /, *, axis: int = -1) -> RawArray:
@@ -64,7 +65,7 @@ def take_along_axis(x: RawArray, indices: RawArray, /, *, axis: int = -1) -> Raw
     array([[20.],
            [30.]])
     """
-    return call("take_along_axis", x, indices, axis=axis)
+    return call("take_along_axis", x, places_of(indices), axis=axis)
 
 
 def add_along_axis(updates: RawArray, indices: RawArray, shape: tuple[int, ...], axis: int) -> RawArray:

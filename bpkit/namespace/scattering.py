@@ -3,7 +3,7 @@
 from typing import Any
 
 from bpkit._protocol import RawArray
-from bpkit.indexing import index_add, setitem
+from bpkit.indexing import index_add, places_of, setitem
 from bpkit.kinds import kind_of
 
 __all__ = ["scatter_add", "scatter_set"]
@@ -38,7 +38,7 @@ def scatter_add(x: RawArray, /, key: Any, updates: RawArray | complex) -> RawArr
     array([  1.,   0., 110.])
     """
     _check_kinds("scatter_add", x, updates)
-    return index_add(x, key, updates)
+    return index_add(x, _places(key), updates)
 
 
 def scatter_set(x: RawArray, /, key: Any, updates: RawArray | complex) -> RawArray:
@@ -71,7 +71,11 @@ def scatter_set(x: RawArray, /, key: Any, updates: RawArray | complex) -> RawArr
     array([ 1.,  0., 10.])
     """
     _check_kinds("scatter_set", x, updates)
-    return setitem(x, key, updates)
+    return setitem(x, _places(key), updates)
+
+
+def _places(key: Any) -> Any:
+    return tuple([places_of(part) for part in key]) if isinstance(key, tuple) else places_of(key)
 
 
 def _check_kinds(name: str, x: RawArray, updates: Any) -> None:

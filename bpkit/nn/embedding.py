@@ -12,6 +12,7 @@ import numpy as np
 from bpkit import namespace as xp
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError, DataError
+from bpkit.indexing import places_of
 from bpkit.kinds import Kind, kind_of, raw
 from bpkit.nn.init import Initializer, standard_normal
 from bpkit.nn.module import Module, static
@@ -137,10 +138,7 @@ class Embedding(Module):
         else:
             lookups.append((self, ids))
             ids = xp.clip(xp.astype(ids, "int32"), 0, self.num_embeddings - 1)
-        library = backend_of(raw(ids)).xp
-        if ids.dtype not in (library.int32, library.int64):
-            # PyTorch takes rows by no others: https://github.com/pytorch/pytorch/issues/61819
-            ids = xp.astype(ids, "int32")
+        ids = places_of(ids)
         places = xp.reshape(ids, (-1,)) if len(shape) != 1 else ids
         rows = xp.take(self.weight, places, axis=0)
         if self.padding_index is not None:

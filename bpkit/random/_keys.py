@@ -102,11 +102,13 @@ class Source(NamedTuple):
             dtype = self.backend.xp.__array_namespace_info__().default_dtypes(device=self.device)[kind]
         for name in allowed:
             if dtype == name or dtype == self.dtype(name):
-                if name in self.backend.dtypes():
+                # Of this device: a library may have dtypes on one that it has not on another.
+                here = self.backend.xp.__array_namespace_info__().dtypes(device=self.device)
+                if name in here:
                     return name
                 raise ArgumentError(
-                    f"{called}: dtype: {self.backend.name} has no {name} as it is configured now; "
-                    f"it has {', '.join(self.backend.dtypes())}"
+                    f"{called}: dtype: {self.backend.name} has no {name} as it is configured now, on "
+                    f"{self.backend.device_of(raw(self.key))}; it has {', '.join(here)}"
                 )
         raise ArgumentError(f"{called}: dtype: expected one of {', '.join(allowed)}, or None; got {dtype!r}")
 

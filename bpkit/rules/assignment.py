@@ -12,7 +12,8 @@ def _written(g: Any, key: tuple[Any, ...]) -> Any:
     part = getitem(g, key)
     if not any(hasattr(place, "shape") and not xp.isdtype(place.dtype, "bool") for place in key):
         return part
-    count = xp.ones_like(xp.reshape(part, (-1,)), dtype="int64")
+    # Their sums are in the library's default dtype of integers, which JAX may have at 32 bits only.
+    count = xp.ones_like(xp.reshape(part, (-1,)), dtype="int32")
     numbers = xp.reshape(xp.cumulative_sum(count), part.shape)
     last = getitem(setitem(xp.zeros_like(g, dtype=numbers.dtype), key, numbers), key)
     return xp.where(last == numbers, part, xp.zeros_like(part))
