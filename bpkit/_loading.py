@@ -28,7 +28,9 @@ BUILTIN = {
     "cupy": "bpkit.backends.cupy_backend:CupyBackend",
     "array_api_strict": "bpkit.backends.strict_backend:StrictBackend",
 }
+"""The backends of bpkit itself, and where their classes are."""
 ENTRY_POINT_GROUP = "bpkit.backends"
+"""The group of entry points in which packages name backends of their own."""
 
 _MEMBERS = tuple(
     sorted({*Backend.__annotations__, *(name for name in vars(Backend) if not name.startswith("_"))})

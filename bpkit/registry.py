@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 ENVIRONMENT_VARIABLE = "BPKIT_BACKEND"
+"""Which backend is chosen where no :func:`use_backend` says it, with a device after a colon if need be."""
 DEFAULT = "numpy"
 
 

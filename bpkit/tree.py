@@ -39,7 +39,9 @@ __all__ = [
 ]
 
 NAMESPACE = "bpkit"
+"""The name under which dataclasses are registered with optree."""
 Structure = optree.PyTreeSpec
+"""What a tree is without its leaves; comparable, hashable and picklable."""
 
 _leaf_types: set[type] = set()
 """Types of leaves that were looked at: no plain dataclasses."""

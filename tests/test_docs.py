@@ -1,26 +1,186 @@
-"""The pages in docs say what happens."""
+"""The pages in docs say what happens: every program runs, and prints what the page shows.
 
+All ```python blocks of a page run in order in one namespace. A bare block right after one is what it prints.
+``<!-- needs: scipy, dask -->`` names modules without which a page (first line) or the block below is skipped.
+"""
+
+import ast
 import contextlib
 import io
+import itertools
 import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+import bpkit
+from bpkit.cli.parser import make_parser
+
 DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+PACKAGE = Path(bpkit.__file__).parent
+
+FENCE = re.compile(r"^( *)(`{3,}|~{3,})(.*)$")
+NEEDS = re.compile(r"<!-- needs: (.*?) -->")
+LANGUAGES = {"", "python", "sh", "text", "toml"}
 
 
-@pytest.mark.parametrize(("page", "count"), [("training.md", 10), ("insight.md", 8)])
-def test_the_programs_on_a_page(
-    page: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Block(NamedTuple):
+    """One fenced block of a page."""
+
+    language: str
+    text: str
+    line: int
+    needs: tuple[str, ...]
+    follows: bool
+    """Nothing but one empty line is between it and the block above."""
+
+
+def blocks_of(text: str) -> Iterator[Block]:
+    """The fenced blocks of a page."""
+    lines = text.split("\n")
+    start: int | None = None
+    end = -2
+    for i, line in enumerate(lines):
+        fence = FENCE.match(line)
+        if start is None and fence:
+            start, mark, language = i, fence[2], fence[3].strip()
+            assert not fence[1], f"line {i + 1}: no test runs an indented block; start it at the margin"
+        elif start is not None and fence and fence[2] == mark and not fence[3]:
+            needs = NEEDS.fullmatch(lines[start - 1]) if start else None
+            wanted = tuple(needs[1].split(", ")) if needs else ()
+            inside = "".join(f"{inner}\n" for inner in lines[start + 1 : i])
+            yield Block(language, inside, start + 1, wanted, start == end + 2 and not lines[start - 1])
+            start, end = None, i
+    assert start is None, f"line {start}: this block does not end"
+
+
+def absent(modules: tuple[str, ...]) -> list[str]:
+    return [name for name in modules if find_spec(name) is None]
+
+
+def run(page: str, text: str) -> int:
+    """Run the programs of a page; how many there were."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    shown: str | None = None
+    ran = 0
+    blocks = [*blocks_of(text), Block("text", "", 0, (), False)]
+    for block, following in itertools.pairwise(blocks):
+        place = f"{page}, line {block.line}"
+        assert block.language in LANGUAGES, f"{place}: no test runs a block of {block.language!r}"
+        if block.language == "":
+            assert block.follows and shown is not None, f"{place}: no program above prints this; say ```text"
+        shown = following.text if following.language == "" and following.follows else None
+        if block.language == "toml":
+            tomllib.loads(block.text)
+        elif block.language == "text":
+            assert not is_python(block.text), f"{place}: this is Python; say ```python"
+        elif block.language == "sh":
+            commands(block.text, place)
+            shown = "" if shown is None else shown
+        elif block.language == "python":
+            ran += 1
+            shown = shown or ""
+            if absent(block.needs):
+                continue
+            source = "\n" * block.line + block.text
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(compile(source, page, "exec"), namespace)
+            assert out.getvalue() == shown, f"{place} prints something else"
+    return ran
+
+
+def is_python(text: str) -> bool:
+    """Whether a block is a program: some statement in it is more than an expression."""
+    try:
+        program = ast.parse(text).body
+    except SyntaxError:
+        return False
+    return any(not isinstance(line, ast.Expr | ast.AnnAssign) for line in program)
+
+
+def commands(text: str, place: str) -> None:
+    """Whether ``bpkit`` understands the lines that call it."""
+    for line in text.replace("\\\n", " ").split("\n"):
+        for part in re.split(r"&&|\|\|?|;", line):
+            words = [word for word in shlex.split(part, comments=True) if "=" not in word or "/" in word]
+            if words and words[0].rpartition("/")[2] == "bpkit" and "--help" not in words:
+                _, unknown = make_parser().parse_known_args(words[1:])
+                assert not unknown, f"{place}: bpkit does not know {unknown}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_programs_on_a_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = (DOCS / page).read_text("utf-8")
-    blocks = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == text.count("```python") == count
-    namespace: dict[str, Any] = {}
-    for program, shown in blocks:
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            exec(compile(program, page, "exec"), namespace)
-        assert out.getvalue() == shown, program
+    needs = NEEDS.match(text)
+    if needs and (missing := absent(tuple(needs[1].split(", ")))):
+        pytest.skip(f"{page} needs {', '.join(missing)}")
+    assert run(page, text) == text.count("\n```python\n")
+
+
+@pytest.mark.parametrize(
+    ("page", "complaint"),
+    [
+        ("```python\nprint(1)\n```\n\n```\n2\n```\n", "prints something else"),
+        ("```python\nprint(1)\n```\n", "prints something else"),
+        ("```py\nprint(1)\n```\n", "no test runs a block of 'py'"),
+        ("```text\nimport bpkit\n```\n", "this is Python"),
+        ("```\nimport bpkit\n```\n", "no program above prints this"),
+        ("```python\nprint(1)\n```\n\nIt says:\n\n```\n1\n```\n", "prints something else|no program above"),
+        (" ```python\nprint(1)\n ```\n", "start it at the margin"),
+        ("```python\nprint(1)\n", "does not end"),
+        ("```sh\nbpkit train --epoch-number 3\n```\n", "bpkit does not know"),
+    ],
+)
+def test_a_page_that_is_wrong_is_noticed(page: str, complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        run("page.md", page)
+
+
+def test_a_block_that_needs_what_is_not_here_is_left_out() -> None:
+    assert run("page.md", "<!-- needs: no_such_library -->\n```python\nimport no_such_library\n```\n") == 1
+
+
+# Modules of which every name in __all__ is public; bpkit and bpkit.namespace take theirs from others.
+PUBLIC = [
+    *("bpkit", "bpkit._protocol", "bpkit.data", "bpkit.data.augment", "bpkit.errors", "bpkit.inspect"),
+    *("bpkit.losses", "bpkit.metrics", "bpkit.namespace", "bpkit.namespace.fft", "bpkit.namespace.linalg"),
+    *("bpkit.namespace.special", "bpkit.nn", "bpkit.nn.init", "bpkit.nn.mode", "bpkit.optim"),
+    *("bpkit.optim.schedules", "bpkit.random", "bpkit.registry", "bpkit.sklearn", "bpkit.testing"),
+    *("bpkit.training", "bpkit.transforms", "bpkit.tree"),
+    *(f"bpkit.interop.{path.stem}" for path in (PACKAGE / "interop").iterdir() if path.stem[:1] != "_"),
+]
+
+
+def exported(module: str) -> list[str]:
+    """``__all__`` of a module or package, read from its source: the library that it needs may be missing."""
+    place = PACKAGE.parent.joinpath(*module.split("."))
+    source = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    for line in ast.parse(source.read_text("utf-8")).body if source.exists() else ():
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "__all__":
+            return list(ast.literal_eval(line.value))
+    return []
+
+
+def in_the_reference() -> tuple[set[str], set[str]]:
+    """What the pages of the reference ask for with ``:::``, and the names that come with it."""
+    pages = "".join(path.read_text("utf-8") for path in sorted((DOCS / "reference").glob("*.md")))
+    asked = set(re.findall(r"^::: (\S+)$", pages, re.MULTILINE))
+    names = {name for module in asked for name in exported(module)}
+    return asked, names | {path.rpartition(".")[2] for path in asked}
+
+
+@pytest.mark.parametrize("module", sorted(PUBLIC))
+def test_every_public_name_is_in_the_reference(module: str) -> None:
+    asked, names = in_the_reference()
+    assert exported(module), f"{module} has no __all__"
+    left_out = [] if module in asked else [name for name in exported(module) if name not in names]
+    # bpkit.xp is the namespace, of which the pages show the chapters.
+    left_out = [name for name in left_out if f"{module}.{name}" not in PUBLIC and name != "xp"]
+    assert not left_out, f"docs/reference has no ::: for {module}, nor for {left_out}"

@@ -434,6 +434,7 @@ def betaincinv(a: RawArray, b: RawArray, y: RawArray, /) -> RawArray:
 
 
 digamma = psi
+"""The same function as :func:`psi`."""
 
 
 def multigammaln(a: RawArray, d: int, /) -> RawArray:

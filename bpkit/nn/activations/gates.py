@@ -198,3 +198,4 @@ def glu(z: RawArray, /, axis: int = -1) -> RawArray:
 
 
 swish = silu
+"""The same function as :func:`silu`."""

@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 Initializer = Callable[[RawArray, tuple[int, ...], Any], RawArray]
+"""``init(key, shape, dtype)`` draws the weights of a layer, an array of that shape and dtype."""
 
 lecun_normal = scaled_normal
 """LeCun's is the second of Nielsen's book."""
