@@ -28,6 +28,7 @@ __all__ = [
     "ENVIRONMENT_VARIABLE",
     "BackendStatus",
     "Selection",
+    "backend_names",
     "backend_of",
     "backend_table",
     "by_type",
@@ -359,6 +360,17 @@ class use_backend:
 
 
 # Reporting.
+
+
+def backend_names() -> list[str]:
+    """Every backend's name, the built-in ones first, whether it can be used here or not.
+
+    Examples
+    --------
+    >>> backend_names()[:3]
+    ['numpy', 'jax', 'torch']
+    """
+    return names()
 
 
 def backend_table() -> list[BackendStatus]:

@@ -1,4 +1,7 @@
-"""One fixture over all backends: ``pytest --backend torch --backend jax`` runs the tests on those only."""
+"""One fixture over all backends: ``pytest --backend torch --backend jax`` runs the tests on those only.
+
+Fixture and option are those of bpkit's own plugin for pytest, under shorter names.
+"""
 
 import os
 import sys
@@ -11,8 +14,10 @@ from typing import Any
 import pytest
 
 from bpkit._protocol import Backend
-from bpkit.errors import BackendError
-from bpkit.registry import BUILTIN, ENVIRONMENT_VARIABLE, use_backend
+from bpkit.registry import BUILTIN, ENVIRONMENT_VARIABLE
+
+# Where the checkout is installed it is there already, under this name.
+pytest_plugins = ["pytest_bpkit", "pytester"]
 
 # Tables for test_thirdparty.py, which says what to install where their libraries are missing.
 collect_ignore_glob = ["thirdparty/*"]
@@ -47,9 +52,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backend",
         action="append",
-        choices=list(BUILTIN),
-        metavar="NAME",
-        help=f"run tests of backends on this one only; repeatable; one of {', '.join(BUILTIN)}",
+        default=[],
+        dest="bpkit_backend",
+        metavar="NAME[:DEVICE]",
+        help=f"short for --bpkit-backend; one of {', '.join(BUILTIN)}",
     )
 
     parser.addoption(
@@ -66,28 +72,33 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.pop(ENVIRONMENT_VARIABLE, None)
     # SciPy reads this once, when it is imported, and asks arrays for their namespaces from then on.
     os.environ["SCIPY_ARRAY_API"] = "1"
-    if "jax" in (config.getoption("--backend") or BUILTIN):
+    if "jax" in (_chosen(config) or BUILTIN):
         # Half of the tests need float64, and JAX reads this once, when it is imported.
         os.environ["JAX_ENABLE_X64"] = "1"
         if jax := sys.modules.get("jax"):
             jax.config.update("jax_enable_x64", True)
 
 
+def _chosen(config: pytest.Config) -> list[str]:
+    return [spec.partition(":")[0] for spec in config.getoption("--bpkit-backend")]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    selected = config.getoption("--backend")
+    selected = _chosen(config)
     if not selected:
         return
+    config.pluginmanager.get_plugin("pytest_bpkit").deselect_backends(config, items, "backend")
     kept: list[pytest.Item] = []
     left: list[pytest.Item] = []
     counts = {ONE_IN: 0, ONE_OF_OTHERS_IN: 0}
     for item in items:
         callspec = getattr(item, "callspec", None)
         name = None if callspec is None else callspec.params.get("backend")
-        keep = _is_of_no_backend_here(selected, Path(item.path)) if name is None else name in selected
+        keep = name is not None or _is_of_no_backend_here(selected, Path(item.path))
         if name == "jax" and not config.getoption("--all-on-jax"):
             one_in = ONE_IN if Path(item.path).stem in COMPILING else ONE_OF_OTHERS_IN
             counts[one_in] += 1
-            keep = keep and counts[one_in] % one_in == 0
+            keep = counts[one_in] % one_in == 0
         (kept if keep else left).append(item)
     config.hook.pytest_deselected(items=left)
     items[:] = kept
@@ -113,12 +124,9 @@ def _is_of_no_backend_here(selected: list[str], path: Path) -> bool:
 @pytest.fixture(params=list(BUILTIN))
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """Each backend in turn, current for the length of the test."""
-    try:
-        selection = use_backend(request.param)
-    except BackendError as error:
-        pytest.skip(str(error))
-    with selection as (chosen, _):
-        yield chosen
+    plugin = request.config.pluginmanager.get_plugin("pytest_bpkit")
+    with plugin.use_or_skip(request.param, request.config) as backend:
+        yield backend
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from bpkit.errors import ArgumentError, GradientCheckError, NotDifferentiableErr
 from bpkit.kinds import device_of, is_inexact, is_mutable
 from bpkit.registry import common_backend, current
 from bpkit.trace import Traced
-from bpkit.transforms.arguments import describe, is_array, title
+from bpkit.transforms.arguments import as_argnums, describe, is_array, positions_of, title
 from bpkit.transforms.checking.comparison import Comparison, worst
 from bpkit.transforms.checking.differences import Values, Variable, named, place, precision
 from bpkit.transforms.checking.level import Level, Settings
@@ -30,6 +30,7 @@ def check_grads(
     atol: float | None = None,
     rtol: float | None = None,
     eps: float | None = None,
+    argnums: int | Sequence[int] | None = None,
 ) -> None:
     """Check the derivatives of a function against finite differences.
 
@@ -56,6 +57,8 @@ def check_grads(
     eps : float, optional
         The step of the differences. Default: 2**-10 (2**-5 in float32); where that disagrees, one by the size
         of the argument and two smaller ones are tried as well, and the surest counts.
+    argnums : int or sequence of int, optional
+        Which arguments are differentiated; the others are constants. Default: all.
 
     Raises
     ------
@@ -97,7 +100,7 @@ def check_grads(
     bpkit.errors.GradientCheckError: check_grads of <lambda>: the derivative of the result by argument 0,
     element (1,) (mode fwd, order 1) is 0, and finite differences say 0.5 ... a kink or a jump there: ...
     """
-    failed = worst(GradientCheck(f, args, order, modes, atol, rtol, eps).comparisons())
+    failed = worst(GradientCheck(f, args, order, modes, atol, rtol, eps, argnums).comparisons())
     if failed is not None:
         raise GradientCheckError(failed.sentence)
 
@@ -111,6 +114,12 @@ class GradientCheck:
         The name of what is checked.
     total : int
         How many comparisons there are, if none fails.
+    variables : list of Variable
+        The floating arrays by which the function is differentiated.
+    results : list of str
+        What messages call the floating arrays that it returns.
+    rtol : float
+        The relative error allowed.
     """
 
     def __init__(
@@ -122,16 +131,17 @@ class GradientCheck:
         atol: float | None = None,
         rtol: float | None = None,
         eps: float | None = None,
+        argnums: int | Sequence[int] | None = None,
     ) -> None:
         self._called = title("check_grads", f)
         self.function = self._called.removeprefix("check_grads of ")
         self._check_settings(args, order, modes, atol, rtol, eps)
         self._f, self._order, self._modes = f, order, tuple(dict.fromkeys(modes))
         self._leaves, self._structure = tree.flatten(tuple(args))
-        self._variables = self._find_variables(args)
+        self._variables = self._find_variables(args, self._positions(args, argnums))
         self._shapes: list[tuple[int, ...]] | None = None
         self.total = len(self._variables) * sum(len(self._modes) ** k for k in range(1, order + 1))
-        variables = list(self._variables.values())
+        self.variables = variables = list(self._variables.values())
         backend = variables[0].backend
         with backend.quiet():
             out = self._whole(*[x.array(x.row) for x in variables])
@@ -149,6 +159,8 @@ class GradientCheck:
         self._shapes = [y.shape for y in results.values()]
         values = list(results.values())
         own = precision([x.value for x in variables] + values)
+        self.results = list(results)
+        self.rtol = 4 * math.sqrt(own) if rtol is None else rtol
         wide, eps_of_differences = self._find_width(values, own)
         settings = Settings(
             self.function,
@@ -157,11 +169,11 @@ class GradientCheck:
             eps_of_differences,
             own,
             max(float(np.max(np.abs(y), initial=0)) for y in values),
-            4 * math.sqrt(own) if rtol is None else rtol,
+            self.rtol,
             atol,
             eps,
         )
-        self._level = Level(settings, named(self._fun, self.function), 1, "", list(results), values)
+        self._level = Level(settings, named(self.fun, self.function), 1, "", self.results, values)
 
     def comparisons(self) -> Iterator[Comparison]:
         """Compare, lowest order first; what is above an order that fails is left out."""
@@ -236,7 +248,14 @@ class GradientCheck:
                     f"{self._called}: {name} must be a finite number {least}; it is {value!r}"
                 )
 
-    def _find_variables(self, args: Sequence[Any]) -> dict[int, Variable]:
+    def _positions(self, args: Sequence[Any], argnums: Any) -> Sequence[int]:
+        """Which arguments are differentiated."""
+        if argnums is None:
+            return range(len(args))
+        wanted, _ = as_argnums(self._called, argnums)
+        return positions_of(self._called, wanted, len(args))
+
+    def _find_variables(self, args: Sequence[Any], positions: Sequence[int]) -> dict[int, Variable]:
         """The floating arrays among the leaves, by position."""
         names = [f"argument {i}{path}" for i, x in enumerate(args) for path in tree.paths(x)]
         for name, leaf in zip(names, self._leaves, strict=True):
@@ -247,8 +266,11 @@ class GradientCheck:
                 )
         backend = common_backend([x for x in self._leaves if is_array(x)], self._called)
         chosen, device = current()
+        wanted = [i in positions for i, x in enumerate(args) for _ in tree.leaves(x)]
         variables = {}
         for k, leaf in enumerate(self._leaves):
+            if not wanted[k]:
+                continue
             if isinstance(leaf, float | complex) and not is_array(leaf):
                 leaf = backend.xp.asarray(leaf, device=device if backend is chosen else None)
             if is_array(leaf) and is_inexact(leaf) and 0 not in leaf.shape:
@@ -277,7 +299,8 @@ class GradientCheck:
         copy = backend.from_host(backend.to_host(x), device_of(x)) if is_mutable(x) else x
         return constant_array(copy) if traced else copy
 
-    def _fun(self, *xs: Any) -> list[Any]:
+    def fun(self, *xs: Any) -> list[Any]:
+        """The function of the variables alone: the floating arrays that it returns."""
         ys = [y for y in tree.leaves(self._whole(*xs)) if is_array(y) and is_inexact(y)]
         shapes = [tuple(y.shape) for y in ys]
         if self._shapes is not None and shapes != self._shapes:
@@ -309,7 +332,7 @@ class GradientCheck:
         try:
             with backend.quiet():
                 found = [
-                    backend.to_host(y) for y in self._fun(*[x.array(x.row, wide=True) for x in variables])
+                    backend.to_host(y) for y in self.fun(*[x.array(x.row, wide=True) for x in variables])
                 ]
         except Exception:  # noqa: BLE001  whatever it has against another dtype, it runs in its own
             return False, own
