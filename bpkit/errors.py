@@ -31,6 +31,8 @@
         ├── CorruptRunError            (ValueError)   a run folder is incomplete or damaged
         └── SaveError                  (OSError)      writing failed; what was there before is as it was
 
+    TrainingInterrupted                (KeyboardInterrupt) a training was stopped by Ctrl-C; no BpkitError
+
     GradientCutWarning                 (UserWarning)  a traced value was turned into a Python float
     CompileWarning                     (UserWarning)  a function could not be compiled, and runs as it is
     RecordingWarning                   (UserWarning)  a number that changes makes jit record again and again
@@ -40,6 +42,8 @@ Each also derives from the builtin in parentheses, so callers can catch what the
 Where the mistake is in the user's code, the text ends with the line of it that was running: the innermost one
 that is neither bpkit's nor a library's. `line` holds it by itself: ``"model.py:12: y = x + w"``.
 """
+
+from typing import Any
 
 from bpkit._messages import user_line
 
@@ -73,6 +77,7 @@ __all__ = [
     "SettingsError",
     "ShapeError",
     "TraceError",
+    "TrainingInterrupted",
     "UnknownBackendError",
     "UnknownNameError",
 ]
@@ -249,6 +254,20 @@ class CompileWarning(UserWarning):
 
 class RecordingWarning(UserWarning):
     """A function is recorded again and again, since a number in its arguments changes."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C has ended a training of :func:`bpkit.training.fit`.
+
+    Attributes
+    ----------
+    fitted : bpkit.training.Fitted
+        What there was after the last step.
+    """
+
+    def __init__(self, message: str, fitted: Any) -> None:
+        super().__init__(message)
+        self.fitted = fitted
 
 
 class GradientCutWarning(UserWarning):

@@ -20,7 +20,7 @@ from test_run_folder import Faults, Killed  # type: ignore[import-not-found]
 
 from bpkit import losses, nn, optim, random, registry, xp
 from bpkit._protocol import Backend
-from bpkit.errors import ArgumentError, CorruptRunError, RunError, SaveError
+from bpkit.errors import ArgumentError, CorruptRunError, RunError, SaveError, TrainingInterrupted
 from bpkit.training import Epoch, Run, Session, Step, load_model, preset, restore
 
 
@@ -87,11 +87,51 @@ def test_ctrl_c_on_an_endless_stream_and_on(tmp_path: Path) -> None:
 
     options: dict[str, Any] = {"epochs": 3, "steps": 10}
     whole = run(data=stream(), **options)
-    stopped = run(data=stream(), folder=tmp_path / "run", callbacks=[interrupt], **options)
+    with pytest.raises(TrainingInterrupted, match=r"after step 5 of epoch 2; .*resume=True") as found:
+        run(data=stream(), folder=tmp_path / "run", callbacks=[interrupt], **options)
+    stopped = found.value.fitted
     assert (stopped.ended, stopped.state.epoch, stopped.state.step) == ("interrupted", 1, 5)
     on = run(data=stream(), folder=tmp_path / "run", resume=True, **options)
     assert (on.ended, curve(on)) == ("done", curve(whole))
     assert same_bits(on.model, whole.model)
+
+
+def sent(number: int, step: int) -> Any:
+    """A callback that sends a signal in a step of the first epoch."""
+
+    def callback(event: Any, state: Any) -> None:
+        if isinstance(event, Step) and event.step == step:
+            signal.raise_signal(number)
+
+    return callback
+
+
+def test_ctrl_c_without_a_folder_loses_nothing() -> None:
+    with pytest.raises(TrainingInterrupted, match=r"after step 2 of epoch 1; .* Nothing is saved") as found:
+        run(callbacks=[sent(signal.SIGINT, 2)])
+    assert same_bits(found.value.fitted.model, found.value.fitted.state.model)
+    assert not isinstance(found.value, Exception), "`except Exception` does not swallow it"
+
+
+def test_sigterm_ends_the_program_when_all_is_saved(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="143"):
+        run(folder=tmp_path / "run", callbacks=[sent(signal.SIGTERM, 3)])
+    saved = Run.open(tmp_path / "run").saved
+    assert (saved.epoch, saved.step) == (0, 3)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_handler_of_the_program_is_called_when_all_is_saved(number: int, tmp_path: Path) -> None:
+    noted: list[Any] = []
+    before = signal.signal(
+        number, lambda number, frame: noted.append((number, Run.open(tmp_path / "run").saved.step))
+    )
+    try:
+        stopped = run(folder=tmp_path / "run", callbacks=[sent(number, 3)])
+    finally:
+        signal.signal(number, before)
+    assert (noted, stopped.ended) == ([(number, 3)], "interrupted")
 
 
 def test_the_second_ctrl_c_is_obeyed_at_once() -> None:

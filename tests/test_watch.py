@@ -237,7 +237,7 @@ def test_ctrl_c_saves(tmp_path: Path) -> None:
                 process.send_signal(signal.SIGINT)
                 asked = True
         os.close(terminal)
-    assert process.returncode == 130
+    assert process.returncode == -signal.SIGINT
     text = STYLE.sub("", shown.decode())
     after = text.rpartition("\x1b[?1049l")[2]
     assert "Dense(64 → 8)" in after, "the last picture stays"

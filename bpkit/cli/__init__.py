@@ -1,6 +1,7 @@
 """The command ``bpkit``."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         The exit code: 0; 1 if it failed while running, or a check or the doctor found something; 2 if the
-        command line, or what it names, cannot be used; 130 after Ctrl-C and 143 after SIGTERM.
+        command line, or what it names, cannot be used; 130 after Ctrl-C and 143 after SIGTERM. With the words
+        of this process, Ctrl-C ends it as a signal does, so that a loop of the shell ends, too.
 
     Examples
     --------
@@ -30,6 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     bpkit 0.1.0
     0
     """
+    code = _code(argv)
+    if code == 130 and argv is None and os.name != "nt":
+        # To a shell, a program that exits has dealt with Ctrl-C: https://www.cons.org/cracauer/sigint.html
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
+    return code
+
+
+def _code(argv: Sequence[str] | None) -> int:
     try:
         code = _run(argv)
         sys.stdout.flush()

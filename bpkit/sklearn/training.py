@@ -1,7 +1,6 @@
 """The training of an estimator: epochs of steps, and when to stop."""
 
 import math
-import signal
 import sys
 import warnings
 from typing import Any
@@ -185,8 +184,7 @@ class Training:
         estimator.model_ = self.best if self.validation is not None else self.state.model.model
         estimator._optimizer_state = self.solver, self.state.optimizer_state
         if interrupt.signal is not None:
-            if interrupt.signal != signal.SIGINT:
-                signal.raise_signal(interrupt.signal)
+            interrupt.pass_on()
             warnings.warn("Training interrupted by user.", stacklevel=6)
 
     def _prepare(self) -> None:

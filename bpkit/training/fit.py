@@ -11,7 +11,7 @@ import numpy as np
 
 from bpkit import nn, random, registry, tree
 from bpkit._protocol import RawArray
-from bpkit.errors import ArgumentError, DivergedError
+from bpkit.errors import ArgumentError, DivergedError, TrainingInterrupted
 from bpkit.optim import Optimizer
 from bpkit.training.arguments import check_data, check_kinds, check_model
 from bpkit.training.checks import checker
@@ -45,7 +45,8 @@ class Fitted:
     best : Epoch or None
         The epoch with the best value of what was monitored; None before the end of the first.
     ended : {"done", "patience", "callback", "interrupted"}
-        Why it ended: all epochs are done, none was better for too long, a callback returned True, or Ctrl-C.
+        Why it ended: all epochs are done, none was better for too long, a callback returned True, or a signal
+        came.
     """
 
     model: Any
@@ -148,7 +149,7 @@ def fit(
         or an :class:`Epoch`. One that returns True ends the training. One with a method ``begin(state)`` is
         told before the first step, one with a method ``end(state)`` when the training has diverged.
     folder : path, optional
-        Save the training there after each epoch, and when Ctrl-C ends it.
+        Save the training there after each epoch, and when Ctrl-C or SIGTERM ends it.
     resume : bool or "previous"
         Go on with the training in `folder`, if there is one. ``"previous"``: with the latest whole one of the
         earlier saves, if the last one is damaged. The loss may be another one, and so may the settings of the
@@ -168,11 +169,16 @@ def fit(
     Returns
     -------
     Fitted
-        The model with what is known about its training. Ctrl-C ends the training after the step that is
-        running, and the result says so; the second one raises KeyboardInterrupt at once.
+        The model with what is known about its training.
 
     Raises
     ------
+    TrainingInterrupted
+        A KeyboardInterrupt, after Ctrl-C: the step that was running is done, the training is saved if there
+        is a `folder`, and ``error.fitted`` is what would have been returned. The second Ctrl-C raises
+        KeyboardInterrupt at once.
+    SystemExit
+        After SIGTERM, likewise, with the exit code 143.
     ArgumentError
         If a setting cannot be used, the model has nothing to train, or the loss is no scalar.
     DataError, ShapeError
@@ -327,7 +333,21 @@ def fit(
             if best_model is None and saves is not None:
                 best_model = saves.model_of(best)
             result = state.model if best_model is None else best_model
-    return Fitted(result, state, tuple(state.metrics), best, ended)
+    fitted = Fitted(result, state, tuple(state.metrics), best, ended)
+    # It may have come after the last event, too.
+    if interrupt.is_ctrl_c:
+        raise TrainingInterrupted(_way_on(state, folder), fitted)
+    interrupt.pass_on()
+    return fitted
+
+
+def _way_on(state: State, folder: str | os.PathLike[str] | None) -> str:
+    """Where Ctrl-C has ended a training, and how it goes on."""
+    where = f"step {state.step} of epoch {state.epoch + 1}" if state.step else f"epoch {state.epoch}"
+    what = f"fit: interrupted after {where}; what there was is `fitted` of this error"
+    if folder is None:
+        return f"{what} (at a prompt: sys.last_value.fitted). Nothing is saved, since no folder was given"
+    return f"{what}, and saved; go on with: fit(..., folder={os.fspath(folder)!r}, resume=True)"
 
 
 def _check_settings(

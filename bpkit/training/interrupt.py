@@ -3,7 +3,7 @@
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 __all__ = ["Interrupt"]
 
@@ -24,9 +24,10 @@ class Interrupt:
     signal: int | None = None
 
     def __enter__(self) -> Self:
+        self.signal = None
         # One that is ignored, as SIGINT is in a shell's background jobs, stays ignored.
         here = threading.current_thread() is threading.main_thread()
-        self._before = {
+        self._before: dict[int, Any] = {
             number: signal.signal(number, self._note)
             for number in SIGNALS
             if here and signal.getsignal(number) is not signal.SIG_IGN
@@ -38,6 +39,26 @@ class Interrupt:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def pass_on(self) -> None:
+        """Outside the block: let the program have the signal; Ctrl-C is left to the caller.
+
+        Raises
+        ------
+        SystemExit
+            After SIGTERM, unless the program has a handler of its own, which is called.
+        """
+        if self.signal is None or self.is_ctrl_c:
+            return
+        if self._before[self.signal] is signal.SIG_DFL:
+            # Sent again, it would end the process before files are written out and `finally` is run.
+            raise SystemExit(self.exit_code)
+        signal.raise_signal(self.signal)
+
+    @property
+    def is_ctrl_c(self) -> bool:
+        """Whether it was Ctrl-C, in a program that leaves it to Python to raise KeyboardInterrupt."""
+        return self.signal == signal.SIGINT and self._before[self.signal] is signal.default_int_handler
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
