@@ -144,7 +144,9 @@ def thirdparty(session: nox.Session) -> None:
 @nox.session
 def interop(session: nox.Session) -> None:
     """Functions of bpkit in other libraries' programs, and theirs in bpkit; the programs in docs."""
-    install(session, "-e", ".[test,torch,jax,onnx,dask,xarray,sklearn,fast,report]", "distributed")
+    install(
+        session, "-e", ".[test,torch,jax,onnx,dask,xarray,sklearn,fast,report]", "distributed", "autograd"
+    )
     places = sorted(map(str, Path("tests").glob("test_interop_*.py")))
     backends = [f"--backend={name}" for name in ("numpy", "jax", "torch")]
     programs = ("bpkit/interop", "tests/test_docs.py")
