@@ -26,6 +26,7 @@
     ├── SettingsError                  (ValueError)   a training setting has a value that cannot be used
     ├── DivergedError                  (ArithmeticError) the loss or a weight is no longer finite
     ├── InterruptedStepError           (RuntimeError) weights of a training step that was stopped half-way
+    ├── ExportError                    (ValueError)   what ONNX cannot express, or computes otherwise
     ├── DrawingError                   (ImportError)  Graphviz, which draws graphs, is missing
     └── RunError
         ├── CorruptRunError            (ValueError)   a run folder is incomplete or damaged
@@ -60,6 +61,7 @@ __all__ = [
     "DeviceNotFoundError",
     "DivergedError",
     "DrawingError",
+    "ExportError",
     "GradientCheckError",
     "GradientCutError",
     "GradientCutWarning",
@@ -242,6 +244,10 @@ class CorruptRunError(RunError, ValueError):
 
 class SaveError(RunError, OSError):
     """Writing a run failed; what was saved before is as it was, or gone if something else deleted it."""
+
+
+class ExportError(BpkitError, ValueError):
+    """A function cannot be written for another runtime, or that computes something else with it."""
 
 
 class DrawingError(BpkitError, ImportError):

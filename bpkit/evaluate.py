@@ -5,8 +5,9 @@ that name, the definition registered here, or the function of that name in the l
 namespace. A special function is the library's own, the definition registered here, or SciPy's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,22 @@ from bpkit._protocol import Backend
 from bpkit.errors import NoSuchFunctionError
 from bpkit.registry import backend_of, by_type, common_backend, current
 
-__all__ = ["definition", "definition_of", "evaluate", "function_of", "on_scalars", "without_numpy_scalars"]
+__all__ = [
+    "Definition",
+    "definition",
+    "definition_of",
+    "definitions",
+    "evaluate",
+    "function_of",
+    "on_scalars",
+    "without_numpy_scalars",
+]
 
 Definition = Callable[..., Any]
 
 _definitions: dict[str, Definition] = {}
+definitions: Mapping[str, Definition] = MappingProxyType(_definitions)
+"""What names mean in standard functions, also where a library has a kernel of its own."""
 _functions: dict[Backend, dict[str, Callable[..., Any]]] = {}
 
 

@@ -106,6 +106,8 @@ class Recorder(Trace):
     by_layout : bool
         Whether an array was written to that is a view or has some: on the memory layout of the inputs depends
         what else changed.
+    opens : bool
+        Whether a function with a derivative of its own is noted by what it does, and not as one step.
 
     Parameters
     ----------
@@ -120,6 +122,7 @@ class Recorder(Trace):
     __slots__ = ("_keep", "_line", "_slots", "apart", "by_layout", "inputs", "steps", "transform")
 
     replays = True
+    opens = False
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ collect_ignore_glob = ["thirdparty/*"]
 NEEDED_BY = {
     "bpkit/interop/dask.py": "dask",
     "bpkit/interop/jax.py": "jax",
-    "bpkit/interop/onnx.py": "ndonnx",
+    "bpkit/interop/onnx": "ndonnx",
     "bpkit/interop/torch.py": "torch",
     "bpkit/interop/xarray.py": "xarray",
     "bpkit/sklearn": "sklearn",

@@ -194,7 +194,7 @@ def apply(function: Function, leaves: Leaves) -> Leaves:
             trace.refuse(f"{function.name}: an argument")
         return apply(function, values)
     if isinstance(trace, Recorder):
-        return _noted(function, trace, leaves)
+        return function.run(leaves) if trace.opens else _noted(function, trace, leaves)
     if still:
         return _watched(function, trace, apply(function, _given(values)), None)
     if isinstance(trace, DerivativeTrace):

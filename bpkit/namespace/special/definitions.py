@@ -8,13 +8,14 @@ import math
 from typing import Any
 
 from bpkit._protocol import RawArray
-from bpkit.evaluate import definition, evaluate
+from bpkit.evaluate import definition
+from bpkit.trace import call
 
 __all__: list[str] = []
 
 
 def _special(name: str, *operands: RawArray) -> RawArray:
-    return evaluate(f"special.{name}", operands, {})
+    return call(f"special.{name}", *operands)
 
 
 # Logarithms and powers.
