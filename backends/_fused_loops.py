@@ -58,7 +58,11 @@ _FORMS: Mapping[str, tuple[str, str]] = {
     "not_equal": (_ANY, "{a} != {b}"),
     "positive": ("iuf", "{a}"),
     "reciprocal": ("f", "{one} / {a}"),
-    "sign": ("f", "choose({a} != {a}, {a}, {of}({a} > {zero}) - {of}({a} < {zero}))"),
+    # Choices in turn: LLVM turns comparisons into numbers one by one.
+    "sign": (
+        "f",
+        "choose({a} > {zero}, {one}, choose({a} < {zero}, -{one}, choose({a} == {zero}, {zero}, {a})))",
+    ),
     "sqrt": ("f", "sqrt({a})"),
     "square": ("iuf", "{a} * {a}"),
     "subtract": ("iuf", "{a} - {b}"),

@@ -139,6 +139,8 @@ class NumpyBackend(LibraryBackend):
         if name == "sum" and static["axis"] in (0, (0,)) and _by_blas(operands, out):
             shape = (1,) * static["keepdims"] + operands[0].shape[:1]
             return Into(np.dot, first=(_ones(shape, out.dtype),), packed=True, makes=True)
+        if name in _OF_SHORT_ROWS and _has_short_rows(operands, static["axis"], out):
+            return Into(_OF_SHORT_ROWS[name], before=(static["keepdims"],), makes=True)
         if name == "mean" and out.dtype.char in "fdFD" and math.prod(operands[0].shape):
             shares = math.prod(operands[0].shape) // math.prod(out.shape)
             return Into(_mean, before=(static["axis"], shares), after=(static["keepdims"],), makes=True)
@@ -224,6 +226,8 @@ MANY = 4096
 """Elements from which on one more pass of vector instructions costs less than one without."""
 ROWS, WIDE = 32, 2**16
 """Rows up to which, and elements of the other factor from which on, a product is that of the transposes."""
+SHORT = 32
+"""Elements of a row up to which functions of rows are done column by column, where there are as many rows."""
 _REALS = frozenset({np.float32, np.float64})
 _NUMBERS = _REALS | {float, int}
 
@@ -253,6 +257,17 @@ def _mean(x: Any, axis: Any, count: int, out: Any, keepdims: bool) -> Any:
 def _concat(*given: Any, out: Any = None) -> Any:
     *parts, axis = given
     return np.concatenate(parts, axis, out)
+
+
+def _largest_of_rows(x: Any, keepdims: bool, out: Any) -> Any:
+    # Column by column it takes a fifth of the time that NumPy takes for rows of ten numbers.
+    found = np.maximum.reduce(x.T.copy(), 0, None, None if out is None else out.reshape(-1))
+    return out if out is not None else found[:, None] if keepdims else found
+
+
+def _sum_of_rows(x: Any, keepdims: bool, out: Any) -> Any:
+    # The same by BLAS.
+    return np.dot(x, _ones(x.shape[1:] + (1,) * keepdims, x.dtype), out)
 
 
 def _sign(x: Any, out: Any = None) -> Any:
@@ -293,6 +308,7 @@ _REDUCTIONS: dict[str, Callable[..., Any]] = {
     "prod": np.multiply.reduce,
     "sum": np.add.reduce,
 }
+_OF_SHORT_ROWS: dict[str, Callable[..., Any]] = {"max": _largest_of_rows, "sum": _sum_of_rows}
 _ROUNDING: dict[str, Callable[..., Any]] = {
     "ceil": np.ceil,
     "floor": np.floor,
@@ -322,6 +338,13 @@ def _by_numbers(bounds: tuple[Any, ...], out: Any) -> bool:
 def _by_blas(operands: tuple[Any, ...], out: Any) -> bool:
     """Whether `dot` does the same as `matmul`, and with less ado."""
     return out.dtype.char in "fdFD" and all(len(x.shape) == 2 and x.dtype == out.dtype for x in operands)
+
+
+def _has_short_rows(operands: tuple[Any, ...], axis: Any, out: Any) -> bool:
+    """Whether the last axis of a matrix is short, on which NumPy's functions take their time."""
+    shape = operands[0].shape
+    short = axis in (-1, (-1,), 1, (1,)) and len(shape) == 2 and 1 < shape[1] <= SHORT and shape[0] >= SHORT
+    return short and out.dtype.char in "fd" and operands[0].dtype == out.dtype
 
 
 def _quickly_summed(x: Any, out: Any) -> bool:

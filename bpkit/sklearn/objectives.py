@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bpkit import losses, nn
+from bpkit import losses
 from bpkit import namespace as xp
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError
 from bpkit.kinds import is_real
 
-__all__ = ["CLASSIFICATION", "REGRESSION", "Objective", "Penalized", "of_user", "penalized"]
+__all__ = ["CLASSIFICATION", "REGRESSION", "Objective", "of_user", "shielded"]
 
 Objective = Callable[[RawArray, RawArray, RawArray | None], RawArray]
 """``(output, target, weight) -> scalar``, the mean over a batch."""
@@ -19,7 +19,14 @@ def log_loss(output: RawArray, target: RawArray, weight: RawArray | None) -> Raw
     """Cross-entropy: of a softmax for class numbers, and for rows of 0 and 1 of a sigmoid for each column."""
     if is_real(target):
         return losses.sigmoid_cross_entropy(output, target, sample_weight=weight)
-    return losses.softmax_cross_entropy(output, target, sample_weight=weight)
+    # Of this form the gradient takes fewer functions than that of the loss in `losses`, which also bears
+    # outputs that are infinite.
+    shifted = output - xp.stop_gradient(xp.max(output, axis=-1, keepdims=True))
+    logs = xp.log(xp.sum(xp.exp(shifted), axis=-1))
+    own = xp.where(xp.one_hot(target, output.shape[-1], dtype="bool"), shifted, 0.0)
+    if weight is None:
+        return xp.mean(logs) - xp.sum(own) / output.shape[0]
+    return xp.sum((logs - xp.sum(own, axis=-1)) * weight) / xp.sum(weight)
 
 
 def squared_error(output: RawArray, target: RawArray, weight: RawArray | None) -> RawArray:
@@ -57,42 +64,17 @@ def of_user(loss: Callable[..., Any]) -> Objective:
     return objective
 
 
-class Penalized(nn.Module):
-    """A model that also returns ``alpha / 2`` times the sum of the squares of its weights.
+def shielded(objective: Objective) -> Callable[[RawArray, RawArray, RawArray | None, Any], RawArray]:
+    """A loss that is 0, without a gradient, for a batch whose weights are all 0.
 
-    Attributes
-    ----------
-    model : Module
-    alpha : array of shape (1,), or None for no penalty
+    It takes as the last argument whether they are, which is None where there are no weights.
     """
 
-    model: Any
-    alpha: Any = nn.buffer()
-
-    def __call__(self, x: RawArray) -> tuple[RawArray, RawArray | None]:
-        """The output and the penalty."""
-        output = self.model(x)
-        if self.alpha is None:
-            return output, None
-        return output, xp.sum(self.alpha) * losses.l2(self.model, skip_biases=True)
-
-
-def penalized(objective: Objective) -> Callable[[Any, Any], RawArray]:
-    """A loss of what :class:`Penalized` returns and of pairs ``(target, weight)``.
-
-    The penalty is divided by the number of examples in the batch, or by the sum of their weights. A batch
-    whose weights are all 0 has the loss 0 and no gradient.
-    """
-
-    def loss(found: tuple[RawArray, RawArray | None], wanted: tuple[RawArray, RawArray | None]) -> RawArray:
-        (output, penalty), (target, weight) = found, wanted
-        empty = None if weight is None else xp.sum(weight) == 0
-        if weight is not None:
-            # Before any loss divides by the sum, as the gradient of 0 / 0 is NaN even where it is not chosen.
-            weight = xp.where(empty, xp.ones_like(weight), weight)
-        value = objective(output, target, weight)
-        if penalty is not None:
-            value = value + penalty / (output.shape[0] if weight is None else xp.sum(weight))
-        return value if empty is None else xp.where(empty, xp.zeros_like(value), value)
+    def loss(output: RawArray, target: RawArray, weight: RawArray | None, empty: Any) -> RawArray:
+        if weight is None:
+            return objective(output, target, None)
+        # Before any loss divides by the sum, as the gradient of 0 / 0 is NaN even where it is not chosen.
+        value = objective(output, target, xp.where(empty, xp.ones_like(weight), weight))
+        return xp.where(empty, xp.zeros_like(value), value)
 
     return loss

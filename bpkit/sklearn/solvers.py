@@ -15,8 +15,8 @@ from bpkit import namespace as xp
 from bpkit import nn, optim, registry, transforms, tree
 from bpkit._protocol import RawArray
 from bpkit.optim import Optimizer
-from bpkit.sklearn.objectives import Objective, penalized
-from bpkit.training.step import training_step
+from bpkit.sklearn.objectives import Objective
+from bpkit.sklearn.steps import step_of
 
 __all__ = [
     "LARGEST_SHARED",
@@ -93,8 +93,8 @@ def optimizer_of(solver: Solver) -> Optimizer:
 
 
 def fresh_step(objective: Objective, optimizer: Optimizer, take: Callable[..., Any]) -> Any:
-    """A compiled step of training, see :func:`bpkit.training.step.training_step`."""
-    return transforms.jit(training_step(penalized(objective), optimizer, take), donate_argnums=(0, 1))
+    """A compiled step of training, see :func:`bpkit.sklearn.steps.step_of`."""
+    return transforms.jit(step_of(objective, optimizer, take), donate_argnums=(0, 1))
 
 
 @lru_cache(maxsize=64)

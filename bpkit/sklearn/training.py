@@ -16,7 +16,7 @@ from bpkit.errors import DivergedError
 from bpkit.optim import Optimizer
 from bpkit.sklearn.batches import Examples
 from bpkit.sklearn.networks import dense_layers
-from bpkit.sklearn.objectives import Penalized, of_user
+from bpkit.sklearn.objectives import of_user
 from bpkit.sklearn.solvers import (
     LARGEST_SHARED,
     Paced,
@@ -28,6 +28,7 @@ from bpkit.sklearn.solvers import (
     shared_slope,
     shared_step,
 )
+from bpkit.sklearn.steps import begun, model_of
 from bpkit.training.interrupt import Interrupt
 from bpkit.training.loop import step_keys
 from bpkit.training.state import Epoch, State
@@ -181,7 +182,7 @@ class Training:
                     stacklevel=6,
                 )
         self.state.check_weights()
-        estimator.model_ = self.best if self.validation is not None else self.state.model.model
+        estimator.model_ = self.best if self.validation is not None else self._model()
         estimator._optimizer_state = self.solver, self.state.optimizer_state
         if interrupt.signal is not None:
             interrupt.pass_on()
@@ -214,15 +215,11 @@ class Training:
             optimizer = optimizer_of(self.solver)
         self.optimizer = optimizer
         model = estimator.model_
-        weights = [x for x in tree.leaves(nn.partition(model).trainable) if x.ndim > 1]
-        alpha = None
-        if estimator.alpha and weights:
-            alpha = xp.full((1,), float(estimator.alpha), dtype=weights[0].dtype)
         kept = getattr(estimator, "_optimizer_state", (None, None))
         goes_on = self.incremental and kept[0] == self.solver
-        whole = Penalized(model, alpha)
-        state = kept[1] if goes_on else optimizer.init(nn.partition(whole).trainable)
-        self.state = State(whole, state)
+        trained = begun(model, float(estimator.alpha), as_vector=isinstance(self.solver, Solver))
+        state = kept[1] if goes_on else optimizer.init(trained.params)
+        self.state = State(trained, state)
         self.rate = float(estimator.learning_rate_init)
         if goes_on and isinstance(state, Paced):
             self.rate = float(state.rate[0])
@@ -319,7 +316,7 @@ class Training:
             estimator.best_loss_ = min(estimator.best_loss_, loss)
         else:
             examples, truth, weight = self.validation
-            model = self.state.model.model
+            model = self._model()
             score = estimator._score_of(outputs(model, examples), truth, examples, weight)
             estimator.validation_scores_.append(score)
             self._say(f"Validation score: {score:f}")
@@ -327,6 +324,10 @@ class Training:
             if score > estimator.best_validation_score_:
                 estimator.best_validation_score_, self.best = score, model
         estimator._stalled = estimator._stalled + 1 if stalls else 0
+
+    def _model(self) -> Any:
+        """The network after the last step."""
+        return model_of(self.state.model)
 
     def _say(self, line: str) -> None:
         if self.estimator.verbose:

@@ -102,7 +102,11 @@ def guard(
             return f"type({word}) is not {scope.name(value.cls)} or {word} != {scope.name(value.value)}"
         if value.cls is float and float(value.value) and value.value != "nan":
             return f"type({word}) is not float or {word} != {value.value}"
-        return f"{scope.name(setting)}({word}) != {scope.name(value)}"
+        differs = f"{scope.name(setting)}({word}) != {scope.name(value)}"
+        if issubclass(value.cls, float | complex | tuple):
+            return differs
+        # Mostly it is the same object, which takes no time to see.
+        return f"({word} is not {scope.name(value.value)} and {differs})"
 
     def leaf_differs(i: int, x: str) -> str:
         leaf = kind.leaves[i]
