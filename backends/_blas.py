@@ -5,13 +5,13 @@ the two disturb each other (a product that is added to what is there: 20 per cen
 """
 
 import importlib
+import math
 import os
 import sys
 from collections.abc import Callable
 from functools import cache, lru_cache
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,15 @@ __all__ = [
     "few_rows",
     "finite_where_zero",
     "has_threads",
+    "in_pieces",
     "logistic",
+    "pays_in_pieces",
 ]
 
 SINGLE = 2**18
 """The number of multiplications from which on OpenBLAS takes threads for a product."""
+UNCOPIED = 1_000_000
+"""The number of multiplications up to which OpenBLAS reads matrices where they are."""
 FEW = 10_000
 """The number of elements from which on it takes them for a sum."""
 
@@ -123,6 +127,36 @@ def few_rows(a: Any, b: Any, out: Any = None) -> Any:
     return out
 
 
+def in_pieces(a: Any, b: Any, out: Any = None) -> Any:
+    """``a @ b``, so many rows at a time that OpenBLAS copies no factor first.
+
+    Where both lie row by row, and without threads: 200 x 64 by 64 x 100 of float64 51 and 38 microseconds.
+    """
+    if not (a.flags.c_contiguous and b.flags.c_contiguous):
+        return np.dot(a, b, out)
+    if out is None:
+        out = np.empty((a.shape[0], b.shape[1]), a.dtype)
+    rows = math.ceil(a.shape[0] / math.ceil(a.shape[0] * b.size / UNCOPIED))
+    for start in range(0, a.shape[0], rows):
+        np.dot(a[start : start + rows], b, out[start : start + rows])
+    return out
+
+
+def pays_in_pieces(multiplications: int) -> bool:
+    """Whether :func:`in_pieces` is faster than a product at once."""
+    return UNCOPIED < multiplications <= 4 * UNCOPIED and _multiplies_uncopied() and not has_threads()
+
+
+@cache
+def _multiplies_uncopied() -> bool:
+    """Whether OpenBLAS has functions for small matrices here, which it has for AVX-512 alone."""
+    try:
+        features = importlib.import_module("numpy._core._multiarray_umath").__cpu_features__
+    except (AttributeError, ImportError):
+        return False
+    return bool(features.get("AVX512_SKX"))
+
+
 @lru_cache(maxsize=64)
 def annihilating_product(dtype: Any) -> Callable[..., None]:
     """The function of that name, into memory."""
@@ -130,7 +164,7 @@ def annihilating_product(dtype: Any) -> Callable[..., None]:
 
     def annihilating_product(factor: Any, derivative: Any, out: Any) -> None:
         # The sum of the absolute values is finite only if all elements are.
-        if not isfinite(asum(derivative.ravel())):
+        if not math.isfinite(asum(derivative.ravel())):
             derivative = finite_where_zero(factor, derivative)
         multiply(factor, derivative, out)
 
@@ -146,7 +180,7 @@ def logistic(dtype: Any) -> Callable[..., None]:
     def expit(x: Any, out: Any) -> None:
         exp(negative(x, out), out)
         # Only where 1 / (1 + exp(-x)) is a normal number, exp(-x) is finite.
-        if isfinite(asum(out.ravel())):
+        if math.isfinite(asum(out.ravel())):
             reciprocal(add(one, out, out), out)
         else:
             np.divide(exp(np.minimum(x, 0.0)), 1.0 + exp(-np.abs(x)), out)

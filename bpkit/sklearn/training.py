@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from bpkit import namespace as xp
-from bpkit import nn, random, registry, tree
+from bpkit import random, registry
 from bpkit._protocol import RawArray
 from bpkit.errors import DivergedError
 from bpkit.optim import Optimizer
