@@ -19,12 +19,12 @@ from ._blas import (
     added_columns,
     added_product,
     annihilating_product,
+    can_read_in_place,
     few_rows,
     finite_where_zero,
     has_threads,
-    in_pieces,
     logistic,
-    pays_in_pieces,
+    read_in_place,
 )
 from ._common import LibraryBackend, host_copy, is_basic_key, layout_copy, share_memory
 from ._fused import fused
@@ -135,8 +135,8 @@ class NumpyBackend(LibraryBackend):
         if name == "matmul" and _by_blas(operands, out):
             rows, size = operands[0].shape[0], math.prod(operands[1].shape)
             function = few_rows if 1 < rows <= ROWS and size >= WIDE else np.dot
-            if rows > ROWS and pays_in_pieces(rows * size):
-                function = in_pieces
+            if rows > ROWS and can_read_in_place(rows * size):
+                function = read_in_place
             return Into(function, packed=True, makes=True)
         if name == "annihilating_product" and _quickly_summed(operands[1], out):
             return Into(annihilating_product(out.dtype), elementwise=True)

@@ -19,11 +19,10 @@ def log_loss(output: RawArray, target: RawArray, weight: RawArray | None) -> Raw
     """Cross-entropy: of a softmax for class numbers, and for rows of 0 and 1 of a sigmoid for each column."""
     if is_real(target):
         return losses.sigmoid_cross_entropy(output, target, sample_weight=weight)
-    # Of this form the gradient takes fewer functions than that of the loss in `losses`, which also bears
-    # outputs that are infinite.
+    # For finite outputs. Of this form the gradient takes fewer functions than that of the loss in `losses`.
     shifted = output - xp.stop_gradient(xp.max(output, axis=-1, keepdims=True))
     logs = xp.log(xp.sum(xp.exp(shifted), axis=-1))
-    own = xp.where(xp.one_hot(target, output.shape[-1], dtype="bool"), shifted, 0.0)
+    own = xp.one_hot(target, output.shape[-1], dtype=output.dtype) * shifted
     if weight is None:
         return xp.mean(logs) - xp.sum(own) / output.shape[0]
     return xp.sum((logs - xp.sum(own, axis=-1)) * weight) / xp.sum(weight)
