@@ -263,13 +263,13 @@ def _concat(*given: Any, out: Any = None) -> Any:
     return np.concatenate(parts, axis, out)
 
 
-def _largest_of_rows(x: Any, keepdims: bool, out: Any) -> Any:
+def _largest_of_rows(x: Any, keepdims: bool, out: Any = None) -> Any:
     # Column by column it takes a fifth of the time that NumPy takes for rows of ten numbers.
     found = np.maximum.reduce(x.T.copy(), 0, None, None if out is None else out.reshape(-1))
     return out if out is not None else found[:, None] if keepdims else found
 
 
-def _sum_of_rows(x: Any, keepdims: bool, out: Any) -> Any:
+def _sum_of_rows(x: Any, keepdims: bool, out: Any = None) -> Any:
     # The same by BLAS.
     return np.dot(x, _ones(x.shape[1:] + (1,) * keepdims, x.dtype), out)
 
