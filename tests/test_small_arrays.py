@@ -44,7 +44,8 @@ def test_sums_and_maxima_of_short_rows(dtype: str, keepdims: bool) -> None:
             with np.errstate(invalid="ignore"):
                 compiled = bpkit.jit(f)
                 for _ in range(2):
-                    assert_allclose(compiled(x), f(x), rtol=20 * np.finfo(dtype).eps)
+                    # Of seven terms of about 1, one of which may cancel the others.
+                    assert_allclose(compiled(x), f(x), rtol=0.0, atol=40 * np.finfo(dtype).eps)
             assert name in compiled.source
         compiled = bpkit.jit(of_rows)
         compiled(np.ones((7, 70), dtype))
