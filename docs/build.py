@@ -20,28 +20,36 @@ class Names(griffe.Extension):
     """What docstrings and packages call by name is what Python finds under it."""
 
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
-        """Where a package exports a function of the name of its module, the name means the function."""
-        for inner in list(pkg.members.values()):
-            if isinstance(inner, griffe.Module):
-                self.on_package(pkg=inner)
-        for name in pkg.exports or ():
-            module = pkg.members.get(str(name))
-            path = pkg.imports.get(str(name))
-            if isinstance(module, griffe.Module) and path == f"{module.path}.{name}":
-                pkg.members[str(name)] = griffe.Alias(str(name), module.members[str(name)], parent=pkg)
+        """Mend a package when all of it has been read."""
+        link_roles(pkg)
+        prefer_functions(pkg)
 
-    def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
-        """A role becomes a link where the reference has the name, and code where it has not."""
-        if obj.docstring is None:
-            return
-        module = obj.module.path
 
-        def link(role: re.Match[str]) -> str:
-            name = role[1]
-            place = name if name.startswith("bpkit.") else f"{module}.{name}"
-            return f'<autoref optional identifier="{place}"><code>{name}</code></autoref>'
+def link_roles(place: griffe.Object) -> None:
+    """A role becomes a link where the reference has the name, and code where it has not."""
+    module = place.module.path
 
-        obj.docstring.value = ROLE.sub(link, obj.docstring.value)
+    def link(role: re.Match[str]) -> str:
+        name = role[1]
+        path = name if name.startswith("bpkit.") else f"{module}.{name}"
+        return f'<autoref optional identifier="{path}"><code>{name}</code></autoref>'
+
+    if place.docstring is not None:
+        place.docstring.value = ROLE.sub(link, place.docstring.value)
+    for member in place.members.values():
+        if not isinstance(member, griffe.Alias):
+            link_roles(member)
+
+
+def prefer_functions(package: griffe.Module) -> None:
+    """Where a package exports a function of the name of its module, the name means the function."""
+    for member in list(package.members.values()):
+        if isinstance(member, griffe.Module):
+            prefer_functions(member)
+    for name in map(str, package.exports or ()):
+        module = package.members.get(name)
+        if isinstance(module, griffe.Module) and package.imports.get(name) == f"{module.path}.{name}":
+            package.members[name] = griffe.Alias(name, module.members[name], parent=package)
 
 
 def on_page_markdown(markdown: str, **kwargs: Any) -> str:
