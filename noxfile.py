@@ -155,9 +155,10 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation as a site, in site/, without a warning."""
-    install(session, "-e", ".[docs]")
+    """The documentation as a site, in site/, without a warning and with every public name."""
+    install(session, "-e", ".[docs,test]")
     session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("pytest", "tests/test_docs.py", "-k", "site", env={"BPKIT_SITE": "site"})
 
 
 @nox.session(default=False)

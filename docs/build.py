@@ -22,7 +22,9 @@ class Names(griffe.Extension):
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
         """Mend a package when all of it has been read."""
         link_roles(pkg)
-        prefer_functions(pkg)
+        functions: dict[str, griffe.Object] = {}
+        prefer_functions(pkg, functions)
+        follow(pkg, functions)
 
 
 def link_roles(place: griffe.Object) -> None:
@@ -41,15 +43,25 @@ def link_roles(place: griffe.Object) -> None:
             link_roles(member)
 
 
-def prefer_functions(package: griffe.Module) -> None:
+def prefer_functions(package: griffe.Module, found: dict[str, griffe.Object]) -> None:
     """Where a package exports a function of the name of its module, the name means the function."""
     for member in list(package.members.values()):
         if isinstance(member, griffe.Module):
-            prefer_functions(member)
+            prefer_functions(member, found)
     for name in map(str, package.exports or ()):
         module = package.members.get(name)
         if isinstance(module, griffe.Module) and package.imports.get(name) == f"{module.path}.{name}":
+            found[module.path] = module.members[name]
             package.members[name] = griffe.Alias(name, module.members[name], parent=package)
+
+
+def follow(package: griffe.Module, found: dict[str, griffe.Object]) -> None:
+    """Other packages that take such a name from there take the function too."""
+    for name, member in list(package.members.items()):
+        if isinstance(member, griffe.Module):
+            follow(member, found)
+        elif isinstance(member, griffe.Alias) and member.target_path in found:
+            package.members[name] = griffe.Alias(name, found[member.target_path], parent=package)
 
 
 def on_page_markdown(markdown: str, **kwargs: Any) -> str:

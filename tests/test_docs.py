@@ -8,9 +8,11 @@ import ast
 import contextlib
 import io
 import itertools
+import os
 import re
 import shlex
 import tomllib
+import zlib
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -186,3 +188,21 @@ def test_every_public_name_is_in_the_reference(module: str) -> None:
     # bpkit.xp is the namespace, of which the pages show the chapters.
     left_out = [name for name in left_out if f"{module}.{name}" not in PUBLIC and name != "xp"]
     assert not left_out, f"docs/reference has no ::: for {module}, nor for {left_out}"
+
+
+def test_the_site_shows_every_public_name() -> None:
+    built = os.environ.get("BPKIT_SITE")
+    if built is None:
+        pytest.skip("nox -s docs builds the site, and says with BPKIT_SITE where it is")
+    # Four lines say what the file is; the rest is packed, one name a line.
+    packed = Path(built, "objects.inv").read_bytes().split(b"\n", 4)[4]
+    shown = {line.split(" ")[0] for line in zlib.decompress(packed).decode().splitlines()}
+    chapters = {path.rpartition(".")[2] for path in shown if path.startswith("bpkit.namespace.")}
+    missing = [
+        f"{module}.{name}"
+        for module in PUBLIC
+        for name in exported(module)
+        if f"{module}.{name}" not in {*shown, *PUBLIC, "bpkit.xp"}
+        and not (module == "bpkit.namespace" and name in chapters)
+    ]
+    assert not missing
