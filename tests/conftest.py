@@ -29,6 +29,7 @@ NEEDED_BY = {
     "bpkit/interop/jax.py": "jax",
     "bpkit/interop/onnx": "ndonnx",
     "bpkit/interop/torch.py": "torch",
+    "bpkit/interop/weights.py": "torch",
     "bpkit/interop/xarray.py": "xarray",
     "bpkit/sklearn": "sklearn",
 }
