@@ -112,7 +112,7 @@ def objective(fun: Callable[..., Any], x0: Any, *, jit: bool = True) -> Objectiv
     >>> {name: round(float(value), 3) for name, value in loss.tree(found.x).items()}
     {'x': 1.0, 'y': 1.0}
     """
-    variables = _Variables(title("objective", fun), x0)
+    variables = Variables(title("objective", fun), x0)
     flat = variables.taking_a_vector(fun)
     compiled = transforms.jit if jit else _as_it_is
     both = compiled(transforms.value_and_grad(flat))
@@ -182,7 +182,7 @@ def residuals(fun: Callable[..., Any], x0: Any, *, jit: bool = True) -> Residual
     [1. 1.]
     """
     called = title("residuals", fun)
-    variables = _Variables(called, x0)
+    variables = Variables(called, x0)
     inner = variables.taking_a_vector(fun)
     compiled = transforms.jit if jit else _as_it_is
 
@@ -299,7 +299,7 @@ def hessian_operator(fun: Callable[..., Any], x: Any, *args: Any, jit: bool = Tr
     return _linear_operator(title("hessian_operator", fun), (problem.x0.size,) * 2, product, product)
 
 
-class _Variables:
+class Variables:
     """A tree as SciPy's vector, and back."""
 
     def __init__(self, called: str, x0: Any) -> None:
@@ -331,7 +331,12 @@ class _Variables:
         return self._flat.backend.from_host(x.astype(self._dtype), self._device)
 
     def tree(self, x: Any) -> Any:
+        """The tree of a vector from SciPy."""
         return self._flat.unravel(self.array("x", x))
+
+    def vector(self, x: Any) -> Vector:
+        """The vector of a tree like the example."""
+        return _host(self._flat.ravel(f"{self._called}: expected", x))
 
     def taking_a_vector(self, fun: Callable[..., Any]) -> Callable[..., Any]:
         """The function of a vector, under the name that the user gave it."""
