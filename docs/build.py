@@ -22,6 +22,7 @@ class Names(griffe.Extension):
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
         """Mend a package when all of it has been read."""
         link_roles(pkg)
+        take_over_inits(pkg)
         functions: dict[str, griffe.Object] = {}
         prefer_functions(pkg, functions)
         follow(pkg, functions)
@@ -41,6 +42,17 @@ def link_roles(place: griffe.Object) -> None:
     for member in place.members.values():
         if not isinstance(member, griffe.Alias):
             link_roles(member)
+
+
+def take_over_inits(place: griffe.Object) -> None:
+    """``__init__ = _Base.__init__`` in a class is that function, and has its parameters."""
+    for member in list(place.members.values()):
+        if isinstance(member, griffe.Module | griffe.Class):
+            take_over_inits(member)
+    init = place.members.get("__init__")
+    if isinstance(init, griffe.Attribute):
+        base = place.module.members[str(init.value).removesuffix(".__init__")]
+        place.members["__init__"] = griffe.Alias("__init__", base.members["__init__"], parent=place)
 
 
 def prefer_functions(package: griffe.Module, found: dict[str, griffe.Object]) -> None:
