@@ -13,6 +13,7 @@ from typing import Any
 import griffe
 
 ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod):`~?([^`]+)`")
+LITERAL = re.compile(r"::$(?=\n\n    )", re.MULTILINE)
 HELP = re.compile(r"<!-- help: ([a-z]*) ?-->")
 
 
@@ -29,7 +30,7 @@ class Names(griffe.Extension):
 
 
 def link_roles(place: griffe.Object) -> None:
-    """A role becomes a link where the reference has the name, and code where it has not."""
+    """A role becomes a link where the reference has the name, and code where it has not; ``::`` a colon."""
     module = place.module.path
 
     def link(role: re.Match[str]) -> str:
@@ -38,7 +39,7 @@ def link_roles(place: griffe.Object) -> None:
         return f'<autoref optional identifier="{path}"><code>{name}</code></autoref>'
 
     if place.docstring is not None:
-        place.docstring.value = ROLE.sub(link, place.docstring.value)
+        place.docstring.value = LITERAL.sub(":", ROLE.sub(link, place.docstring.value))
     for member in place.members.values():
         if not isinstance(member, griffe.Alias):
             link_roles(member)

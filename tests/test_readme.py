@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -49,22 +47,6 @@ def test_debug_nans_says_what_the_readme_shows(tmp_path):
     )
     assert ran.returncode == 1
     assert ran.stderr.endswith("\n" + shown)
-
-
-@pytest.mark.parametrize("title", ["A network of one's own", "Sequences"])
-def test_the_network_prints_what_the_readme_shows(title, tmp_path):
-    text = README.read_text().partition(f"## {title}")[2]
-    program, shown = re.search(r"```py\n(.*?)```\n\n```\n(.*?)```", text, re.DOTALL).groups()
-    (tmp_path / "network.py").write_text(program)
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "network.py"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={"BPKIT_BACKEND": "numpy", "PYTHONUTF8": "1"},
-    )
-    assert ran.stderr == ""
-    assert ran.stdout == shown
 
 
 def test_links_to_files_lead_somewhere():
