@@ -277,6 +277,22 @@ def test_sensitivity_of_several_inputs_and_of_none() -> None:
             sensitivity(nn.Embedding(9, 2, key=random.key(0)), losses.quadratic, np.asarray([1]), X[:1])
 
 
+def test_a_loss_that_refuses_answers_that_are_made_up() -> None:
+    class Refused(Exception):  # noqa: N818
+        pass
+
+    def loss(output: Any, y: Any) -> Any:
+        if isinstance(output, np.ndarray) and not np.ptp(output):
+            raise Refused
+        return losses.quadratic(output, y)
+
+    with use_backend("numpy"):
+        seen = look(dense([[1, 0], [0, 1]], [0, 0]), loss, X, X).output
+    assert seen is not None
+    assert seen.nothing is None
+    assert seen.chance is not None
+
+
 def test_the_most_sensitive_weights() -> None:
     with use_backend("numpy"):
         model = nn.Sequential(

@@ -50,6 +50,44 @@ def weights(model: Any) -> list[bytes]:
     return [np.asarray(backend_of(leaf).to_host(leaf)).tobytes() for leaf in tree.leaves(model)]
 
 
+def narrowed(library: Any, dtype: str, values: Any) -> Any:
+    """Floating arrays of PyTorch or JAX in a dtype that the standard does not have."""
+    return tree.map(
+        lambda x: x.type(getattr(library, dtype)) if hasattr(x, "type") else x.astype(dtype), values
+    )
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_parameters_of_16_bits(name: str, dtype: str, tmp_path: Path) -> None:
+    library = pytest.importorskip(name)
+    with use_backend(name):
+        wide = nn.Sequential(nn.Dense(4, 8, key=random.key(0), dtype="float32"), nn.tanh)
+        model, x = narrowed(library, dtype, (wide, xp.asarray(X)))
+        y = xp.asarray(Y)
+        seen = Recorder(losses.softmax_cross_entropy, x, y, path=tmp_path / "looks")
+        options: dict[str, Any] = {"optimizer": optim.sgd(0.5), "progress": False, "callbacks": [seen]}
+        training.fit(model, (x, y), losses.softmax_cross_entropy, **options)
+        exact = look(wide, losses.softmax_cross_entropy, X, Y)
+        with pytest.raises(ArgumentError, match=r"weight has dtype bfloat16, which .* precision='bfloat16'"):
+            narrow = narrowed(library, "bfloat16", wide)
+            training.fit(
+                narrow, (x, y), losses.softmax_cross_entropy, optim.sgd(0.5), folder=tmp_path / "run"
+            )
+    assert not (tmp_path / "run").exists()
+    assert read_looks(tmp_path / "looks") == tuple(seen.looks)
+    first, last = seen.looks[0], seen.looks[-1]
+    for one, other in zip(first.layers, exact.layers, strict=True):
+        assert one.error == pytest.approx(other.error, rel=0.02)
+        assert one.output_std == pytest.approx(other.output_std, rel=0.02)
+        assert (one.units, one.dead, one.not_finite) == (other.units, other.dead, 0)
+    assert (first.data.features, first.data.classes) == (exact.data.features, exact.data.classes)
+    assert first.output is not None
+    assert exact.output is not None
+    assert first.output.perfect == pytest.approx(exact.output.perfect, rel=0.02)
+    assert last.layers[0].update_ratio is not None
+
+
 @pytest.mark.usefixtures("backend")
 def test_looking_changes_no_bit() -> None:
     plain, seen, beside = fit(epochs=2), recorder(every=4), recorder(backend="numpy")

@@ -290,6 +290,25 @@ def test_a_training_that_diverged_in_its_first_epoch(
         assert finding.advice in said
         assert all(f"{name}{short(value)}" in said for name, value in finding.evidence.items())
     assert not re.search(r"\bnan\b", said, re.IGNORECASE)
+    assert "A cross at the upper edge: not finite, or too large to be drawn (" in said
+
+
+def test_the_epoch_in_which_it_diverged_is_marked(run: Path) -> None:
+    looks = read_looks(run / INSIGHT)
+    epochs = training.Run.open(run).saved.epoch
+    last = dataclasses.replace(looks[-1], epoch=epochs, step=4, loss=None)
+    (run / INSIGHT).write_text("".join(json.dumps(look.to_json()) + "\n" for look in (*looks, last)))
+    page = Page(write_report(run).read_text("utf-8"))
+    assert f"It diverged: after step 4 of epoch {epochs + 1} the loss was no longer finite." in page.said
+    assert "A cross at the upper edge: not finite, or too large to be drawn (1 in all)" in page.said
+
+
+def test_a_cross_for_what_is_too_large() -> None:
+    x, y = [0.0, 1.0, 2.0], [1.0, 2.0, 1e200]
+    options = {"words": "words", "x_label": "", "y_label": ""}
+    plain = draw_lines([Line("a", x, y, "--one")], **options)
+    marked = draw_lines([Line("a", x, y, "--one", lost=[2])], **options)
+    assert marked.count("<use") == plain.count("<use") + 1
 
 
 def test_numbers_that_are_not_finite_have_gaps(run: Path) -> None:

@@ -229,5 +229,6 @@ def _flat(part: Any, path: str) -> Iterator[tuple[str, Any]]:
         what = layer_name(part) if isinstance(part, nn.Module) else a_type(type(part))
         raise ArgumentError(
             f"equations: model{path}: expected a Sequential of nn.Dense and layers without parameters, got "
-            f"{what}"
+            f"{what}. The derivatives of any network are compared with finite differences by "
+            f"bpkit.check_grads(lambda model: loss(model(x), y), (model,))"
         )

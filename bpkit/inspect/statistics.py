@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from bpkit import namespace as xp
 from bpkit import nn, registry, tree
 from bpkit.inspect.observe import Observation, ObservedLayer, parameters_of
+from bpkit.kinds import is_real
 from bpkit.nn.watching import modules
 
 __all__ = ["data_figures", "layer_figures"]
@@ -191,6 +193,9 @@ def _not_finite(x: Host) -> int:
 
 
 def on_host(x: Any) -> Host:
-    """An array of any library as NumPy has it."""
+    """An array of any library as NumPy has it; floats of 16 bits as float32, since it has no bfloat16."""
+    library = registry.backend_of(x).xp
+    if is_real(x) and x.dtype not in (library.float32, library.float64):
+        x = xp.astype(x, "float32")
     host: Host = np.asarray(registry.backend_of(x).to_host(x))
     return host

@@ -130,7 +130,9 @@ def output_figures(loss: Callable[[Any, Any], Any], output: Any, y: Any) -> dict
         with np.errstate(all="ignore"):
             try:
                 found = float(loss(backend.from_host(like, device_of(leaves[0])), y))
-            except Exception:  # noqa: BLE001 - a loss of the user's may refuse outputs that it never gets
+            except Exception:  # noqa: BLE001
+                # It has taken the network's own outputs before. These answers are made up, and a loss of the
+                # user's may refuse them by any exception: then nothing is known about them.
                 return None
         return found if math.isfinite(found) else None
 

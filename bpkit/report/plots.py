@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-__all__ = ["Line", "draw_histogram", "draw_lines"]
+__all__ = ["FAR", "Line", "draw_histogram", "draw_lines"]
 
 ElementTree.register_namespace("", "http://www.w3.org/2000/svg")
 
 WIDTH_IN, HEIGHT_IN = 4.6, 2.7
 SMALL_IN = (2.9, 1.7)
 FAR = 1e100
+"""Ticks overflow near the largest floats, and so far out nobody reads them."""
+
 LEAST_GAP = 0.09
 """Between the numbers at the ends of two lines, as a share of the height."""
 
@@ -40,12 +42,15 @@ class Line:
         None where nothing is known; there the line has a gap.
     colour : str
         A property of CSS, such as ``"--layer-3"``.
+    lost : sequence of int
+        Which of them are marked by a cross at the upper edge, since they are too large or not finite.
     """
 
     name: str
     x: Sequence[float]
     y: Sequence[float | None]
     colour: str
+    lost: Sequence[int] = ()
 
 
 def draw_lines(
@@ -85,12 +90,16 @@ def draw_lines(
         if far and min(far) < max(far):  # also where nothing is known
             margin = 0.04 * (max(far) - min(far))
             axes.set_xlim(min(far) - margin, max(far) + margin)
-        ends = []
+        ends, at_the_edge = [], axes.get_xaxis_transform()
         for i, line in enumerate(lines):
             y = [_height(value, log) for value in line.y]
             alone = sum(map(math.isfinite, y)) == 1
             colour = f"#{_FIRST + i:06x}"
             axes.plot(line.x, y, color=colour, linewidth=1.6, marker="o" if alone else "", markersize=4)
+            axes.plot(
+                [line.x[lost] for lost in line.lost], [1.0] * len(line.lost), color=colour, linestyle="",
+                marker="x", transform=at_the_edge, clip_on=False,
+            )  # fmt: skip
             known = [(at, value) for at, value in zip(line.x, y, strict=True) if math.isfinite(value)]
             if known:
                 ends.append((*known[-1], i))
@@ -150,7 +159,6 @@ def _density(edges: Sequence[float], counts: Sequence[float]) -> list[float]:
 
 
 def _height(value: float | None, log: bool) -> float:
-    # Ticks overflow near the largest floats, and so far out nobody reads them.
     if value is None or not abs(value) < FAR or (log and value < 1 / FAR):
         return math.nan
     return value

@@ -3,11 +3,11 @@
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bpkit.inspect import LayerLook, Look
 from bpkit.report.layers import UPDATES, innermost, name_of, spread
-from bpkit.report.plots import Line, draw_histogram, draw_lines
+from bpkit.report.plots import FAR, Line, draw_histogram, draw_lines
 from bpkit.training.state import Epoch
 
 __all__ = [
@@ -90,20 +90,22 @@ def progress(history: Sequence[Epoch], looks: Sequence[Look]) -> Section:
         line = Line("loss", x, [look.loss for look in looks], _COLOURS[0])
         text = f"The cost of the {looks[0].examples:,} examples that were looked at."
         at = [_when(look) for look in looks]
-        return Section("How it learns", "", [_plot([line], "Loss", text, x_label, "loss", False, None, at)])
+        plot = _plot([line], "Loss", text, x_label, "loss", False, None, at, _broken(looks))
+        return Section("How it learns", "", [plot])
     names = list(dict.fromkeys(name for epoch in history for name in epoch.metrics))
     losses = ["loss", *(name for name in names if name.endswith("_loss"))]
     accuracies = [name for name in names if name.endswith("accuracy")]
     rest = [name for name in names if name not in (*losses, *accuracies)]
-    plots = [
-        _of_history(
-            history,
-            losses,
-            "Loss",
-            "What training makes small: the mean over the examples of an epoch, each taken before the step "
-            "that it contributed to.",
-        )
-    ]
+    text = (
+        "What training makes small: the mean over the examples of an epoch, each taken before the step that "
+        "it contributed to."
+    )
+    if looks and looks[-1].loss is None and looks[-1].epoch == len(history):
+        # The epoch in which it diverged has no end.
+        text += f" It diverged: after {_when(looks[-1])} the loss was no longer finite."
+        plots = [_of_history([*history, Epoch(len(history) + 1, math.nan, {}, 0, 0)], losses, "Loss", text)]
+    else:
+        plots = [_of_history(history, losses, "Loss", text)]
     if accuracies:
         plots.append(
             _of_history(
@@ -197,9 +199,8 @@ def _of_history(
         Line(_spoken(name), x, [_value(epoch, name) for epoch in history], _COLOURS[i % len(_COLOURS)])
         for i, name in enumerate(names)
     ]
-    return _plot(
-        lines, title, text, "epoch", title.lower(), percent, None, [f"epoch {e.epoch}" for e in history]
-    )
+    at = [f"epoch {epoch.epoch}" for epoch in history]
+    return _plot(lines, title, text, "epoch", title.lower(), percent, None, at, [False] * len(at))
 
 
 def _value(epoch: Epoch, name: str) -> float | None:
@@ -282,7 +283,12 @@ def _of_layers(
     at = [_when(look) for look in looks]
     band = UPDATES if title.startswith("Update") else None
     percent = kind == "any"
-    return _plot(lines, title, words + _thinned(count), x_label, label, percent, band, at)
+    return _plot(lines, title, words + _thinned(count), x_label, label, percent, band, at, _broken(looks))
+
+
+def _broken(looks: Sequence[Look]) -> list[bool]:
+    """At which looks the network had diverged, so that a number that is missing was not finite."""
+    return [look.loss is None for look in looks]
 
 
 def _plot(
@@ -294,8 +300,12 @@ def _plot(
     percent: bool,
     band: tuple[float, float] | None,
     at: Sequence[str],
+    broken: Sequence[bool],
 ) -> Plot:
-    known = [y for line in lines for y in line.y if y is not None and math.isfinite(y)]
+    lines = [replace(line, lost=_lost(line.y, broken)) for line in lines]
+    if count := sum(len(line.lost) for line in lines):
+        text += f" A cross at the upper edge: not finite, or too large to be drawn ({count} in all)."
+    known = [y for line in lines for y in line.y if y is not None and abs(y) < FAR]
     positive = [y for y in known if y > 0]
     log = not percent and bool(positive) and (band is not None or max(positive) > 20 * min(positive))
     zeros = len(known) - len(positive)
@@ -320,6 +330,15 @@ def _plot(
         [(line.name, line.colour) for line in lines] if len(lines) > 1 else [(lines[0].name, lines[0].colour)]
     )
     return Plot(title, text, svg, key, table)
+
+
+def _lost(values: Sequence[float | None], broken: Sequence[bool]) -> list[int]:
+    """Which values are not finite or too large to be drawn; None is one where the network had diverged."""
+    return [
+        i
+        for i, y in enumerate(values)
+        if (broken[i] if y is None else not abs(y) < FAR)  # NaN is not below
+    ]
 
 
 def places(looks: Sequence[Look], steps: int | None) -> tuple[str, list[float]]:

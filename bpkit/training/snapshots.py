@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from bpkit import registry, tree
-from bpkit.errors import CorruptRunError
+from bpkit.errors import ArgumentError, CorruptRunError
+from bpkit.namespace.dtypes import NAMES
 from bpkit.training.run import Saved
 from bpkit.training.state import Epoch, State
 
 __all__ = ["described", "restored", "snapshot", "unpack"]
 
 _ADVICE = "it was made by another version of bpkit: use that one, or train again"
+_SAVED = {*NAMES, "float16"}
 _OTHER_MODEL = "give the model and the optimizer that it was made with, or train into another folder"
 
 
@@ -117,11 +119,19 @@ def restored(saved: Saved, fresh: State, where: str) -> State:
 
 
 def _pack(prefix: str, values: Any) -> Mapping[str, np.ndarray[Any, Any]]:
-    return {
-        prefix + path: registry.backend_of(leaf).to_host(leaf)
+    arrays = {
+        prefix + path: leaf
         for path, leaf in zip(tree.paths(values), tree.leaves(values), strict=True)
         if hasattr(leaf, "shape")
     }
+    for name, leaf in arrays.items():
+        dtype = str(leaf.dtype).rpartition(".")[2]
+        if dtype not in _SAVED:
+            raise ArgumentError(
+                f"{name} has dtype {dtype}, which the files of a run folder do not hold; keep the parameters "
+                f"in float32, and run the model in bfloat16 by fit(..., precision='bfloat16')"
+            )
+    return {name: registry.backend_of(leaf).to_host(leaf) for name, leaf in arrays.items()}
 
 
 def unpack(prefix: str, template: Any, saved: Saved, where: str, advice: str = _OTHER_MODEL) -> Any:
