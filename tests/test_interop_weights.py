@@ -206,7 +206,7 @@ def test_weights_of_bpkit_compute_the_same_in_pytorch(name, tmp_path):
 
 
 def dense(dtype="float64"):
-    return nn.Sequential(nn.Dense(3, 2, key=KEY, dtype=dtype), nn.tanh)
+    return nn.Sequential(nn.Dense(3, 2, key=random.key(0), dtype=dtype), nn.tanh)
 
 
 STATE = {"0.weight": np.arange(6.0).reshape(2, 3), "0.bias": np.asarray([1.0, -1.0])}
