@@ -101,7 +101,7 @@ class StrictBackend(LibraryBackend):
         out = self.xp.asarray(x, copy=True)
         out._array = layout_copy(x._array)
         # Inside a tuple the library does not unwrap its own arrays.
-        out[key[0] if len(key) == 1 else key] = value
+        out[key[0] if isinstance(key, tuple) and len(key) == 1 else key] = value
         return out
 
     def index_add(self, x: Any, key: Any, updates: Any) -> Any:

@@ -95,9 +95,23 @@ def without_numpy_scalars(operands: Sequence[Any]) -> tuple[Any, ...]:
     return tuple([x.item() if isinstance(x, np.generic) else x for x in operands])
 
 
+def functions_of(backend: Backend) -> dict[str, Callable[..., Any]]:
+    """What names mean on one library, as far as they were asked for."""
+    return _functions.setdefault(backend, {})
+
+
 def function_of(backend: Backend, name: str) -> Callable[..., Any]:
     """What a name means on the raw arrays of one library: operands positional, the rest by keyword."""
-    function = backend.kernels.get(name)
+    function = functions_of(backend)[name] = _found(backend, name, backend.kernels.get(name))
+    return function
+
+
+def without_kernel(backend: Backend, name: str) -> Callable[..., Any]:
+    """What a name would mean if the backend had no kernel of that name."""
+    return _found(backend, name, None)
+
+
+def _found(backend: Backend, name: str, function: Callable[..., Any] | None) -> Callable[..., Any]:
     special = name.removeprefix("special.") if name.startswith("special.") else None
     if function is None and special is not None:
         function = backend.special(special)
@@ -118,7 +132,6 @@ def function_of(backend: Backend, name: str) -> Callable[..., Any]:
                 f"{name}: {backend.name} {backend.version} has no such function. Run this part on another "
                 f"library: xp.asarray(x) under bpkit.use_backend(...) moves an array there"
             )
-    _functions.setdefault(backend, {})[name] = function
     return function
 
 

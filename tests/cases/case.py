@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bpkit._protocol import Capability
+from bpkit.testing.functions import DOMAINS
 
 __all__ = ["Argument", "Case", "case", "moving"]
 
@@ -29,21 +30,6 @@ class Argument:
         """The values: multiples of 2**-16, so that float32 holds them and their neighbours exactly."""
         drawn = np.asarray(DOMAINS[self.domain](rng, self.shape) if self.values is None else self.values)
         return np.asarray(np.round(drawn * 2**16) / 2**16, dtype=self.dtype)
-
-
-def _real(rng: np.random.Generator, shape: Shape) -> Values:
-    return rng.uniform(0.3, 2.0, shape) * np.where(rng.random(shape) < 0.5, -1, 1)
-
-
-DOMAINS: dict[str, Callable[[np.random.Generator, Shape], Values]] = {
-    "real": _real,
-    "positive": lambda rng, shape: rng.uniform(0.3, 2.5, shape),
-    "unit": lambda rng, shape: rng.uniform(0.1, 0.8, shape) * np.where(rng.random(shape) < 0.5, -1, 1),
-    "above one": lambda rng, shape: rng.uniform(1.3, 3.0, shape),
-    "distinct": lambda rng, shape: rng.permuted(np.linspace(-2, 2, int(np.prod(shape)))).reshape(shape) + 0.1,
-    "complex": lambda rng, shape: _real(rng, shape) + 1j * _real(rng, shape),
-}
-"""Where arguments are drawn: away from kinks, poles and the branch cuts on the axes."""
 
 
 @dataclass(frozen=True, eq=False)

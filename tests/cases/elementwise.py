@@ -1,6 +1,5 @@
 """Cases of the element-wise functions."""
 
-import operator
 from typing import Any
 
 import numpy as np
@@ -8,64 +7,13 @@ import numpy as np
 from bpkit import namespace
 from bpkit._protocol import Capability
 from bpkit.rules.cotangents import annihilating_product, cotangent_as
+from bpkit.testing.functions import BINARY, UNARY
 
 from .case import Argument, Case, case
 
 __all__ = ["CASES"]
 
 A = Argument
-
-# Name, real domain, whether it takes complex numbers.
-UNARY = [
-    ("abs", "real", True),
-    ("acos", "unit", True),
-    ("acosh", "above one", True),
-    ("asin", "unit", True),
-    ("asinh", "real", True),
-    ("atan", "real", True),
-    ("atanh", "unit", True),
-    ("conj", "real", True),
-    ("cos", "real", True),
-    ("cosh", "real", True),
-    ("exp", "real", True),
-    ("expit", "real", False),
-    ("expm1", "real", True),
-    ("log", "positive", True),
-    ("log1p", "positive", True),
-    ("log2", "positive", True),
-    ("log10", "positive", True),
-    ("log_expit", "real", False),
-    ("negative", "real", True),
-    ("positive", "real", True),
-    ("real", "real", True),
-    ("reciprocal", "real", True),
-    ("relu", "real", False),
-    ("sign", "real", True),
-    ("sin", "real", True),
-    ("sinh", "real", True),
-    ("softplus", "real", False),
-    ("sqrt", "positive", True),
-    ("square", "real", True),
-    ("tan", "unit", True),
-    ("tanh", "real", True),
-]
-
-# Name, domains of the two operands, whether it takes complex numbers, its operator.
-BINARY: list[tuple[str, str, str, bool, Any]] = [
-    ("add", "real", "real", True, operator.add),
-    ("atan2", "real", "real", False, None),
-    ("copysign", "real", "real", False, None),
-    ("divide", "real", "real", True, operator.truediv),
-    ("hypot", "real", "real", False, None),
-    ("logaddexp", "real", "real", False, None),
-    ("maximum", "real", "real", False, None),
-    ("minimum", "real", "real", False, None),
-    ("multiply", "real", "real", True, operator.mul),
-    ("nextafter", "real", "real", False, None),
-    ("pow", "positive", "real", True, operator.pow),
-    ("remainder", "positive", "above one", False, operator.mod),
-    ("subtract", "real", "real", True, operator.sub),
-]
 
 
 def _unary(name: str, domain: str, takes_complex: bool) -> list[Case]:
