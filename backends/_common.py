@@ -49,7 +49,11 @@ _AS_IT_IS = nullcontext()
 
 
 class LibraryBackend:
-    """The part of a backend that follows from its library's name."""
+    """The part of a backend that follows from its library's name, for arrays on one device that are no views.
+
+    A subclass adds `name`, `distribution`, `library`, `namespace`, and the methods `owns`, `from_host`,
+    `to_host`, `index_add` and `index_set`.
+    """
 
     name: str
     distribution: str
@@ -125,6 +129,14 @@ class LibraryBackend:
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu",)
+
+    def device(self, name: str | None) -> Any:
+        if name not in (None, "cpu"):
+            raise self.no_device(name)
+        return "cpu"
+
+    def device_of(self, x: Any) -> str:
+        return "cpu"
 
     def dtypes(self) -> tuple[str, ...]:
         here = self.xp.__array_namespace_info__().dtypes()

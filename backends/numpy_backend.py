@@ -81,14 +81,6 @@ class NumpyBackend(LibraryBackend):
             )
         return True
 
-    def device(self, name: str | None) -> Any:
-        if name not in (None, "cpu"):
-            raise self.no_device(name)
-        return "cpu"
-
-    def device_of(self, x: Any) -> str:
-        return "cpu"
-
     def from_host(self, x: np.ndarray[Any, Any], device: Any = None) -> Any:
         return host_copy(x)
 

@@ -19,8 +19,9 @@ from bpkit.registry import BUILTIN, ENVIRONMENT_VARIABLE
 # Where the checkout is installed it is there already, under this name.
 pytest_plugins = ["pytest_bpkit", "pytester"]
 
-# Tables for test_thirdparty.py, which says what to install where their libraries are missing.
-collect_ignore_glob = ["thirdparty/*"]
+# Tables for test_thirdparty.py, which says what to install where their libraries are missing; and a package
+# of its own, which test_example_backend.py installs.
+collect_ignore_glob = ["thirdparty/*", "example_backend/*"]
 
 
 # Modules whose examples run only where the library is installed that they import.

@@ -9,8 +9,10 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError, ShapeError
 from bpkit.evaluate import definition
+from bpkit.kinds import is_mutable
 from bpkit.namespace.manipulation import moveaxis
 from bpkit.namespace.operands import check_arrays
+from bpkit.registry import backend_of
 from bpkit.sliding import Ints, Windows, seen_keys
 from bpkit.trace import call
 
@@ -210,7 +212,15 @@ def _add_windows(xp: Any, x: RawArray, *, moving: Windows, lengths: Ints, at: in
         shape[axis] = length
     out = xp.zeros(tuple(shape), dtype=x.dtype, device=x.device)
     for i, key in enumerate(seen_keys(len(shape), moving, places)):
-        out[key] += flat[(*(slice(None),) * at, i, ...)]
+        out = _added(out, key, flat[(*(slice(None),) * at, i, ...)])
+    return out
+
+
+def _added(out: RawArray, key: tuple[Any, ...], updates: RawArray) -> RawArray:
+    """`out` with something added to a part of it: the array itself, if it can change."""
+    if not is_mutable(out):
+        return backend_of(out).index_add(out, key, updates)
+    out[key] += updates
     return out
 
 
@@ -243,6 +253,6 @@ def _add_to_winners(xp: Any, updates: RawArray, x: RawArray, y: RawArray, *, mov
     waiting = xp.ones_like(y, dtype=xp.bool)
     for key in seen_keys(x.ndim, moving, places):
         first = (x[key] == y) & waiting
-        out[key] += xp.where(first, updates, none)
+        out = _added(out, key, xp.where(first, updates, none))
         waiting = waiting & ~first
     return out

@@ -19,11 +19,9 @@ from bpkit.testing.gradients import assert_gradients
 __all__ = ["Derivatives"]
 
 
-def _assigned(x: Any) -> Any:
-    y = xp.zeros_like(x)
-    y[1, :] = x[0, :] * 2.0
-    y[:, 0] += x[:, 1] ** 2
-    return y
+def _scattered(x: Any) -> Any:
+    y = xp.scatter_set(xp.zeros_like(x), (1, slice(None)), x[0, :] * 2.0)
+    return xp.scatter_add(y, xp.asarray([0, 1, 0]), xp.ones((3, 1), dtype=x.dtype) * x[1, :] ** 2)
 
 
 PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
@@ -37,7 +35,7 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "stack": (lambda x: xp.roll(xp.stack([x, x * x]), 1, axis=2), ((2, 3),)),
     "indexing": (lambda x: x[0, ::2] * x[1, 1:] + x[..., -1][:1], ((2, 3),)),
     "take": (lambda x: xp.take(x, xp.asarray([1, 0, 1]), axis=0) ** 2, ((2, 3),)),
-    "assignment": (_assigned, ((2, 3),)),
+    "scattering": (_scattered, ((2, 3),)),
     "where": (lambda x: xp.where(x > 0, xp.sin(x), x * x), ((2, 3),)),
     "sort": (lambda x: xp.sort(x, axis=1) * xp.asarray([1.0, 2.0, 3.0], dtype=x.dtype), ((2, 3),)),
     "softmax": (lambda x: xp.softmax(x, axis=-1) * xp.logsumexp(x, axis=-1, keepdims=True), ((2, 3),)),
