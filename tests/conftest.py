@@ -37,7 +37,8 @@ NEEDED_BY = {
 
 # JAX compiles every function for every shape, and these tests have many of both.
 COMPILING = {
-    *("test_activations", "test_augment", "test_batching", "test_checkpoint", "test_checkpoint_mistakes"),
+    *("test_activations", "test_augment", "test_backends_contract", "test_batching", "test_checkpoint"),
+    "test_checkpoint_mistakes",
     *("test_composition", "test_custom", "test_custom_arguments", "test_custom_mistakes", "test_fit"),
     *("test_hessians", "test_higher_order", "test_implicit", "test_optim_clipping"),
     *("test_inspect", "test_inspect_equations", "test_inspect_look", "test_inspect_recorder"),

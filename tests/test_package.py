@@ -75,7 +75,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def shipped(tracked: list[str]) -> set[str]:
     """The tracked files that users get, under the names they are installed as."""
-    names = {name for name in tracked if name.startswith("bpkit/")}
+    names = {name for name in tracked if name.startswith("bpkit/")} | {"pytest_bpkit.py"}
     return names | {f"bpkit/{name}" for name in tracked if name.startswith("backends/")}
 
 
@@ -84,7 +84,7 @@ def test_wheel_holds_exactly_the_tracked_package(wheel: Path, tracked: list[str]
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert names == shipped(tracked)
-    assert {PurePosixPath(name).parts[0] for name in names} == {"bpkit"}
+    assert {PurePosixPath(name).parts[0] for name in names} == {"bpkit", "pytest_bpkit.py"}
 
 
 @pytest.mark.slow
@@ -94,6 +94,7 @@ def test_wheel_carries_licence_and_command(wheel: Path) -> None:
         texts = {name.partition("/")[2]: archive.read(name).decode() for name in about}
     assert texts["licenses/LICENSE"] == (ROOT / "LICENSE").read_text("utf-8")
     assert "bpkit = bpkit.cli:main" in texts["entry_points.txt"]
+    assert "[pytest11]\npytest_bpkit = pytest_bpkit" in texts["entry_points.txt"]
     assert "License-Expression: MIT" in texts["METADATA"]
     assert "Requires-Python: >=3.11" in texts["METADATA"]
 
@@ -103,7 +104,7 @@ def test_sdist_holds_what_the_wheel_is_built_from(built: Path, tracked: list[str
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    wanted = {name for name in tracked if name.startswith(("bpkit/", "backends/"))}
+    wanted = {name for name in tracked if name.startswith(("bpkit/", "backends/", "pytest_bpkit"))}
     assert wanted | {"pyproject.toml", "setup.py", "README.md", "LICENSE"} <= names
 
 
@@ -117,7 +118,8 @@ def test_every_module_imports_with_the_core_alone(installed: Path, tmp_path: Pat
         "    try:\n"
         "        print(importlib.import_module(module.name).__name__)\n"
         "    except ImportError as error:\n"
-        "        assert module.name.startswith(('bpkit.sklearn', 'bpkit.interop.')), error\n"
+        "        optional = ('bpkit.sklearn', 'bpkit.interop.', 'bpkit.testing.contract')\n"
+        "        assert module.name.startswith(optional), error\n"
         "        assert 'pip install' in str(error)\n"
     )
     names = run(installed, "-I", "-W", "error", "-c", script, cwd=tmp_path).split()
@@ -148,6 +150,19 @@ def test_command_line_runs_outside_the_checkout(installed: Path, tmp_path: Path)
     bpkit_command = installed.parent / "bpkit"
     for arguments in (["--help"], ["train", "--help"], ["backends"]):
         assert run(bpkit_command, *arguments, cwd=tmp_path).strip()
+
+
+@pytest.mark.slow
+def test_the_example_of_a_backend_installs(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", reason="setuptools is not installed; nox -s package installs it")
+    source, site = tmp_path / "source", tmp_path / "site"
+    shutil.copytree(ROOT / "tests" / "example_backend", source)
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation")
+    run(*pip, "--target", site, source, cwd=tmp_path)
+    script = (
+        f"import sys; sys.path.append({str(site)!r}); import bpkit; print(bpkit.registry.backend_table()[-1])"
+    )
+    assert "name='tally', usable=True, version='1.0'" in run(sys.executable, "-c", script, cwd=ROOT)
 
 
 @pytest.mark.slow

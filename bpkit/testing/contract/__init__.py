@@ -13,6 +13,13 @@ A failure quotes what the protocol promises and says on which line. What the lib
 the capabilities say so. It needs pytest and NumPy, and SciPy for the special functions.
 """
 
+try:
+    import pytest  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "bpkit.testing.contract needs pytest, which is not installed: pip install pytest"
+    ) from error
+
 from bpkit.testing.contract.arrays import Arrays
 from bpkit.testing.contract.derivatives import Derivatives
 from bpkit.testing.contract.facts import Facts

@@ -9,16 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pytest
 
 from bpkit import _protocol
 from bpkit._protocol import Backend, Capability
-
-try:
-    import pytest
-except ImportError as error:
-    raise ImportError(
-        "bpkit.testing.contract needs pytest, which is not installed: pip install pytest"
-    ) from error
 
 __all__ = ["Contract", "Values", "expect", "needs", "promised", "refused", "sample"]
 
