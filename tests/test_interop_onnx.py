@@ -1,8 +1,8 @@
 """Models as ONNX files: ONNX Runtime computes what bpkit computes, and what cannot be exported is said."""
 
 import inspect
+from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 import bpkit
 from bpkit import namespace as xp
 from bpkit import nn, random, tree
-from bpkit.errors import ArgumentError, ExportError, RecordingError
+from bpkit.errors import ArgumentError, ExportError, RecordingError, ShapeError
 from bpkit.registry import backend_of, current
 
 pytest.importorskip("ndonnx")
@@ -68,6 +68,7 @@ def operators(made):
 # Every layer and every activation.
 
 
+@cache
 def of(dtype):
     """Every public name of bpkit.nn that computes something: functions or layers, and arguments."""
     k = {"key": KEY, "dtype": dtype}
@@ -134,7 +135,10 @@ def of(dtype):
         ],
         "Reshape": [(nn.Reshape((4, 2)), x(2, 8))],
         "Residual": [(nn.Residual(nn.Dense(4, 4, **k)), z)],
-        "Sequential": [(nn.Sequential(nn.Dense(4, 5, **k), nn.gelu, nn.Dense(5, 2, **k)), z)],
+        "Sequential": [
+            (nn.Sequential(nn.Dense(4, 5, **k), nn.gelu, nn.Dense(5, 2, **k)), z),
+            (nn.Sequential(nn.Dense(784, 30, **k), nn.sigmoid, nn.Dense(30, 10, **k), nn.sigmoid), x(2, 784)),
+        ],
         "TransformerBlock": [(nn.TransformerBlock(8, 2, **k), sequences)],
         "gelu": [(nn.gelu, z), (lambda z: nn.gelu(z, approximate="tanh"), z)],
         "scaled_dot_product_attention": [
@@ -168,15 +172,11 @@ def trained(layer, x):
 
 
 def test_every_name_of_nn_is_here_or_is_no_layer():
-    here = {*of("float32"), *NO_LAYERS}
-    assert here == set(nn.__all__)
-    for name in NO_LAYERS:
-        found = getattr(nn, name)
-        assert isinstance(found, ModuleType) or found is nn.Module or not issubclass_of_module(found)
-
-
-def issubclass_of_module(found):
-    return inspect.isclass(found) and issubclass(found, nn.Module)
+    assert {*of("float32"), *NO_LAYERS} == set(nn.__all__)
+    layers = {
+        name for name, found in vars(nn).items() if inspect.isclass(found) and issubclass(found, nn.Module)
+    }
+    assert layers - {*of("float32")} == {"Module"}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -330,6 +330,7 @@ PROGRAMS = {
     "power": lambda x: (xp.abs(x) ** 1.5, x**2, 2.0**x, x // 0.7, x % 0.7),
     "numpy": lambda x: np.clip(np.exp(x), 0.5, 2.0).sum(axis=-1),
     "vmap": bpkit.vmap(lambda row: row @ row.T),
+    "isin": lambda x: xp.isin(xp.argmax(x, axis=1), xp.asarray([0, 2])),
     "windows": lambda x: xp.sliding_window_view(x, 2, axis=1),
     "take_along_axis": lambda x: xp.take_along_axis(x, xp.argsort(x, axis=1), axis=1),
 }
@@ -386,6 +387,25 @@ def test_integers():
     check(model, xp.asarray(np.asarray([[1, 2, 3], [4, 5, 6]])), dtype="float64")
 
 
+def test_outputs_that_are_inputs_constants_and_numbers():
+    weight = draws(3, 3)
+
+    def model(x, unused):
+        y = x @ weight
+        return x, y, y, weight, 2.5, xp.ones(2)
+
+    args = draws(2, 3), draws(4)
+    made = onnx.export(model, args)
+    for found, wanted in zip(ran(made, {"x": args[0], "unused": args[1]}), model(*args), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+def test_pictures_as_bytes():
+    picture = np.random.default_rng(0).integers(0, 255, (2, 3), dtype=np.uint8)
+    made = onnx.export(lambda x: xp.astype(x, "float32") / 255.0, picture, dynamic_batch=True)
+    assert made.graph.input[0].type.tensor_type.elem_type == 2  # uint8
+
+
 def test_what_a_model_holds_twice_stands_there_once():
     weight = draws(3, 3)
     made = onnx.export(lambda x: (x @ weight) @ weight, draws(2, 3))
@@ -405,9 +425,35 @@ def test_what_onnx_cannot_do_is_named_with_its_line():
         onnx.export(model, draws(3, 3))
 
 
-def test_a_branch_on_values_is_refused():
+@pytest.mark.parametrize(
+    ("function", "name"), [(xp.linalg.svdvals, r"linalg\.svd"), (xp.special.gammaln, r"special\.gammaln")]
+)
+def test_functions_that_are_made_of_what_onnx_cannot_do(function, name):
+    with pytest.raises(ExportError, match=rf"{name} of float32 .* cannot be exported"):
+        onnx.export(function, draws(3, 3))
+
+
+def test_what_depends_on_values_is_refused():
     with pytest.raises(RecordingError):
         onnx.export(lambda x: x if x[0] > 0 else -x, draws(3))
+    with pytest.raises(RecordingError, match="the shape of the result depends on values"):
+        onnx.export(xp.unique_values, draws(3))
+
+
+def test_a_model_that_does_something_else_for_one_example():
+    def model(x):
+        return x if x.shape[0] > 1 else -x
+
+    with pytest.raises(ExportError, match="onnxruntime's output differs from bpkit's"):
+        onnx.export(model, draws(2, 3), dynamic_batch=True)
+
+
+def test_weights_that_do_not_fit_into_a_file(monkeypatch):
+    from bpkit.interop.onnx import graph
+
+    monkeypatch.setattr(graph, "LARGEST", 30)
+    with pytest.raises(ExportError, match=r"the weights have 0\.0 GiB, and an ONNX file holds less"):
+        onnx.export(nn.Dense(3, 3, key=KEY), draws(1, 3, dtype="float64"))
 
 
 def test_a_loop_over_a_dynamic_axis_is_refused():
@@ -421,6 +467,11 @@ def test_sizes_that_do_not_grow_evenly_are_refused():
 
     with pytest.raises(ExportError, match=r"getitem \(at .*\) cannot follow the length of batch"):
         onnx.export(model, draws(2, 3), dynamic_batch=True)
+
+
+def test_a_mistake_in_the_model_itself_is_told_as_it_is():
+    with pytest.raises(ShapeError, match="expected x of shape"):
+        onnx.export(nn.Dense(3, 2, key=KEY), draws(2, 4), dynamic_batch=True)
 
 
 def test_a_model_that_takes_no_other_length_is_refused():

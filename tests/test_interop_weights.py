@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class Holder(nn.Module):
         return out[0] if isinstance(out, tuple) else out
 
 
+@cache
 def pairs():
     """A module of PyTorch, the one of bpkit, and the shapes of what they take; None for ids."""
     t = torch.nn

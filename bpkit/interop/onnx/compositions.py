@@ -77,7 +77,12 @@ def _conv_transpose(xp: Any, y: Any, weight: Any, *, sliding: Sliding, lengths: 
     return xp.conv(y, turned, dilation=sliding.dilation, groups=sliding.groups)
 
 
-_COMPOSED: dict[str, Definition] = {"linalg.vector_norm": _vector_norm}
+def _isin(xp: Any, x1: Any, x2: Any, *, invert: bool) -> Any:
+    found = xp.any(xp.expand_dims(x1, -1) == xp.reshape(x2, (-1,)), axis=-1)
+    return xp.logical_not(found) if invert else found
+
+
+_COMPOSED: dict[str, Definition] = {"isin": _isin, "linalg.vector_norm": _vector_norm}
 _WINDOWED: dict[str, Definition] = {
     "conv": definitions["conv"],
     "conv_transpose": _conv_transpose,

@@ -17,7 +17,7 @@ from bpkit.interop.onnx.checking import check
 from bpkit.interop.onnx.compositions import meaning
 from bpkit.interop.onnx.functions import FUNCTIONS
 from bpkit.interop.onnx.graph import Graph
-from bpkit.interop.onnx.recording import Constant, Recorded, Value, dtype_name, recorded, resized
+from bpkit.interop.onnx.recording import Constant, Recorded, Rows, Value, dtype_name, recorded, resized
 from bpkit.interop.onnx.sizes import Size
 from bpkit.kinds import is_complex
 from bpkit.trace import tracing
@@ -27,6 +27,10 @@ from bpkit.transforms.arguments import describe, is_array, title
 __all__ = ["export"]
 
 BATCH = "batch"
+DTYPES = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64"),
+)
 
 
 def export(
@@ -122,20 +126,33 @@ def export(
     made = _built(called, found, names, [leaves[i] for i in places], axes, outputs)
     _describe(made, model, metadata or {})
     onnx.checker.check_model(made, full_check=True)
-    if verify:
-        lengths = {name: 3 for named in axes.values() for name in named.values()}
-        examples = [leaves] if not lengths else [leaves, resized(leaves, places, axes, lengths)]
-        for given in examples:
-            inputs = {name: given[i] for name, i in zip(names, places, strict=True)}
-            check(called, made, inputs, outputs, _results(model, structure, given))
+    for given in _trials(leaves, places, axes, found.lengths) if verify else ():
+        inputs = {name: given[i] for name, i in zip(names, places, strict=True)}
+        results = _results(model, structure, given)
+        if results is not None:
+            check(called, made, inputs, outputs, results)
     if path is not None:
         write(Path(path), made.SerializeToString())
     return made
 
 
-def _results(model: Callable[..., Any], structure: tree.Structure, leaves: Sequence[Any]) -> list[Any]:
-    with nn.mode.outside():
-        return tree.leaves(model(*tree.unflatten(structure, leaves)))
+def _trials(
+    leaves: list[Any], places: list[int], axes: Mapping[int, Mapping[int, str]], lengths: Mapping[str, int]
+) -> list[list[Any]]:
+    """What is tried out: the example, and with dynamic axes other lengths, and 1, where arrays broadcast."""
+    if not lengths:
+        return [leaves]
+    others = [lengths, dict.fromkeys(lengths, 1)]
+    return [leaves, *[resized(leaves, places, axes, chosen) for chosen in others]]
+
+
+def _results(model: Callable[..., Any], structure: tree.Structure, leaves: Sequence[Any]) -> list[Any] | None:
+    """What the model returns; None if it does not take arrays of these lengths."""
+    try:
+        with nn.mode.outside():
+            return tree.leaves(model(*tree.unflatten(structure, leaves)))
+    except Exception:  # noqa: BLE001 - it took the example, and other lengths
+        return None
 
 
 def _named_arguments(model: Callable[..., Any], args: tuple[Any, ...]) -> list[str]:
@@ -202,9 +219,12 @@ def _built(
 ) -> onnx.ModelProto:
     inputs = {}
     for number, (name, x) in enumerate(zip(names, arrays, strict=True)):
+        dtype = dtype_name(x.dtype)
+        if dtype not in DTYPES:
+            raise ArgumentError(f"{called}: {name} has dtype {x.dtype}; expected one of {', '.join(DTYPES)}")
         sizes = {axis: Size.of(length) for axis, length in axes.get(number, {}).items()}
         shape = tuple([sizes.get(axis, length) for axis, length in enumerate(x.shape)])
-        inputs[name] = (shape, np.dtype(dtype_name(x.dtype)))
+        inputs[name] = (shape, np.dtype(dtype))
     graph = Graph(called, inputs, outputs)
     shapes = {Value(i): shape for i, (shape, _) in enumerate(inputs.values())}
     for node in found.nodes:
@@ -212,7 +232,7 @@ def _built(
         if function is None:
             raise graph.error(
                 node,
-                "ONNX has no such operator. Leave this part out of what you export, or write it in others",
+                "ONNX has no such operator. Leave this part out, or write it with other functions",
             )
         graph.add(node, function)
         shapes |= dict(zip(node.outs, node.shapes, strict=True))
@@ -225,6 +245,8 @@ def _built(
 def _shape(shapes: Mapping[Value, Any], x: Any) -> Any:
     if isinstance(x, Value):
         return shapes[x]
+    if isinstance(x, Rows):
+        return ((1,) * x.lead) + (x.count, *x.array.value.shape[1:])
     return tuple(x.value.shape) if isinstance(x, Constant) else ()
 
 

@@ -17,6 +17,8 @@ from bpkit.interop.onnx.sizes import Filled, Ramp, Size, Triangle
 
 __all__ = ["Function", "Graph", "dtype_of"]
 
+LARGEST = 2**31 - 2**20
+"""How many bytes the weights may have: Protocol Buffers end at 2 GiB, and the graph needs some."""
 Function = Callable[..., Any]
 """``(graph, node, *operands) -> array or tuple of arrays``."""
 
@@ -198,7 +200,19 @@ class Graph:
     # The model.
 
     def model(self, outputs: Mapping[str, Any], shapes: Mapping[str, Shape]) -> onnx.ModelProto:
-        """The graph from the inputs to these outputs, with the weights inside."""
+        """The graph from the inputs to these outputs, with the weights inside.
+
+        Raises
+        ------
+        ExportError
+            If the weights do not fit into one file.
+        """
+        size = sum(value.nbytes for _, value in self._weights.values())
+        if size >= LARGEST:
+            raise ExportError(
+                f"{self._called}: the weights have {size / 2**30:.1f} GiB, and an ONNX file holds less "
+                f"than 2. Export parts of the model, or in float32"
+            )
         arguments = {name: x.unwrap_spox() for name, x in self._inputs.items()}
         weights = {name: var for name, (var, _) in self._weights.items()}
         results = {name: x.unwrap_spox() for name, x in outputs.items()}

@@ -100,11 +100,14 @@ class Recorded(NamedTuple):
         Values, constants and numbers.
     arrangement : Structure
         Of the result.
+    lengths : dict of str to int
+        Of the dynamic axes, at which all of it was looked at once more.
     """
 
     nodes: list[Node]
     outputs: list[Any]
     arrangement: tree.Structure
+    lengths: dict[str, int]
 
 
 Meaning = Callable[[str, Any, dict[str, Any]], Definition | None]
@@ -114,20 +117,26 @@ Meaning = Callable[[str, Any, dict[str, Any]], Definition | None]
 class _Recorder(Recorder):
     """One that looks into functions with derivatives of their own, and into those that are not known."""
 
-    __slots__ = ("_meaning",)
+    __slots__ = ("_inside", "_meaning")
 
     opens = True
 
     def __init__(self, called: str, keep: Callable[[Any], Any], meaning: Meaning) -> None:
         super().__init__(called, user_line, keep)
         self._meaning = meaning
+        self._inside: list[str] = []
 
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """Note `name`, or what it means in other functions."""
         x = next((x for x in operands if isinstance(x, Traced) and x._trace is self and x._link), None)
         meaning = self._meaning(name, operands[0], static) if self.live and x is not None else None
-        if meaning is not None:
-            return meaning(namespace_of(backend_of(raw(x))), *operands, **static)
+        # Some definitions only say how the library's own function is called.
+        if meaning is not None and name not in self._inside:
+            self._inside.append(name)
+            try:
+                return meaning(namespace_of(backend_of(raw(x))), *operands, **static)
+            finally:
+                self._inside.pop()
         return super().process(name, operands, static)
 
 
@@ -235,7 +244,7 @@ def recorded(
         try:
             runs.append(_run(called, fun, structure, given, places, weights, meaning))
         except Exception as error:
-            if not names:
+            if lengths == found:  # nothing to do with the axes
                 raise
             raise ExportError(
                 f"{called}: the model fails with {_spelled(lengths)}: {type(error).__name__}: {error}. An "
@@ -245,7 +254,7 @@ def recorded(
     merged = _merged(called, programs[: len(choices)], first, other)
     if names:
         _check(called, merged, programs[-1], third)
-    return Recorded(*merged, runs[0][1])
+    return Recorded(*merged, runs[0][1], third)
 
 
 def _length(called: str, leaves: Sequence[Any], places: Sequence[int], axes: Axes, name: str) -> int:
