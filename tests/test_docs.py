@@ -149,6 +149,40 @@ def test_a_block_that_needs_what_is_not_here_is_left_out() -> None:
     assert run("page.md", "<!-- needs: no_such_library -->\n```python\nimport no_such_library\n```\n") == 1
 
 
+def drawn_rows() -> dict[str, int]:
+    """The row of every part of the package in the table of layers on the page on architecture."""
+    page = (DOCS / "architecture.md").read_text("utf-8").partition("## Layers")[2]
+    table = page.partition("```text\n")[2].partition("\n---")[0]
+    return {
+        name: row
+        for row, line in enumerate(table.splitlines())
+        for name in re.split(r" {2,}", line)[0].split(" · ")
+    }
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The parts of the package that a module imports at its head."""
+    for line in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(line, ast.ImportFrom) and line.module == "bpkit":
+            yield from (name.name for name in line.names)
+        elif isinstance(line, ast.ImportFrom) and (line.module or "").startswith("bpkit."):
+            yield str(line.module).split(".")[1]
+
+
+def test_imports_point_down_as_the_page_on_architecture_draws_them() -> None:
+    rows = drawn_rows()
+    parts = {path.stem for path in PACKAGE.glob("*.py")} | {
+        path.parent.name for path in PACKAGE.glob("*/__init__.py")
+    }
+    assert set(rows) == parts - {"__init__", "__main__", "backends"}
+    upwards = []
+    for path in PACKAGE.rglob("*.py"):
+        part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        row = rows.get(part, -1)
+        upwards += [f"{path}: {name}" for name in imported(path) if rows.get(name, row) < row]
+    assert not upwards
+
+
 # What bpkit.interop has modules for.
 LIBRARIES = ("dask", "jax", "onnx", "scipy", "torch", "weights", "xarray")
 # Modules of which every name in __all__ is public; bpkit and bpkit.namespace take theirs from others.
