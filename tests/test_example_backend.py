@@ -45,17 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_it_passes_the_contract(run: Run) -> None:
-    options = (
-        "-q",
-        "-p",
-        "pytest_bpkit",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        os.devnull,
-        "--rootdir",
-        str(EXAMPLE),
-    )
+    options = ("-q", "-p", "pytest_bpkit", "-p", "no:cacheprovider")
     done = run("-m", "pytest", *options, str(EXAMPLE / "test_tally.py"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout and "failed" not in done.stdout
