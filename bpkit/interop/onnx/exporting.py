@@ -15,9 +15,10 @@ from bpkit.errors import ArgumentError
 from bpkit.interop.onnx import transcendental, windows  # noqa: F401 - they register functions
 from bpkit.interop.onnx.checking import check
 from bpkit.interop.onnx.compositions import meaning
+from bpkit.interop.onnx.constants import Constant, Rows
 from bpkit.interop.onnx.functions import FUNCTIONS
 from bpkit.interop.onnx.graph import Graph
-from bpkit.interop.onnx.recording import Constant, Recorded, Rows, Value, dtype_name, recorded, resized
+from bpkit.interop.onnx.recording import Recorded, Value, dtype_name, recorded, resized
 from bpkit.interop.onnx.sizes import Size
 from bpkit.kinds import is_complex
 from bpkit.trace import tracing

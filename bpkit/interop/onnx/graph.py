@@ -12,7 +12,8 @@ import spox.opset.ai.onnx.v21 as op
 from onnx import numpy_helper
 
 from bpkit.errors import ExportError
-from bpkit.interop.onnx.recording import Constant, Node, Rows, Shape, Value
+from bpkit.interop.onnx.constants import Constant, Rows
+from bpkit.interop.onnx.recording import Node, Shape, Value
 from bpkit.interop.onnx.sizes import Filled, Ramp, Size, Triangle
 
 __all__ = ["Function", "Graph", "dtype_of"]

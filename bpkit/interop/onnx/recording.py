@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from bpkit import tree
 from bpkit._messages import user_line
 from bpkit.errors import ArgumentError, ExportError
 from bpkit.evaluate import Definition
+from bpkit.interop.onnx.constants import Weights, host_of
 from bpkit.interop.onnx.sizes import Size, Unequal, agree, fitted, subsets
 from bpkit.kinds import raw
 from bpkit.namespace.xp import namespace_of
@@ -20,41 +20,11 @@ from bpkit.registry import backend_of
 from bpkit.trace import Traced
 from bpkit.transforms.arguments import describe, is_array, link_of, unwrap
 
-__all__ = ["Constant", "Node", "Recorded", "Rows", "Shape", "Value", "dtype_name", "recorded", "resized"]
+__all__ = ["Node", "Recorded", "Shape", "Value", "dtype_name", "recorded", "resized"]
 
 Shape = tuple[int | Size, ...]
 Axes = Mapping[int, Mapping[int, str]]
 """For the number of an input the names of its dynamic axes."""
-
-
-class Constant(NamedTuple):
-    """An array that depends on no input, in the machine's memory.
-
-    Attributes
-    ----------
-    value : numpy.ndarray
-    name : str
-        Where the model holds it; empty if it is none of its arrays.
-    """
-
-    value: np.ndarray[Any, Any]
-    name: str
-
-
-class Rows(NamedTuple):
-    """The first rows of an array of the model, as of a table of positions.
-
-    Attributes
-    ----------
-    array : Constant
-    count : int or Size
-    lead : int
-        How many axes of length 1 stand before them.
-    """
-
-    array: Constant
-    count: Any
-    lead: int
 
 
 class Value(NamedTuple):
@@ -140,66 +110,6 @@ class _Recorder(Recorder):
         return super().process(name, operands, static)
 
 
-class _Weights:
-    """The arrays of a model, each under the name of its place, and copies of all others."""
-
-    def __init__(self, model: Any, dynamic: bool) -> None:
-        self._names: dict[int, str] = {}
-        self._changed: dict[bytes, str] = {}
-        self._kept: dict[bytes, Constant] = {}
-        self._dynamic = dynamic
-        self._others: dict[str, np.ndarray[Any, Any]] = {}
-        for path, leaf in zip(tree.paths(model), tree.leaves(model), strict=True):
-            if is_array(leaf):
-                name = path.lstrip(".")
-                self._names.setdefault(id(raw(leaf)), name)
-                host = _host(leaf)
-                self._changed.setdefault(_digest(host.reshape(-1)), f"{name}.reshaped")
-                if dynamic and host.ndim > 1:
-                    self._others[name] = host
-                if host.ndim == 2:
-                    self._changed.setdefault(_digest(host.T), f"{name}.T")
-
-    def keep(self, x: Any) -> Any:
-        """An operand as it is now; of an array a copy in the machine's memory."""
-        if isinstance(x, Traced):
-            x = raw(x)
-        if not is_array(x):
-            return x
-        name = self._names.get(id(x), "")
-        found = self._constant(_host(x), name)
-        return found if name else self._rows(found)
-
-    def _constant(self, host: np.ndarray[Any, Any], name: str) -> Constant:
-        digest = _digest(host) + name.encode()
-        if digest not in self._kept:
-            changed = self._changed.get(digest, self._changed.get(_digest(host.reshape(-1)), ""))
-            self._kept[digest] = Constant(host, name or changed)
-        return self._kept[digest]
-
-    def _rows(self, x: Constant) -> "Constant | Rows":
-        """As the first rows of an array of the model, if it is that: how many may depend on a length."""
-        shape = x.value.shape
-        lead = next((i for i, n in enumerate(shape) if n != 1), len(shape))
-        flat = x.value.reshape(shape[lead:])
-        if flat.ndim < 2 or not self._dynamic:
-            return x
-        for name, other in self._others.items():
-            first = other[: len(flat)]
-            if len(other) > len(flat) and first.shape == flat.shape and np.array_equal(first, flat):
-                return Rows(self._constant(other, name), len(flat), lead)
-        return x
-
-
-def _host(x: Any) -> np.ndarray[Any, Any]:
-    x = raw(x)
-    return np.asarray(backend_of(x).to_host(x))
-
-
-def _digest(x: np.ndarray[Any, Any]) -> bytes:
-    return blake2b(np.ascontiguousarray(x).tobytes(), key=f"{x.dtype}{x.shape}".encode()[:64]).digest()
-
-
 def resized(
     leaves: Sequence[Any], places: Sequence[int], axes: Axes, lengths: Mapping[str, int]
 ) -> list[Any]:
@@ -207,7 +117,7 @@ def resized(
     found = list(leaves)
     for number, place in enumerate(places):
         x = leaves[place]
-        backend, host = backend_of(x), _host(x)
+        backend, host = backend_of(x), host_of(x)
         for axis, name in axes.get(number, {}).items():
             host = np.take(host, np.arange(lengths[name]) % host.shape[axis], axis=axis)
         found[place] = backend.from_host(host, getattr(x, "device", None)) if number in axes else x
@@ -231,7 +141,7 @@ def recorded(
         If it does something that no size explains; the text names the function and the line.
     """
     names = sorted({name for named in axes.values() for name in named.values()})
-    weights = _Weights(fun, bool(names))
+    weights = Weights(fun, bool(names))
     found = {name: _length(called, leaves, places, axes, name) for name in names}
     # Lengths of 1 broadcast, and multiples keep what is divided by a length even.
     first = {name: max(length, 2) for name, length in found.items()}
@@ -279,7 +189,7 @@ def _run(
     structure: tree.Structure,
     leaves: Sequence[Any],
     places: Sequence[int],
-    weights: _Weights,
+    weights: Weights,
     meaning: Meaning,
 ) -> tuple[Program, tree.Structure]:
     recorder = _Recorder(called, weights.keep, meaning)
