@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from bpkit.cli import main
+
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -79,3 +83,20 @@ def test_the_wrong_derivative_is_found_as_the_readme_shows(tmp_path):
     )
     assert ran.returncode == 1
     assert ran.stdout + ran.stderr == shown
+
+
+def test_a_saved_network_is_read_as_the_readme_shows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--epochs", "1", "--hidden", "8", "--quiet"]) == 0
+    (folder,) = Path("runs").iterdir()
+    program = re.search(r"```py\n(from bpkit import training\n.*?)```", README.read_text(), re.DOTALL)[1]
+    namespace: dict[str, Any] = {"image": np.zeros(64, dtype=np.float32)}
+    exec(compile(program.replace("runs/NAME", str(folder)), "README.md", "exec"), namespace)
+    assert namespace["logits"].shape == (10,)
+    loaded = re.search(r"# (model = training.load_model.*)", program)[1].replace("runs/NAME", str(folder))
+    exec(loaded, namespace)
+
+
+def test_no_program_of_the_readme_is_left_out():
+    # Ten lines, plain NumPy, roots.py, square.py and a saved network: one test each above.
+    assert len(re.findall(r"^```py", README.read_text(), re.MULTILINE)) == 5
