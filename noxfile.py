@@ -137,7 +137,8 @@ def thirdparty(session: nox.Session) -> None:
     """SciPy, scikit-learn, array-api-extra, einops and xarray on traced arrays; scikit-learn's estimators."""
     install(session, "-e", ".[test,torch,thirdparty,sklearn]")
     backends = [f"--backend={name}" for name in ("numpy", "array_api_strict", "torch")]
-    estimators = ("tests/test_sklearn.py", "tests/test_sklearn_checks.py", "bpkit/sklearn")
+    names = ("test_sklearn", "test_sklearn_checks", "test_sklearn_pickles", "test_sklearn_within")
+    estimators = (*(f"tests/{name}.py" for name in names), "bpkit/sklearn")
     session.run("pytest", *backends, "tests/test_thirdparty.py", *estimators, *session.posargs)
 
 

@@ -7,7 +7,8 @@ and the same number of threads, and fit in turn, round after round. A seed decid
 are for training), the first weights and the batches. Shown are the score on the test split (accuracy or R²)
 as mean and standard deviation over the seeds, and the seconds of a fit: of all rounds the fastest of each
 seed, as a mean over the seeds, since a busy machine can only make a fit longer; and the processor time of
-all threads, which other programs change less. Each data set has a process of its own, whose first fit is
+all threads, which other programs change less. Beside the ratio of the fastest is the median of the ratios of
+each fit to the one before it. Each data set has a process of its own, whose first fit is
 shown apart: bpkit compiles its steps in it, and Numba starts, where that is installed.
 """
 
@@ -112,6 +113,17 @@ def fastest(row: dict[str, Any], column: int = 1) -> float:
     return sum(min(times) for times in of_seed.values()) / len(of_seed)
 
 
+def ratios(row: dict[str, Any], base: dict[str, Any], column: int) -> list[float]:
+    """The seconds of each fit over those of the fit of the other that was done just before it."""
+    pairs = [
+        ({times[0]: times[column] for times in one}, {times[0]: times[column] for times in other})
+        for one, other in zip(row["rounds_s"], base["rounds_s"], strict=True)
+    ]
+    return [
+        seconds / theirs[seed] for ours, theirs in pairs for seed, seconds in ours.items() if seed in theirs
+    ]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and write a table."""
     parser = argparse.ArgumentParser(
@@ -119,14 +131,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--data", choices=list(EPOCHS), action="append", help="one data set; repeatable")
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds (default: 5)")
-    parser.add_argument("--rounds", type=int, default=3, help="how many fits of each seed (default: 3)")
+    parser.add_argument("--rounds", type=int, default=7, help="how many fits of each seed (default: 7)")
     parser.add_argument("--threads", type=int, default=2, help="of both (default: 2)")
     parser.add_argument("--dtype", choices=["float64", "float32"], default="float64", help="of the features")
     parser.add_argument("--json", metavar="FILE", help="write all that was measured there")
     parser.add_argument("--quick", action="store_true", help="few examples and epochs, to see that it runs")
+    parser.add_argument("--without-numba", action="store_true", help="as if it were not installed")
     parser.add_argument("--one", metavar="DATA", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.one:
+        if options.without_numba:
+            sys.modules["numba"] = None  # type: ignore[assignment]
         found = measure(options.one, options.seeds, options.rounds, options.quick, options.dtype)
         print(json.dumps(found))
         return 0
@@ -148,7 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ]
         command += ["--seeds", str(options.seeds), "--rounds", str(options.rounds)]
         print(f"{name}: {DESCRIBED[name]}", file=sys.stderr, flush=True)
-        done = subprocess.run([*command, *["--quick"] * options.quick], stdout=subprocess.PIPE, check=True)
+        command += ["--quick"] * options.quick + ["--without-numba"] * options.without_numba
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
         found[name] = json.loads(done.stdout)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
@@ -159,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def write(found: dict[str, Any], options: argparse.Namespace) -> None:
     """The table."""
-    from statistics import mean, stdev
+    from statistics import mean, median, stdev
 
     from bpkit.terminal import write_table
 
@@ -170,8 +186,10 @@ def write(found: dict[str, Any], options: argparse.Namespace) -> None:
         "epochs",
         "fit, s",
         "ratio",
+        "median",
         "processor, s",
         "ratio",
+        "median",
         "first fit, s",
     ]
     rows: list[tuple[str, list[str]] | None] = []
@@ -184,9 +202,11 @@ def write(found: dict[str, Any], options: argparse.Namespace) -> None:
             for column in (1, 2):
                 seconds = fastest(row, column)
                 cells += [f"{seconds:.3f}", f"{seconds / fastest(base, column):.2f}"]
+                cells.append(f"{median(ratios(row, base, column)):.2f}")
             rows.append(("", [*cells, f"{row['first_s']:.3f}"]))
         rows.append(None)
     title = f"{options.dtype}, {options.threads} threads, {options.seeds} seeds, {options.rounds} rounds"
+    title += ", without Numba" * options.without_numba
     write_table(sys.stdout, title, headings, rows[:-1], right=headings[2:])
 
 

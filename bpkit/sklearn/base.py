@@ -1,5 +1,6 @@
 """What the three estimators share: parameters, data, and the network."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,11 +10,12 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
+from bpkit import __version__, registry
 from bpkit import namespace as xp
-from bpkit import registry
 from bpkit._protocol import RawArray
 from bpkit.data.prefetch import to_device
 from bpkit.errors import ShapeError
@@ -253,7 +255,19 @@ class Backprop(BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         # Programs are not saved: another process compiles its own.
         state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_compiled"}
+        kept = {name: value for name, value in state.items() if name != "_compiled"}
+        return kept | {"_bpkit_version": __version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        before = state.get("_bpkit_version", "unknown")
+        if before != __version__:
+            warned = InconsistentVersionWarning(
+                estimator_name=type(self).__name__,
+                current_sklearn_version=f"{__version__} of bpkit",
+                original_sklearn_version=f"{before} of bpkit",
+            )
+            warnings.warn(warned, stacklevel=2)
+        super().__setstate__({name: value for name, value in state.items() if name != "_bpkit_version"})
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
