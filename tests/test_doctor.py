@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from clinic import DISEASES, ten, thirty  # type: ignore[import-not-found]
 
+import bpkit
 from bpkit import inspect, losses, metrics, nn, optim, random, training
 from bpkit import namespace as bxp
 from bpkit._protocol import Backend
@@ -434,3 +435,55 @@ def test_one_example_without_its_axis_is_refused() -> None:
         ArgumentError, match=r"look: x, y: expected arrays with an example in each row.*x\[:1\]"
     ):
         inspect.look(mlp(), losses.softmax_cross_entropy, X[0], Y[0])
+
+
+@on_numpy
+@pytest.mark.parametrize("cut", [True, False])
+def test_decay_does_not_hide_that_no_gradient_arrives(backend: Backend, cut: bool) -> None:
+    model = nn.Sequential(mlp()[0], nn.tanh, *[bpkit.stop_gradient] * cut, mlp()[2])
+    looks, history = looks_of(model, optim.adamw(0.01, weight_decay=0.1), epochs=6)
+    assert max(look.layers[0].update_norm or 0.0 for look in looks) > 0, "decay moves the weights"
+    found = diagnose(looks, history)
+    assert names(found) == ["frozen layer"] * cut
+    assert ("does not learn, while other layers do: no gradient reaches it" in str(found)) == cut
+
+
+class Two(nn.Module):
+    """A network with two outputs, of which no best constant is known."""
+
+    inner: nn.Sequential
+
+    def __call__(self, x: Any) -> Any:
+        y = self.inner(x)
+        return y[:, :1], y[:, 1:]
+
+
+@on_numpy
+@pytest.mark.parametrize(
+    ("n", "hidden", "noise", "found"),
+    [(40, 100, 1.0, ["overfitting"]), (300, 16, 0.0, []), (500, 16, 0.5, [])],
+)
+def test_overfitting_of_several_outputs(
+    backend: Backend, n: int, hidden: int, noise: float, found: list[str]
+) -> None:
+    g = np.random.default_rng(0)
+    x = g.normal(size=(n + 200, 8)).astype("float32")
+    y = np.stack([np.sin(x[:, 0]) + 0.5 * x[:, 1], np.cos(x[:, 2]) - x[:, 3]], axis=1)
+    y = (y + noise * g.normal(size=y.shape)).astype("float32")
+    first, second = bxp.unstack(random.split(random.key(0)))
+    inner = nn.Sequential(
+        nn.Dense(8, hidden, key=first, dtype="float32"),
+        nn.tanh,
+        nn.Dense(hidden, 2, key=second, dtype="float32"),
+    )
+
+    def loss(output: Any, target: Any) -> Any:
+        one, other = output
+        return losses.mean_squared_error(one, target[:, :1]) + losses.mean_squared_error(other, target[:, 1:])
+
+    held = (x[n:], y[n:])
+    looks, history = course(
+        Two(inner), x[:n], y[:n], n, loss, optimizer=optim.adam(0.01), epochs=30 + 12000 // n, validation=held
+    )
+    assert looks[0].output is None
+    assert names(diagnose(looks, history)) == found

@@ -5,7 +5,7 @@ import statistics
 
 from bpkit.inspect.doctor_record import LOST, Finding, Record, figures
 from bpkit.inspect.doctor_start import MOST, alike, dead
-from bpkit.inspect.look import LayerLook
+from bpkit.inspect.look import LayerLook, Look
 
 __all__ = [
     "decay",
@@ -60,7 +60,17 @@ def frozen(record: Record) -> Finding | None:
             if layer.parameters and layer.update_norm is not None:
                 moved[layer.place] = max(moved.get(layer.place, 0.0), layer.update_norm)
     layers = [layer for layer in record.last.layers if layer.parameters + layer.frozen]
-    still = [layer for layer in layers if moved.get(layer.place) == 0.0]
+    # Decay moves weights, too, that no gradient reaches.
+    unreached = {
+        layer.place
+        for layer in layers
+        if layer.parameters and not any(_gradient(look, layer.place) for look in [record.start, *later])
+    }
+    still = [
+        layer
+        for layer in layers
+        if moved.get(layer.place) == 0.0 or (layer.place in unreached and len(unreached) < len(layers))
+    ]
     meant = [layer for layer in layers if layer.frozen and not layer.parameters]
     if not any(moved.values()) or not (still or meant):
         return None
@@ -71,7 +81,9 @@ def frozen(record: Record) -> Finding | None:
     worst = (still or meant)[0]
     where = f"{worst.place or 'the model'} ({worst.layer})"
     words = (
-        f"{where} does not move at all, while other layers do: "
+        f"{where} does not "
+        + ("learn" if moved.get(worst.place) else "move at all")
+        + ", while other layers do: "
         + (
             "it has a gradient, which the optimizer does not use."
             if worst.gradient_norm
@@ -88,13 +100,18 @@ def frozen(record: Record) -> Finding | None:
                 "its largest step": moved.get(worst.place),
                 "largest step of another layer": max(moved.values()),
                 "norm of its gradient": worst.gradient_norm,
-                "layers that do not move": len(still or meant),
+                "layers that do not learn": len(still or meant),
             }
         ),
         "look for stop_gradient, optim.frozen or a group of the optimizer with rate 0, and for arrays in "
         "fields made by nn.buffer; if it is meant, nn.Frozen says so",
         bool(still) or not record.works,
     )
+
+
+def _gradient(look: Look, place: str) -> float | None:
+    """The norm of the gradient of a layer in a look; NaN counts as one."""
+    return next((layer.gradient_norm for layer in look.layers if layer.place == place), 0.0)
 
 
 def in_order(record: Record) -> Finding | None:
@@ -407,6 +424,7 @@ def unexplained(record: Record) -> Finding | None:
         "to be seen.",
         record.at_end(),
         "train on ten examples only, which any network learns by heart; if it does, take a larger network or "
-        "more epochs, and if it does not, look at the model and the loss for a mistake",
+        "more epochs, unless the targets are mostly noise, of which no network learns more; if it does not, "
+        "look at the model and the loss for a mistake",
         True,
     )

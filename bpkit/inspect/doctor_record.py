@@ -136,6 +136,13 @@ class Record:
         perfect = self.perfect or 0.0
         return (self.chance - loss) / (self.chance - perfect) if self.chance > perfect else None
 
+    def _gained(self, loss: float | None) -> float | None:
+        """How far a loss is on the way from the first one to 0, or to the lowest: a skill without chance."""
+        first, lowest = self.start.loss, self.lowest
+        if self.diverged or first is None or lowest is None or loss is None or lowest >= first:
+            return None
+        return (first - loss) / (first - min(0.0, lowest))
+
     @property
     def learnt(self) -> float | None:
         """The skill at the end."""
@@ -170,7 +177,11 @@ class Record:
         """Whether it is far better on what it is trained on than on what is validated."""
         last = self.history[-1].metrics if self.history else {}
         if losses := self.validation:
-            learnt, validated = self.learnt, self.skill(losses[-1])
+            learnt, validated = (
+                (self._gained(self.last.loss), self._gained(losses[-1]))
+                if self.chance is None
+                else (self.learnt, self.skill(losses[-1]))
+            )
             return (
                 learnt is not None and validated is not None and learnt >= LEARNT and learnt - validated > GAP
             )
