@@ -29,7 +29,7 @@ NEEDED_BY = {
     "bpkit/interop/dask.py": "dask",
     "bpkit/interop/jax.py": "jax",
     "bpkit/interop/onnx": "ndonnx",
-    "bpkit/interop/torch.py": "torch",
+    "bpkit/interop/torch": "torch",
     "bpkit/interop/weights.py": "torch",
     "bpkit/interop/xarray.py": "xarray",
     "bpkit/sklearn": "sklearn",
