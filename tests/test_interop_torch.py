@@ -263,6 +263,8 @@ def test_a_captured_tensor_that_requires_gradients_is_refused():
     fun = to_torch(lambda x: x * w)
     with pytest.raises(GradientCutError, match="result 0 depends on a tensor that requires gradients"):
         fun(tensor(3))
+    with pytest.raises(GradientCutError, match="result 0 depends on a tensor that requires gradients"):
+        fun(tensor(3, grad=False))
     with torch.no_grad():
         close(fun(tensor(3)), tensor(3) * w)
 

@@ -75,8 +75,8 @@ def to_jax(fun: Callable[..., Any], *, backend: str | None = None, result: Any =
     >>> import jax, jax.numpy as jnp
     >>> from bpkit import xp
     >>> energy = to_jax(lambda x: xp.sum(xp.sin(x) ** 2))
-    >>> print(jax.jit(jax.grad(energy))(jnp.asarray([0.0, 1.0])).round(4))
-    [0.     0.9093]
+    >>> print(jax.jit(jax.grad(energy))(jnp.asarray([0.0, 1.0])).round(3))
+    [0.    0.909]
     """
     called = title("to_jax", fun)
     library = None if backend in (None, "jax") else get_backend(backend)
@@ -122,8 +122,8 @@ def from_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
     >>> import jax, numpy as np
     >>> from bpkit import grad, xp
     >>> soft = from_jax(jax.nn.softplus)
-    >>> print(grad(lambda x: xp.sum(soft(x)))(np.asarray([0.0, 1.0], dtype="float32")))
-    [0.5       0.7310586]
+    >>> print(grad(lambda x: xp.sum(soft(x)))(np.asarray([0.0, 1.0], dtype="float32")).round(3))
+    [0.5   0.731]
     """
     called = title("from_jax", fun)
 

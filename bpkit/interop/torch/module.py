@@ -42,12 +42,12 @@ def to_torch_module(model: Any, *, backend: str | None = None) -> "BpkitModule":
     >>> model = nn.Sequential(nn.Dense(3, 2, key=random.key(0)), nn.tanh)
     >>> module = to_torch_module(model)
     >>> [(name, tuple(p.shape)) for name, p in module.named_parameters()]
-    [('layers.0.bias', (2,)), ('layers.0.weight', (2, 3))]
+    [('layers.0.weight', (2, 3)), ('layers.0.bias', (2,))]
     >>> module(torch.zeros(4, 3, dtype=torch.float64)).sum().backward()
     >>> tuple(module.get_parameter("layers.0.weight").grad.shape)
     (2, 3)
-    >>> module.to_bpkit()
-    Sequential(Dense(3 → 2), tanh)
+    >>> module.to_bpkit()[0]
+    Dense(3 → 2)
     """
     return BpkitModule(model, backend)
 

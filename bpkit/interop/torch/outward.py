@@ -194,8 +194,8 @@ class _Call:
     ----------
     step : Step
     where : _Where
-    records : bool
-        Whether the way back will be needed.
+    recording : bool
+        Whether torch.autograd is at work.
     home : bool
         Whether it is the user's own call, in the thread and with the variables of it.
     shortcut : callable or None
@@ -206,13 +206,13 @@ class _Call:
         self,
         step: Step,
         where: _Where,
-        records: bool,
+        recording: bool,
         home: bool,
         shortcut: Callable[[Leaves], Leaves | None] | None,
     ) -> None:
         self.step = step
         self.where = where
-        self.records = records
+        self.recording = recording
         self.home = home
         self.shortcut = shortcut
         self.kept: list[_Kept] = []
@@ -227,11 +227,11 @@ class _Call:
     def _run(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         arrays = [self.where.array(i, x) for i, x in enumerate(tensors)]
         # With the user's own grad mode what depends on other tensors shows that it does.
-        with use_backend(self.where.spec), torch.set_grad_enabled(self.records):
+        with use_backend(self.where.spec), torch.set_grad_enabled(self.recording):
             outs = None if self.shortcut is None else self.shortcut(arrays)
             pull = None
             moving = [i for i, x in enumerate(tensors) if x.requires_grad]
-            if outs is None and moving and self.records:
+            if outs is None and moving and self.recording:
                 outs, pull = self.step.recorded(arrays, moving)
             elif outs is None:
                 outs = self.step.run(arrays)
@@ -274,8 +274,8 @@ def _applied(
     shortcut: Callable[[Leaves], Leaves | None] | None = None,
 ) -> tuple[torch.Tensor, ...]:
     """A step of tensors, as a node of torch's graph where it needs one."""
-    records = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    outs: tuple[torch.Tensor, ...] = _Apply.apply(_Call(step, where, records, home, shortcut), *tensors)
+    recording = torch.is_grad_enabled()
+    outs: tuple[torch.Tensor, ...] = _Apply.apply(_Call(step, where, recording, home, shortcut), *tensors)
     return outs
 
 
