@@ -12,7 +12,7 @@ import onnx
 import bpkit
 from bpkit import nn, tree
 from bpkit.errors import ArgumentError
-from bpkit.interop.onnx import transcendental, windows  # noqa: F401 - they register functions
+from bpkit.interop.onnx import selection, transcendental, windows  # noqa: F401 - they register functions
 from bpkit.interop.onnx.checking import check
 from bpkit.interop.onnx.compositions import meaning
 from bpkit.interop.onnx.constants import Constant, Rows

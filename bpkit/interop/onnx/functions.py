@@ -1,4 +1,4 @@
-"""What the functions of the namespace are in ONNX: those that ndonnx has, and reductions, shapes, indices."""
+"""What the functions of the namespace are in ONNX: those that ndonnx has, and reductions and shapes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,6 @@ import ndonnx as ndx
 import numpy as np
 import spox.opset.ai.onnx.v21 as op
 
-from bpkit.indexing import ARRAY
 from bpkit.interop.onnx.graph import Function, Graph, dtype_of
 from bpkit.interop.onnx.recording import Node
 from bpkit.interop.onnx.sizes import Size
@@ -16,8 +15,6 @@ __all__ = ["FUNCTIONS", "exported_as"]
 
 FUNCTIONS: dict[str, Function] = {}
 """By the names of :func:`bpkit.trace.call`."""
-
-_INT = ndx.int64
 
 
 def exported_as(*names: str) -> Callable[[Function], Function]:
@@ -34,7 +31,7 @@ def exported_as(*names: str) -> Callable[[Function], Function]:
 
 _ARITHMETIC = (
     *("abs", "add", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or"),
-    *("bitwise_right_shift", "bitwise_xor", "ceil", "cos", "divide", "exp", "floor"),
+    *("bitwise_right_shift", "bitwise_xor", "ceil", "divide", "exp", "floor"),
     *("floor_divide", "log", "log10", "log2", "logaddexp", "maximum", "minimum", "multiply"),
     *("negative", "positive", "pow", "reciprocal", "remainder", "round", "sign", "sin", "sqrt", "square"),
     *("subtract", "tanh", "trunc"),
@@ -226,147 +223,3 @@ def _diagonal(g: Graph, node: Node, x: Any) -> Any:
     first = max(offset, 0) + max(-offset, 0) * columns
     flat = ndx.reshape(array, g.lengths((*node.shapes[0][:-1], rows * columns)))
     return ndx.take(flat, ndx.asarray(np.arange(count) * (columns + 1) + first), axis=-1)
-
-
-# Selection and assignment.
-
-
-@exported_as("take")
-def _take(g: Graph, node: Node, x: Any, indices: Any) -> Any:
-    axis = node.static["axis"]
-    return ndx.asarray(
-        op.gather(g.array(x).unwrap_spox(), g.array(indices, "int64").unwrap_spox(), axis=axis or 0)
-    )
-
-
-@exported_as("take_along_axis")
-def _take_along_axis(g: Graph, node: Node, x: Any, indices: Any) -> Any:
-    array, axis = g.array(x), node.static["axis"]
-    places = g.broadcast(g.array(indices, "int64"), node.shapes[0])
-    if any(n == 1 for n in array.shape):
-        lengths = list(node.shapes[0])
-        lengths[axis] = array.shape[axis] if array.shape[axis] is not None else array.dynamic_shape[axis]
-        if all(isinstance(n, int) for n in lengths):
-            array = ndx.broadcast_to(array, tuple(lengths))
-    return ndx.asarray(op.gather_elements(array.unwrap_spox(), places.unwrap_spox(), axis=axis))
-
-
-@exported_as("searchsorted")
-def _searchsorted(g: Graph, node: Node, x1: Any, x2: Any, sorter: Any) -> Any:
-    order = None if sorter is None else g.array(sorter, "int64")
-    return ndx.searchsorted(g.array(x1), g.array(x2), side=node.static["side"], sorter=order)
-
-
-@exported_as("getitem")
-def _getitem(g: Graph, node: Node, x: Any, *indices: Any) -> Any:
-    return _selected(g, g.array(x), node.static["key"], indices)
-
-
-def _selected(g: Graph, x: Any, key: tuple[Any, ...], indices: tuple[Any, ...]) -> Any:
-    """``x[key]``: what is not an array first, and then the arrays, on the axes that are left for them."""
-    waiting = iter([g.array(i, "int64") for i in indices])
-    arrays: list[tuple[int, Any]] = []
-    plain: list[Any] = []
-    taken = sum(1 for part in key if part is not None and part is not ...)
-    missing = len(x.shape) - taken
-    parts = [part for part in key if part is not ...] if ... in key else list(key)
-    if ... in key:
-        at = key.index(...)
-        parts[at:at] = [slice(None)] * missing
-    else:
-        parts += [slice(None)] * missing
-    kept = 0
-    advanced = [i for i, part in enumerate(parts) if part is ARRAY]
-    for part in parts:
-        if part is ARRAY:
-            arrays.append((kept, next(waiting)))
-            plain.append(slice(None))
-            kept += 1
-        elif isinstance(part, list):
-            arrays.append((kept, ndx.asarray(np.asarray(part, dtype=np.int64))))
-            plain.append(slice(None))
-            kept += 1
-        elif arrays_beside_ints(parts) and _is_int(part):
-            # Beside arrays an int counts as one of them.
-            arrays.append((kept, ndx.astype(g.array(part, "int64"), _INT)))
-            plain.append(slice(None))
-            kept += 1
-        elif _is_int(part):
-            plain.append(g.size(part) if isinstance(part, Size) else int(part))
-        elif part is None:
-            plain.append(None)
-            kept += 1
-        else:
-            plain.append(
-                slice(*[None if n is None else g.size(n) for n in (part.start, part.stop, part.step)])
-            )
-            kept += 1
-    if any(not (isinstance(part, slice) and part == slice(None)) for part in plain):
-        x = x[tuple(plain)]
-    if not arrays:
-        return x
-    if len(arrays) == 1:
-        axis, places = arrays[0]
-        return ndx.asarray(op.gather(x.unwrap_spox(), places.unwrap_spox(), axis=axis))
-    axes = [axis for axis, _ in arrays]
-    rest = [i for i in range(len(x.shape)) if i not in axes]
-    together = axes == list(range(axes[0], axes[-1] + 1)) and _adjacent(parts, advanced)
-    front = ndx.permute_dims(x, (*axes, *rest))
-    places = ndx.broadcast_arrays(*[place for _, place in arrays])
-    rank = len(places[0].shape)
-    out = ndx.asarray(op.gather_nd(front.unwrap_spox(), ndx.stack(places, axis=-1).unwrap_spox()))
-    if not together:
-        return out
-    before = [i for i in rest if i < axes[0]]
-    order = (*range(rank, rank + len(before)), *range(rank), *range(rank + len(before), rank + len(rest)))
-    return ndx.permute_dims(out, order)
-
-
-def _is_int(part: Any) -> bool:
-    return isinstance(part, int | np.integer | Size) and not isinstance(part, bool)
-
-
-def arrays_beside_ints(parts: list[Any]) -> bool:
-    """Whether a key has arrays, beside which an int stands for one."""
-    return any(part is ARRAY or isinstance(part, list) for part in parts)
-
-
-def _adjacent(parts: list[Any], advanced: list[int]) -> bool:
-    """Whether the arrays, and the ints beside them, stand next to each other."""
-    found = [i for i, part in enumerate(parts) if part is ARRAY or isinstance(part, list) or _is_int(part)]
-    return found == list(range(found[0], found[-1] + 1))
-
-
-@exported_as("setitem", "index_add", "scatter_add")
-def _assigned(g: Graph, node: Node, *operands: Any) -> Any:
-    dtype, shape, key = node.dtypes[0], node.shapes[0], node.static["key"]
-    if node.name == "scatter_add":
-        updates, *indices = operands
-        x = g.broadcast(g.array(0, dtype), shape)
-    else:
-        x, updates, *indices = g.array(operands[0], dtype), *operands[1:]
-    new = g.array(updates, dtype)
-    masks = [i for i in indices if dtype_of(g.array(i)).kind == "b"]
-    if masks:
-        if key != (ARRAY,) or len(new.shape) or node.name != "setitem":
-            raise g.error(
-                node, "a mask takes a single number, x[mask] = 0.0: how many it takes depends on values"
-            )
-        mask = g.array(masks[0])
-        mask = ndx.reshape(
-            mask, (*[n if n is not None else -1 for n in mask.shape], *[1] * (len(shape) - mask.ndim))
-        )
-        return ndx.where(mask, new, x)
-    # Every element's number, selected as the elements are: any key becomes one list of places.
-    count = ndx.prod(x.dynamic_shape) if None in x.shape else int(np.prod(x.shape, dtype=int))
-    numbers = ndx.reshape(ndx.arange(0, count), g.lengths(shape))
-    places = _selected(g, ndx.astype(numbers, _INT), key, tuple(indices))
-    new = ndx.broadcast_to(new, places.dynamic_shape if None in places.shape else places.shape)
-    flat = op.scatter_elements(
-        ndx.reshape(x, (-1,)).unwrap_spox(),
-        ndx.reshape(places, (-1,)).unwrap_spox(),
-        ndx.reshape(new, (-1,)).unwrap_spox(),
-        axis=0,
-        reduction="none" if node.name == "setitem" else "add",
-    )
-    return ndx.reshape(ndx.asarray(flat), g.lengths(shape))
