@@ -9,105 +9,31 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from itertools import pairwise
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+from clinic_bodies import (  # type: ignore[import-not-found]
+    Body,
+    Pair,
+    clouds_of_points,
+    friedman,
+    of_digits,
+    of_mnist,
+    one_hot,
+    products,
+    reader,
+    rectified,
+    rings,
+    sequences,
+    waves,
+)
 
 import bpkit
-from bpkit import inspect, losses, nn, optim, random, training
+from bpkit import losses, nn, optim, random
 from bpkit import namespace as xp
-from bpkit.data import digits, mnist
-from bpkit.errors import DivergedError
-from bpkit.inspect.doctor_record import Record
 from bpkit.terminal import write_table
-from bpkit.training.feeds import Resident
-
-Pair = tuple[Any, Any]
-EXAMPLES = 256  # that the doctor looks at
-
-
-@dataclass(frozen=True)
-class Body:
-    """What a training is made of; a disease changes some of it."""
-
-    train: Pair
-    validation: Pair
-    hidden: tuple[int, ...]
-    activation: Any
-    outputs: int
-    loss: Callable[[Any, Any], Any]
-    optimizer: Callable[[float], Any]
-    rate: float
-    epochs: int
-    seed: int
-    batch_size: int = 32
-    shuffle: bool = True
-    by_hand: bool = False
-    init: Any = nn.init.glorot_uniform
-    bias_init: Any = nn.init.zeros
-    last: tuple[Any, ...] = ()
-    change: Callable[[Any], Any] = field(default=lambda model: model)
-    build: Callable[["Body"], Any] | None = None
-
-    @property
-    def labelled(self) -> bool:
-        y = self.train[1]
-        return y.dtype.kind == "i" or bool(np.all((y == 0) | (y == 1)))
-
-    @property
-    def generator(self) -> np.random.Generator:
-        return np.random.default_rng([self.seed, 77])
-
-    def model(self) -> Any:
-        if self.build is not None:
-            return self.change(self.build(self))
-        sizes = (self.train[0].shape[-1], *self.hidden, self.outputs)
-        layers: list[Any] = []
-        for i, (before, after) in enumerate(pairwise(sizes)):
-            key = random.fold_in(random.key(self.seed), i)
-            options: dict[str, Any] = {"init": self.init, "bias_init": self.bias_init, "dtype": "float32"}
-            layers += [nn.Dense(before, after, key=key, **options), self.activation]
-        return self.change(nn.Sequential(*layers[:-1], *self.last))
-
-    def diagnosis(self) -> tuple[Any, float | None]:
-        """Train, and ask the doctor; with the skill in the end."""
-        x, y = self.train
-        rows = np.linspace(0, len(x) - 1, min(EXAMPLES, len(x))).astype(int)
-        recorder = inspect.Recorder(self.loss, x[rows], y[rows])
-        model, optimizer = self.model(), self.optimizer(self.rate)
-        state = training.State(model, optimizer.init(nn.partition(model).trainable))
-        with suppress(DivergedError):
-            self._train(state, optimizer, recorder)
-        found = inspect.diagnose(
-            recorder.looks,
-            state.metrics,
-            data=self.train,
-            validation=self.validation,
-            shuffled=self.shuffle,
-        )
-        return found, Record.of(recorder.looks, tuple(state.metrics), None, None).learnt
-
-    def _train(self, state: training.State, optimizer: Any, recorder: inspect.Recorder) -> None:
-        options: dict[str, Any] = {"key": random.key(self.seed + 1), "epochs": self.epochs}
-        if not self.by_hand:
-            options |= {"batch_size": self.batch_size, "shuffle": self.shuffle, "progress": False}
-            options |= {"validation": self.validation, "callbacks": [recorder]}
-            training.fit(state, self.train, self.loss, optimizer, **options)
-            return
-        # A loop of one's own, which does not look at the data as fit does.
-        x, y = map(xp.asarray, self.train)
-        feed = Resident(x, y, self.batch_size, options["key"])
-        recorder.begin(state)
-        try:
-            for event in training.steps(state, feed, self.loss, optimizer, **options):
-                recorder(event, state)
-        except DivergedError:
-            recorder.end(state)
-
 
 # What can be wrong. Each takes a body and returns a sick one, or None where it cannot have the disease.
 
@@ -231,136 +157,8 @@ def _only(activations: tuple[Any, ...], change: Callable[[Body], Body]) -> Calla
     return lambda body: change(body) if body.build is None and body.activation in activations else None
 
 
-# The data.
-
-
-@cache
-def _digits() -> tuple[Pair, Pair]:
-    data = digits()
-    return tuple(  # type: ignore[return-value]
-        (split.images, split.labels.astype(np.int32)) for split in (data.train, data.validation)
-    )
-
-
-@cache
-def _mnist(folder: str, count: int = 2000) -> tuple[Pair, Pair]:
-    data = mnist(folder)
-    return tuple(  # type: ignore[return-value]
-        (split.images[:count], split.labels[:count].astype(np.int32))
-        for split in (data.train, data.validation)
-    )
-
-
-def _one_hot(pairs: tuple[Pair, Pair]) -> tuple[Pair, Pair]:
-    return tuple((x, np.eye(10, dtype=np.float32)[y]) for x, y in pairs)  # type: ignore[return-value]
-
-
-def _split(x: Any, y: Any) -> tuple[Pair, Pair]:
-    x, y = x.astype(np.float32), y.astype(y.dtype if y.dtype.kind == "i" else np.float32)
-    return (x[:-200], y[:-200]), (x[-200:], y[-200:])
-
-
-@cache
-def _friedman(seed: int) -> tuple[Pair, Pair]:
-    """J. Friedman's first function (1991) of ten features, scaled."""
-    g = np.random.default_rng(seed)
-    x = g.uniform(size=(1000, 10))
-    y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4]
-    y = (y - y.mean()) / y.std() + 0.1 * g.normal(size=1000)
-    return _split((x - 0.5) * 12**0.5, y[:, np.newaxis])
-
-
-@cache
-def _waves(seed: int) -> tuple[Pair, Pair]:
-    """Two targets, smooth functions of eight features."""
-    g = np.random.default_rng(seed)
-    x = g.normal(size=(1000, 8))
-    y = np.stack([np.sin(x[:, 0] + x[:, 1]) + 0.5 * x[:, 2], np.tanh(x[:, 3]) * x[:, 4]], axis=1)
-    return _split(x, y + 0.1 * g.normal(size=y.shape))
-
-
-@cache
-def _rings(seed: int) -> tuple[Pair, Pair]:
-    """Two classes, one around the other, in six dimensions."""
-    g = np.random.default_rng(seed)
-    x = g.normal(size=(1200, 6))
-    inside = np.sqrt(np.sum(x**2, axis=1)) + 0.1 * g.normal(size=1200) < 2.3
-    return _split(x, inside[:, np.newaxis].astype(np.float32))
-
-
-@cache
-def _products(seed: int) -> tuple[Pair, Pair]:
-    """A product and a square among twelve features."""
-    g = np.random.default_rng(seed)
-    x = g.normal(size=(1400, 12))
-    y = x[:, 0] * x[:, 1] + 0.7 * x[:, 2] ** 2 + x[:, 3] - 0.7
-    return _split(x, (y / y.std() + 0.1 * g.normal(size=1400))[:, np.newaxis])
-
-
-@cache
-def _clouds(seed: int) -> tuple[Pair, Pair]:
-    """Four classes, each two clouds of points with five features."""
-    g = np.random.default_rng(seed)
-    centres, labels = 1.5 * g.normal(size=(8, 5)), np.arange(8) % 4
-    cloud = g.integers(8, size=1400)
-    return _split((centres[cloud] + 0.6 * g.normal(size=(1400, 5))) / 1.6, labels[cloud].astype(np.int32))
-
-
-@cache
-def _sequences(seed: int) -> tuple[Pair, Pair]:
-    """The sum of the last six of twelve numbers."""
-    g = np.random.default_rng(seed)
-    x = g.normal(size=(700, 12, 2))
-    return _split(x, np.sum(x[:, -6:, 0], axis=1, keepdims=True) * 0.4)
-
-
-class Reader(nn.Module):
-    """A recurrent network that answers after the last number."""
-
-    rnn: nn.RNN
-    out: nn.Dense
-
-    def __call__(self, x: Any) -> Any:
-        return self.out(self.rnn(x)[0][:, -1, :])
-
-
-def _reader(body: Body, gain: float = 1.0) -> Reader:
-    key = random.key(body.seed)
-
-    def init(key: Any, shape: Any, dtype: Any = None) -> Any:
-        return body.init(key, shape, dtype) * xp.asarray(gain, dtype=dtype)
-
-    rnn = nn.RNN(2, body.hidden[0], key=random.fold_in(key, 0), init=init, dtype="float32")
-    return Reader(rnn, nn.Dense(body.hidden[0], 1, key=random.fold_in(key, 1), dtype="float32"))
-
-
-class Rectified(nn.Module):
-    """A recurrent network of rectifiers, whose loop over time is its own."""
-
-    into: nn.Dense
-    across: nn.Dense
-    out: nn.Dense
-
-    def __call__(self, x: Any) -> Any:
-        inputs = self.into(x)
-        h = nn.relu(inputs[:, 0, :])
-        for t in range(1, x.shape[1]):
-            h = nn.relu(inputs[:, t, :] + self.across(h))
-        return self.out(h)
-
-
-def _rectified(body: Body) -> Rectified:
-    n, options = body.hidden[0], {"dtype": "float32"}
-    into, across, out = (random.fold_in(random.key(body.seed), i) for i in range(3))
-    return Rectified(
-        nn.Dense(2, n, key=into, **options),
-        nn.Dense(n, n, key=across, init=nn.init.orthogonal, bias=False, **options),
-        nn.Dense(n, 1, key=out, **options),
-    )
-
-
 def _steep(body: Body) -> Body | None:
-    if body.build is not _rectified:
+    if body.build is not rectified:
         return None
     return replace(body, change=lambda m: m.replace(across=m.across.replace(weight=3 * m.across.weight)))
 
@@ -440,7 +238,7 @@ def _booklike(output: Any, target: Any) -> Any:
 
 def developed() -> dict[str, Body]:
     """The bodies by which the limits were chosen."""
-    d, f, w = _digits(), _friedman(1), _waves(2)
+    d, f, w = of_digits(), friedman(1), waves(2)
     h, two = nn.init.he_normal, {**ONE, "outputs": 2}
     return {
         "digits, relu 48-24, Adam": Body(
@@ -450,7 +248,7 @@ def developed() -> dict[str, Body]:
             *d, (32,), nn.tanh, **DIGITS, optimizer=sgd, rate=0.05, epochs=5, seed=2
         ),
         "digits, sigmoid 30, SGD": Body(
-            *_one_hot(d),
+            *one_hot(d),
             (30,),
             nn.sigmoid,
             10,
@@ -470,7 +268,7 @@ def developed() -> dict[str, Body]:
             *f, (24,), nn.tanh, **ONE, optimizer=optim.sgd, rate=0.05, epochs=15, seed=6
         ),
         "sequences, 24": Body(
-            *_sequences(1),
+            *sequences(1),
             (24,),
             nn.tanh,
             **ONE,
@@ -478,7 +276,7 @@ def developed() -> dict[str, Body]:
             rate=0.01,
             epochs=8,
             seed=7,
-            build=_reader,
+            build=reader,
         ),
         "digits, relu 64-64-32, momentum": Body(
             *d, (64, 64, 32), nn.relu, **DIGITS, optimizer=sgd, rate=0.02, epochs=5, seed=11, init=h
@@ -487,7 +285,7 @@ def developed() -> dict[str, Body]:
             *d, (40, 40), nn.tanh, **DIGITS, optimizer=optim.adam, rate=2e-3, epochs=6, seed=12
         ),
         "digits, sigmoid 50, the book's cost": Body(
-            *_one_hot(d), (50,), nn.sigmoid, 10, _booklike, optim.sgd, 3.0, epochs=5, seed=13, batch_size=10
+            *one_hot(d), (50,), nn.sigmoid, 10, _booklike, optim.sgd, 3.0, epochs=5, seed=13, batch_size=10
         ),
         "waves, tanh 32-32, Adam": Body(
             *w, (32, 32), nn.tanh, **two, optimizer=optim.adam, rate=0.01, epochs=12, seed=14
@@ -496,7 +294,7 @@ def developed() -> dict[str, Body]:
             *w, (64,), nn.relu, **two, optimizer=sgd, rate=0.02, epochs=12, seed=15, init=h
         ),
         "rings, relu 24-24, RMSprop": Body(
-            *_rings(3),
+            *rings(3),
             (24, 24),
             nn.relu,
             1,
@@ -508,7 +306,7 @@ def developed() -> dict[str, Body]:
             init=h,
         ),
         "sequences, rectified 20": Body(
-            *_sequences(4),
+            *sequences(4),
             (20,),
             nn.relu,
             **ONE,
@@ -516,14 +314,14 @@ def developed() -> dict[str, Body]:
             rate=3e-3,
             epochs=8,
             seed=17,
-            build=_rectified,
+            build=rectified,
         ),
     }
 
 
 def held_out(folder: str | None = None) -> dict[str, Body]:
     """Others; with MNIST where its folder is named."""
-    d, p, c = _digits(), _products(21), _clouds(22)
+    d, p, c = of_digits(), products(21), clouds_of_points(22)
     h = nn.init.he_normal
     bodies = {
         "digits, relu 100, NAdam": Body(
@@ -545,7 +343,7 @@ def held_out(folder: str | None = None) -> dict[str, Body]:
             *c, (16, 16), nn.tanh, 4, softmax, optim.rmsprop, 3e-3, epochs=10, seed=106
         ),
         "sequences, rectified 28": Body(
-            *_sequences(23),
+            *sequences(23),
             (28,),
             nn.relu,
             **ONE,
@@ -553,11 +351,11 @@ def held_out(folder: str | None = None) -> dict[str, Body]:
             rate=3e-3,
             epochs=10,
             seed=107,
-            build=_rectified,
+            build=rectified,
         ),
     }
     if folder is not None:
-        m = _mnist(folder)
+        m = of_mnist(folder)
         bodies |= {
             "MNIST, relu 100, Adam": Body(
                 *m, (100,), nn.relu, **DIGITS, optimizer=optim.adam, rate=1e-3, epochs=6, seed=18, init=h
