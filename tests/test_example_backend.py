@@ -1,6 +1,7 @@
 """A backend in a package of its own, for a library that bpkit does not know: installed, listed, at work."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,37 +66,85 @@ def test_its_own_examples(run: Run) -> None:
 
 
 BROKEN = """
+from contextlib import nullcontext
+
 import bpkit_tally
-
-class Broken(bpkit_tally.TallyBackend):
-    capabilities = bpkit_tally.ALL_CAPABILITIES
-
-    def to_host(self, x):
-        return super().to_host(x)[::-1] if x.ndim else super().to_host(x)
-
-bpkit_tally.TallyBackend = Broken
-
+import numpy as np
+import pytest
+from bpkit.backends import ALL_CAPABILITIES, Capability
 from bpkit.testing.contract import BackendContract
 
-class TestTally(BackendContract):
+ALL = ALL_CAPABILITIES
+
+def add_once(self, x, key, updates):
+    out = self.to_host(x)
+    out[self._host(key)] += self._host(updates)
+    return self.module.Array(out)
+
+# What is wrong, and a test that has to find it.
+WRONG = {
+    "to_host": (lambda self, x: np.array(x._values)[::-1] if x.ndim else np.array(x._values), "round_trip"),
+    "from_host": (lambda self, x, device=None: self.module.Array(x), "share_no_memory"),
+    "index_add": (add_once, "index_add_accumulates"),
+    "index_set": (lambda self, x, key, value: x, "index_set_replaces"),
+    "capabilities": (ALL, "in_place"),
+    "device_of": (lambda self, x: "gpu", "default_device"),
+    "dtypes": (lambda self: ("bool", "int32", "float32", "float8"), "round_trip"),
+    "same_values": (lambda self, x, y: True, "equal_arrays"),
+    "quiet": (lambda self: nullcontext(), "quiet_silences"),
+    "operator_dtype": (lambda self, x, y: np.dtype("float64"), "operators_promote"),
+    "host_view": (lambda self, x: np.zeros(6), "view_from_numpy"),
+    "version": (None, "who_it_is"),
+    "kernels": ({"expit": lambda x: x, "tanh": lambda x: x}, "kernels_do"),
+    "compiled": (lambda self, run, *_: lambda *xs: [x + 1.0 for x in run(*xs)], "test_programs[where"),
+    "owns": (lambda self, cls: True, "owns_its_arrays"),
+}
+for member, (wrong, _) in WRONG.items():
+    @pytest.fixture(autouse=True)
+    def broken(self, monkeypatch, member=member, wrong=wrong):
+        monkeypatch.setattr(bpkit_tally.TallyBackend, member, wrong)
+
+    body = {"name": "tally", "broken": broken}
+    globals()[f"Test_{member}"] = type(f"Test_{member}", (BackendContract,), body)
+del broken
+
+class TestWithout_capability(BackendContract):
     name = "tally"
+
+    @pytest.fixture(autouse=True)
+    def broken(self, monkeypatch):
+        fewer = ALL - {Capability.IN_PLACE, Capability.BOOLEAN_INDEXING, Capability.UINT32_ARITHMETIC}
+        monkeypatch.setattr(bpkit_tally.TallyBackend, "capabilities", fewer)
 
 class TestNobody(BackendContract):
     pass
 """
+CHOOSE = """
+def pytest_collection_modifyitems(items):
+    import test_broken
+    words = {f"Test_{member}": word for member, (_, word) in test_broken.WRONG.items()}
+    others = {"TestWithout_capability": "stated_rightly", "TestNobody": "who_it_is"}
+    items[:] = [item for item in items if (words | others)[item.cls.__name__] in item.name]
+"""
 
 
-def test_what_is_broken_is_quoted(run: Run, tmp_path: Path) -> None:
+def test_what_is_broken_is_found_and_quoted(run: Run, tmp_path: Path) -> None:
     tests = tmp_path / "test_broken.py"
     tests.write_text(BROKEN, "utf-8")
-    options = ("-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path))
-    done = run("-m", "pytest", *options, str(tests), "-k", "round_trip or in_place or says_who")
+    (tmp_path / "conftest.py").write_text(CHOOSE, "utf-8")
+    options = ("-q", "-rf", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path))
+    done = run("-m", "pytest", *options, str(tests))
     assert done.returncode == 1, done.stdout + done.stderr
+    failed = {line.split("::")[1] for line in done.stdout.splitlines() if line.startswith("FAILED")}
+    wrong = re.findall(r'^    "(\w+)": \(', BROKEN, re.MULTILINE)
+    assert len(wrong) == 15 and failed >= {f"Test_{member}" for member in wrong} | {"TestWithout_capability"}
     says = (ROOT / "bpkit" / "_protocol.py").read_text("utf-8").splitlines()
     line = next(k for k, text in enumerate(says, 1) if "def to_host" in text)
     text = "Copy an array to a writable NumPy array, keeping its dtype."
     assert "The backend 'tally' breaks the contract:" in done.stdout
     assert f"Backend.to_host (bpkit/_protocol.py:{line}): {text}" in done.stdout
     assert "that `x += 1` changes x itself is False, and the capability True" in done.stdout
+    assert "boolean indexing works, and the capabilities say that it does not" in done.stdout
+    assert "arithmetic of uint32 works, and the capabilities say that it does not" in done.stdout
     assert "Capability.IN_PLACE (bpkit/_protocol.py:" in done.stdout
     assert 'TestNobody: say which backend to test: name = "mine"' in done.stdout

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import pytest_bpkit
 from bpkit.errors import BackendError
 from bpkit.registry import BUILTIN, get_backend
 
@@ -37,30 +36,55 @@ GRADIENT = """
     def test_without():
         pass
 """
+ITSELF = """
+    import pytest
+
+    @pytest.mark.parametrize("bpkit_backend", ["numpy"], indirect=True)
+    def test_one(bpkit_backend):
+        assert bpkit_backend.name == "numpy"
+
+    @pytest.mark.parametrize("n, bpkit_backend", [(1, "numpy"), (2, "torch")], indirect=["bpkit_backend"])
+    class TestSome:
+        def test_two(self, n, bpkit_backend):
+            assert n == 1 and bpkit_backend.name == "numpy"
+"""
+SHORT = """
+    import pytest
+
+    @pytest.fixture
+    def backend(bpkit_backend):
+        return bpkit_backend
+"""
+OTHERS = """
+    import pytest
+
+    @pytest.fixture(params=["sqlite", "postgres"])
+    def backend(request):
+        return request.param
+
+    def test_database(backend):
+        assert backend in ("sqlite", "postgres")
+
+    @pytest.mark.parametrize("backend", ["redis"])
+    def test_direct(backend):
+        assert backend == "redis"
+"""
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A folder with tests of somebody else."""
-    pytester.makeini("[pytest]\naddopts = -p no:cacheprovider\nfilterwarnings = error\n")
-    return pytester
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A folder with tests of somebody else.
 
-
-def run(project: pytest.Pytester, *options: str) -> pytest.RunResult:
-    return project.runpytest_inprocess(*options, plugins=[pytest_bpkit])
-
-
-@pytest.fixture
-def alone(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """The same, run in a process of its own, which is slower."""
+    They run in a process of their own: in this one, pytester would have libraries imported twice.
+    """
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    project.makeini("[pytest]\naddopts = -p pytest_bpkit -p no:cacheprovider\nfilterwarnings = error\n")
-    return project
+    pytester.makeini("[pytest]\naddopts = -p pytest_bpkit -p no:cacheprovider\nfilterwarnings = error\n")
+    return pytester
 
 
 def test_the_fixture_runs_over_all_and_skips_what_is_missing(project: pytest.Pytester) -> None:
     project.makepyfile(GRADIENT)
-    result = run(project, "-v", "-rs")
+    result = project.runpytest_subprocess("-v", "-rs")
     result.assert_outcomes(passed=len(USABLE) + 1, skipped=len(BUILTIN) - len(USABLE))
     text = result.stdout.str()
     assert all(f"test_gradient[{name}] PASSED" in text for name in USABLE)
@@ -68,81 +92,36 @@ def test_the_fixture_runs_over_all_and_skips_what_is_missing(project: pytest.Pyt
         result.stdout.fnmatch_lines(["SKIPPED*is not installed in this environment*pip install*"])
 
 
-def test_the_option_chooses(project: pytest.Pytester) -> None:
-    project.makepyfile(GRADIENT)
-    chosen = ["numpy:cpu", *(["torch"] if "torch" in USABLE else [])]
-    result = run(project, *[f"--bpkit-backend={spec}" for spec in chosen])
-    result.assert_outcomes(passed=len(chosen) + 1, deselected=len(BUILTIN) - len(chosen))
+def test_the_option_chooses_and_others_fixtures_are_theirs(project: pytest.Pytester) -> None:
+    project.makeconftest(SHORT)
+    short = "def test_short(backend):\n    assert backend.xp.zeros(1).device == 'cpu'"
+    project.makepyfile(test_gradient=GRADIENT, test_itself=ITSELF, test_short=short, test_others=OTHERS)
+    result = project.runpytest_subprocess("--bpkit-backend=numpy:cpu", "-v")
+    result.assert_outcomes(passed=8, deselected=2 * (len(BUILTIN) - 1) + 1)
+    result.stdout.fnmatch_lines(["*test_short[[]numpy] PASSED*"])
 
 
 @pytest.mark.parametrize(
     ("spec", "text"),
-    [("nampy", "there is no backend 'nampy'. Did you mean 'numpy'?"), ("numpy:gpu", "no device")],
+    [("nampy", "there is no backend 'nampy'. Did you mean 'numpy'?"), ("numpy:gpu", "no device 'gpu' here")],
 )
 def test_a_choice_that_cannot_be_used_is_no_skip(project: pytest.Pytester, spec: str, text: str) -> None:
     project.makepyfile(GRADIENT)
-    result = run(project, "--bpkit-backend", spec)
+    result = project.runpytest_subprocess("--bpkit-backend", spec)
     assert result.ret != pytest.ExitCode.OK
     assert text in result.stdout.str() + result.stderr.str()
     assert " skipped" not in "".join(result.outlines[-1:])
 
 
-def test_a_test_says_itself_for_which(project: pytest.Pytester) -> None:
+def test_it_costs_nothing_where_nobody_asks_for_it(project: pytest.Pytester) -> None:
     project.makepyfile("""
-        import pytest
-
-        @pytest.mark.parametrize("bpkit_backend", ["numpy"], indirect=True)
-        def test_one(bpkit_backend):
-            assert bpkit_backend.name == "numpy"
-
-        @pytest.mark.parametrize("n, bpkit_backend", [(1, "numpy"), (2, "numpy")], indirect=["bpkit_backend"])
-        class TestSome:
-            def test_two(self, n, bpkit_backend):
-                assert bpkit_backend.name == "numpy"
-    """)
-    run(project).assert_outcomes(passed=3)
-
-
-def test_a_shorter_name_and_others_fixtures_of_that_name(project: pytest.Pytester) -> None:
-    project.makeconftest("""
-        import pytest
-
-        @pytest.fixture
-        def backend(bpkit_backend):
-            return bpkit_backend
-    """)
-    project.makepyfile(
-        test_short="""
-            def test_short(backend):
-                assert backend.name == "numpy"
-        """,
-        test_other="""
-            import pytest
-
-            @pytest.fixture(params=["sqlite", "postgres"])
-            def backend(request):
-                return request.param
-
-            def test_database(backend):
-                assert backend in ("sqlite", "postgres")
-
-            @pytest.mark.parametrize("backend", ["redis"])
-            def test_direct(backend):
-                assert backend == "redis"
-        """,
-    )
-    run(project, "--bpkit-backend", "numpy").assert_outcomes(passed=4, deselected=len(BUILTIN) - 1)
-
-
-def test_it_costs_nothing_where_nobody_asks_for_it(alone: pytest.Pytester) -> None:
-    alone.makepyfile("""
         import sys
 
         def test_lean():
             loaded = {"bpkit", "numpy", "optree"} & set(sys.modules)
             assert "pytest_bpkit" in sys.modules and not loaded, loaded
     """)
-    alone.runpytest_subprocess().assert_outcomes(passed=1)
+    project.runpytest_subprocess().assert_outcomes(passed=1)
 
 
 def test_what_it_imports_itself() -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from bpkit import _protocol
-from bpkit._protocol import Backend, Capability
+from bpkit._protocol import Backend
 
-__all__ = ["Contract", "Values", "expect", "needs", "promised", "refused", "sample"]
+__all__ = ["Contract", "Values", "expect", "promised", "refused", "sample"]
 
 Values = np.ndarray[Any, Any]
 Test = TypeVar("Test", bound=Callable[..., Any])
@@ -83,12 +83,6 @@ def refused(what: str) -> Iterator[None]:
     except (TypeError, ValueError, RuntimeError, NotImplementedError, IndexError, AttributeError):
         return
     raise AssertionError(f"{what} works, and the capabilities say that it does not")
-
-
-def needs(backend: Backend, capability: Capability) -> None:
-    """Skip a test of what the library does not have."""
-    if capability not in backend.capabilities:
-        pytest.skip(f"{backend.name} has no {capability.value}")
 
 
 def sample(shape: tuple[int, ...], dtype: str) -> Values:
