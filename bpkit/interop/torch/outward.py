@@ -163,7 +163,8 @@ class _Where(NamedTuple):
                 f"of the function, so its gradient would be lost. Pass it as an argument, or, if no gradient "
                 f"is meant to flow, x.detach()"
             )
-        return found
+        # Another object than what bpkit's graph may keep, which would hold itself by way of torch's.
+        return found.detach()
 
 
 class _Kept(NamedTuple):
