@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +59,15 @@ def write(folder: Path, size_mib: int, chunk_mib: int) -> None:
     da.to_npy_stack(str(folder / "labels"), random.integers(0, CLASSES, count, chunks=rows))
 
 
-def allocated() -> int:
-    """Bytes that count against RLIMIT_DATA now."""
+def status(name: str) -> int:
+    """What Linux says of this process, in KiB: VmData is what RLIMIT_DATA counts, VmHWM the most resident."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData"))
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def run(way: str, folder: Path, limit_mib: int, room: bool) -> dict[str, Any]:
     """One way through the data under the limit; called in a process of its own."""
     import resource
-    from concurrent.futures import ThreadPoolExecutor
 
     import dask
     import dask.array as da
@@ -94,39 +95,45 @@ def run(way: str, folder: Path, limit_mib: int, room: bool) -> dict[str, Any]:
         found["off_some"] = _difference((value, gradient), in_memory)
         del in_memory
     if room:
-        limit(allocated() + limit_mib * MIB)
+        limit(status("VmData") * 1024 + limit_mib * MIB)
     start = time.perf_counter()
     try:
         if way == "at once":
             np.concatenate([np.load(folder / "x" / f"{i}.npy") for i in range(x.numblocks[0])])
         else:
-            value, gradient = _on(way, lambda: both(params, x, labels), limit_mib)
+            (value, gradient), workers = _on(way, lambda: both(params, x, labels), limit_mib)
+            found["worker_mib"] = max(workers, default=0) / 1024
             found |= {"value": float(value), "w": gradient["w"].tolist(), "b": gradient["b"].tolist()}
     except MemoryError:
         found["failed"] = "MemoryError"
     found["seconds"] = time.perf_counter() - start
-    # In KiB on Linux; of the children that have ended, the largest.
-    for name, whose in (("peak_mib", resource.RUSAGE_SELF), ("worker_mib", resource.RUSAGE_CHILDREN)):
-        found[name] = resource.getrusage(whose).ru_maxrss / 1024
+    found["peak_mib"] = status("VmHWM") / 1024
     return found
 
 
-def _on(scheduler: str, call: Any, limit_mib: int) -> Any:
-    """The result of a call on one of Dask's schedulers."""
+def _on(scheduler: str, call: Any, limit_mib: int) -> tuple[Any, list[int]]:
+    """The result of a call on one of Dask's schedulers, and the most KiB resident in each worker process."""
     import dask
 
-    if scheduler != "distributed":
+    if scheduler == "threads":
         with dask.config.set(scheduler=scheduler, num_workers=2):
-            return call()
+            return call(), []
+    if scheduler == "processes":
+        with (
+            ProcessPoolExecutor(2, get_context("spawn")) as pool,
+            dask.config.set(scheduler=scheduler, pool=pool),
+        ):
+            # More questions than workers, so that hardly one is left out.
+            return call(), list(pool.map(status, ["VmHWM"] * 50))
     from distributed import Client, LocalCluster
 
     with (
         LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=limit_mib * MIB
         ) as cluster,
-        Client(cluster),
+        Client(cluster) as client,
     ):
-        return call()
+        return call(), list(client.run(status, "VmHWM").values())
 
 
 def _difference(one: Any, other: Any) -> float:

@@ -6,11 +6,13 @@ Lists, tuples, named tuples, dicts, deques and dataclasses are containers, and s
 A dataclass need not be registered: left alone, the arrays in one that a function takes or returns would be
 overlooked, and their gradients with them. It becomes a container when an instance is first seen, unless its
 ``__init__`` does not take all fields: what is made of the others is no child beside them. Where nothing is,
-:func:`register_dataclass` says so.
+:func:`register_dataclass` says so. xarray's labelled arrays become containers in the same way; see
+:mod:`bpkit.interop.xarray`.
 """
 
 import contextlib
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from threading import Lock
 from typing import Any
 
@@ -43,8 +45,11 @@ NAMESPACE = "bpkit"
 Structure = optree.PyTreeSpec
 """What a tree is without its leaves; comparable, hashable and picklable."""
 
+_ON_SIGHT = {"xarray": "bpkit.interop.xarray"}
+"""What makes containers of a library's classes, imported when an instance of one is first seen."""
 _leaf_types: set[type] = set()
-"""Types of leaves that were looked at: no plain dataclasses."""
+"""Types of leaves that were looked at: nothing that could be a container."""
+_registered: set[type] = set()
 _dataclasses: set[type] = set()
 _registering = Lock()
 
@@ -61,17 +66,21 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
     {'b': 2, 'a': [1]}
     """
     found, spec = optree.tree_flatten(tree, namespace=NAMESPACE)
-    if not _leaf_types.issuperset([type(x) for x in found]) and _found_dataclasses(found):
+    if not _leaf_types.issuperset([type(x) for x in found]) and _found_containers(found):
         return flatten(tree)
     return found, spec
 
 
-def _found_dataclasses(leaves: list[Any]) -> bool:
-    """Whether some of the leaves are plain dataclasses, which are containers from now on."""
+def _found_containers(leaves: list[Any]) -> bool:
+    """Whether some of the leaves are plain dataclasses or of `_ON_SIGHT`: containers from now on."""
     found = False
     for cls in {type(x) for x in leaves} - _leaf_types:
+        if module := _ON_SIGHT.get(cls.__module__.partition(".")[0]):
+            import_module(module)
         if is_plain(cls):
             register_dataclass(cls)
+            found = True
+        elif cls in _registered:
             found = True
         else:
             _leaf_types.add(cls)
@@ -270,6 +279,7 @@ def register(
         How a child is reached, for :func:`paths`.
     """
     optree.register_pytree_node(cls, flatten, unflatten, path_entry_type=path_entry, namespace=NAMESPACE)
+    _registered.add(cls)
 
 
 def register_dataclass(cls: type) -> type:

@@ -46,15 +46,22 @@ class BatchTrace(Trace):
     ----------
     size : int
         The number of examples.
+    moved : list of Array
+        The arguments whose examples do not lie along their first axis.
     """
 
-    __slots__ = ("size",)
+    __slots__ = ("moved", "size")
 
     transform = "vmap"
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
+        self.moved: list[Array] = []
+
+    def takes_other_axis(self, x: Array) -> bool:
+        """Whether `x` is an argument whose examples lie along another axis than the first."""
+        return any(x is y for y in self.moved)
 
     def process(self, name: str, operands: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """Run `name` on all examples at once, if they differ in an operand."""

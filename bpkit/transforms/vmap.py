@@ -171,7 +171,10 @@ def _example(trace: BatchTrace, x: Any, axis: int) -> Array:
     n_axes = len(x.shape)
     axis %= n_axes
     order = (axis, *[i for i in range(n_axes) if i != axis])
-    return trace.watch(transposed(snapshot(x), order), BATCHED)
+    example = trace.watch(transposed(snapshot(x), order), BATCHED)
+    if axis:
+        trace.moved.append(example)
+    return example
 
 
 def _batch(called: str, what: str, trace: BatchTrace, x: Any, axis: int | None, inputs: list[Any]) -> Any:
