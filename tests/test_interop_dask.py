@@ -60,6 +60,8 @@ def test_any_chunks_say_what_all_data_say(chunks, jit):
     expected = bpkit.value_and_grad(loss)(params, x, labels)
     arrays = chunked(x, labels, chunks)
     assert_same(value_and_grad(loss, jit=jit)(params, *arrays), expected)
+    across = arrays[0], arrays[1].rechunk(17)  # of which one may reach into two chunks
+    assert_same(value_and_grad(loss, jit=jit)(params, *across), expected)
     total = bpkit.value_and_grad(summed)(params, x, labels)
     assert_same(value_and_grad(summed, reduction="sum", jit=jit)(params, *arrays), total)
 
@@ -120,7 +122,7 @@ if __name__ == "__main__":
         settings = dict(n_workers=1, threads_per_worker=2, dashboard_address=None)
         with LocalCluster(**settings) as cluster, Client(cluster) as client:
             check(both(params, x, y))
-            check(both(params, x, y))
+            check(both(params, *client.persist((x, y))))
             tasks = client.run_on_scheduler(lambda dask_scheduler: dict(dask_scheduler.task_prefixes))
             print(*sorted(name for name in map(key_split, tasks) if name.startswith("loss")))
             compiled = client.run(lambda: len(sys.modules["bpkit.interop._chunks"]._functions))
@@ -138,7 +140,7 @@ def test_in_other_processes(scheduler, tmp_path):
     pytest.importorskip(scheduler if scheduler == "distributed" else "dask")
     (tmp_path / "program.py").write_text(PROGRAM)
     command = [sys.executable, "-W", "error", "program.py", scheduler]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=240)
     assert done.returncode == 0, done.stderr
     if scheduler == "distributed":
         prefixes, compiled, error = done.stdout.splitlines()
@@ -343,6 +345,6 @@ def test_data_larger_than_the_memory_there_is():
     """The benchmark in small: its own checks decide; see what it prints for the figures."""
     command = [sys.executable, "-m", "benchmarks.dask_memory", "--quick", "--schedulers", "threads"]
     root = os.path.dirname(os.path.dirname(__file__))
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "reading all at once: MemoryError" in done.stdout

@@ -248,7 +248,7 @@ class Batches(Sequence[Any]):
     """What :func:`batches` returns."""
 
     def __init__(self, arrays: tuple[Any, ...]) -> None:
-        self._arrays = dask.optimize(*arrays)
+        self._arrays = arrays
         # A length of nan is unknown, and not 0.
         self._places = [i for i, length in enumerate(arrays[0].chunks[0]) if length != 0]
         if not self._places:
@@ -334,10 +334,13 @@ def _reading(arrays: Sequence[Any], blocks: Iterable[list[Any]]) -> list[_Readin
     graph = {key: task for x in arrays for key, task in dict(x.dask).items()}
     found = [cull(graph, keys)[0] for keys in blocks]
     uses = Counter(key for tasks in found for key in tasks)
-    # What is in the memory of a cluster already is not read again.
+    return [_Reading(tasks, all(uses[key] == 1 for key in tasks)) for tasks in found]
+
+
+def _is_on_a_cluster(arrays: Sequence[Any]) -> bool:
+    """Whether chunks are in the memory of workers already, as ``client.persist`` leaves them."""
     cluster = sys.modules.get("distributed")
-    held = cluster is not None and any(cluster.futures_of(x) for x in arrays)
-    return [_Reading(tasks, not held and all(uses[key] == 1 for key in tasks)) for tasks in found]
+    return cluster is not None and any(cluster.futures_of(x) for x in arrays)
 
 
 class _Chunked:
@@ -361,7 +364,10 @@ class _Chunked:
                 raise ArgumentError(f"{self._called}: {name} must be arrays in memory; it is a Dask array")
             if not isinstance(x, Delayed):
                 as_inputs(self._called, name, (0,), (x,), x)
-        found = dask.optimize(*_aligned(self._called, arrays))
+        found: Sequence[Any] = _aligned(self._called, arrays)
+        held = _is_on_a_cluster(found)
+        if not held:
+            found = dask.optimize(*found)
         token = uuid.uuid4().hex
         given, merged = f"{self._name}-parameters-{token}", f"{self._name}-merge-{token}"
         chunk = f"{self._name}-{token}"
@@ -374,9 +380,11 @@ class _Chunked:
             if length != 0
         }
         level: list[Any] = list(blocks)
-        reading = _reading(found, blocks.values())
+        reading = [None] * len(blocks) if held else _reading(found, blocks.values())
         for (key, of_blocks), own in zip(blocks.items(), reading, strict=True):
-            if own.alone:
+            if own is None:
+                tasks[key] = (self._of_chunk, key[1], given, *of_blocks)
+            elif own.alone:
                 tasks[key] = (self._of_chunk, key[1], given, Unread(own.tasks, of_blocks))
             else:
                 tasks |= own.tasks
@@ -389,5 +397,7 @@ class _Chunked:
             height += 1
         result = f"{self._name}-result-{token}"
         tasks[result] = (Result(self._called), level)
-        graph = HighLevelGraph.from_collections(result, tasks, dependencies=delayed)
+        graph = HighLevelGraph.from_collections(
+            result, tasks, dependencies=[*found, *delayed] if held else delayed
+        )
         return Delayed(result, graph)
