@@ -71,11 +71,11 @@ def test_a_hundred_pickles(way: str) -> None:
         np.testing.assert_array_equal(result(after), expected)
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
-def test_searches_of_workers_find_the_same(backend: str) -> None:
+@pytest.mark.parametrize("kind", ["loky", "threading"])
+def test_searches_of_workers_find_the_same(kind: str) -> None:
     grid = {"backpropclassifier__alpha": [1e-4, 10.0], "backpropclassifier__activation": ["relu", "tanh"]}
     search = GridSearchCV(clone(fitted(BackpropClassifier)), grid, cv=2)
-    with joblib.parallel_config(backend, n_jobs=2):
+    with joblib.parallel_config(kind, n_jobs=2):
         found = clone(search).fit(X, Y)
     expected = search.fit(X, Y)
     np.testing.assert_array_equal(
