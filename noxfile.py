@@ -139,7 +139,8 @@ def thirdparty(session: nox.Session) -> None:
     backends = [f"--backend={name}" for name in ("numpy", "array_api_strict", "torch")]
     names = ("test_sklearn", "test_sklearn_checks", "test_sklearn_pickles", "test_sklearn_within")
     estimators = (*(f"tests/{name}.py" for name in names), "bpkit/sklearn")
-    session.run("pytest", *backends, "tests/test_thirdparty.py", *estimators, *session.posargs)
+    parallel = ("--numprocesses=auto", "--maxprocesses=8")
+    session.run("pytest", *parallel, *backends, "tests/test_thirdparty.py", *estimators, *session.posargs)
 
 
 @nox.session
@@ -151,7 +152,8 @@ def interop(session: nox.Session) -> None:
     places = sorted(map(str, Path("tests").glob("test_interop_*.py")))
     backends = [f"--backend={name}" for name in ("numpy", "jax", "torch")]
     programs = ("bpkit/interop", "tests/test_docs.py")
-    session.run("pytest", "--all-on-jax", *backends, *places, *programs, *session.posargs)
+    parallel = ("--numprocesses=auto", "--maxprocesses=8")
+    session.run("pytest", *parallel, "--all-on-jax", *backends, *places, *programs, *session.posargs)
 
 
 @nox.session
