@@ -33,6 +33,7 @@ NEEDED_BY = {
     "bpkit/interop/weights.py": "torch",
     "bpkit/interop/xarray.py": "xarray",
     "bpkit/sklearn": "sklearn",
+    "tests/onnx_runs.py": "onnxruntime",
 }
 
 # JAX compiles every function for every shape, and these tests have many of both.
