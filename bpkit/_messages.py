@@ -19,6 +19,7 @@ from bpkit._foreign import advice
 
 __all__ = [
     "a_type",
+    "assigns",
     "described",
     "explain",
     "is_users",
@@ -100,6 +101,18 @@ def user_level() -> int:
         assert frame.f_back is not None
         frame, level = frame.f_back, level + 1
     return level
+
+
+@cache
+def _assignments() -> frozenset[int]:
+    from dis import opmap
+
+    return frozenset({opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in opmap})
+
+
+def assigns(frame: FrameType) -> bool:
+    """Whether a frame is in the middle of ``x[key] = value``, rather than in a call."""
+    return frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] in _assignments()
 
 
 def a_type(cls: type) -> str:

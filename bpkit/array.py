@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from bpkit._messages import described, library_line, user_level, user_line
+from bpkit._messages import assigns, described, library_line, user_level, user_line
 from bpkit._protocol import Capability
 from bpkit.errors import (
     BatchingError,
@@ -301,22 +301,39 @@ class Array(Traced):
         return x
 
     def _note_cut(self, conversion: str) -> None:
-        """Warn that a value left the trace, and remember the place for when nothing else depends on it."""
-        cut, x = False, self
+        """Refuse or note that a value leaves the trace; the caller is what Python called for the conversion.
+
+        What an assignment converts is sure to be read again, as a number without a gradient. Other code may
+        want no more than the number (to print it, or to decide), so it gets a warning, and the place is
+        remembered for when nothing else depends on the value.
+        """
+        traces, x = [], self
         while isinstance(x, Traced):
             if x._link is not None:
-                x._trace.cuts[f"{conversion}() at {user_line()}{library_line()}"] = None
-                cut = True
+                traces.append(x._trace)
             x = x._value
-        if cut:
-            warnings.warn(
-                f"{conversion}() of a value that is being differentiated, {described(self)}{library_line()}: "
-                f"no gradient flows through the result. Assigning it to an element of a plain array does "
-                f"this too: make that array with bpkit.xp.zeros(...) or numpy.zeros_like(x). If it is meant, "
-                f"write {conversion}(bpkit.stop_gradient(x))",
-                GradientCutWarning,
-                stacklevel=user_level(),
+        if not traces:
+            return
+        for trace in traces:
+            trace.cuts[f"{conversion}() at {user_line()}{library_line()}"] = None
+        asking = sys._getframe(2)
+        if assigns(asking):
+            error = GradientCutError(
+                f"a value that is being differentiated, {described(self)}, is assigned to an element of a "
+                f"plain array{library_line()}: that would lose its gradient. Make the array with "
+                f"bpkit.xp.zeros(...) or numpy.zeros_like(x). If no gradient is meant to flow, assign "
+                f"bpkit.stop_gradient(x)"
             )
+            for trace in traces:
+                trace.refused = (error, asking.f_code, asking.f_lasti)
+            raise error
+        warnings.warn(
+            f"{conversion}() of a value that is being differentiated, {described(self)}{library_line()}: "
+            f"no gradient flows through the result. If it is meant, write "
+            f"{conversion}(bpkit.stop_gradient(x))",
+            GradientCutWarning,
+            stacklevel=user_level(),
+        )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         from bpkit.lending import lend  # the layer above, as in __array_namespace__

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from itertools import count
 from threading import Lock
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any, NoReturn, Self
 from weakref import ReferenceType
 
 from bpkit._messages import explain, spelled_call
-from bpkit.errors import LeakedArrayError
+from bpkit.errors import GradientCutError, LeakedArrayError
 from bpkit.evaluate import evaluate
 
 __all__ = [
@@ -95,11 +95,14 @@ class Trace(ABC):
         The arguments, as they were when the function began.
     cuts : dict of str to None
         Places where a value that depends on the inputs was turned into a Python float, in order.
+    refused : tuple of GradientCutError, code and int; or None
+        The last assignment to a plain array, with the instruction that did it. NumPy raises an error of its
+        own where a conversion fails, often without a cause, and this one takes its place.
     replays : bool
         Whether what is done to the inputs will be done to others, so that nothing may depend on their values.
     """
 
-    __slots__ = ("_token", "cuts", "entered", "level", "live")
+    __slots__ = ("_token", "cuts", "entered", "level", "live", "refused")
 
     transform = "a transform"
     replays = False
@@ -109,6 +112,7 @@ class Trace(ABC):
         self.live = 0
         self.entered: list[Any] = []
         self.cuts: dict[str, None] = {}
+        self.refused: tuple[GradientCutError, CodeType, int] | None = None
         self._token: Token[Trace | None]
 
     def __enter__(self) -> Self:
@@ -121,8 +125,12 @@ class Trace(ABC):
     ) -> None:
         self.live = 0
         _live.reset(self._token)
-        if error is not None:
-            explain(error, traceback, call.__code__)
+        if error is None:
+            return
+        refused, self.refused = self.refused, None
+        if refused is not None and error is not refused[0] and refused[1:] == _raised_at(traceback):
+            raise refused[0].with_traceback(traceback) from None
+        explain(error, traceback, call.__code__)
 
     @property
     def borrowed(self) -> bool:
@@ -159,6 +167,15 @@ class Trace(ABC):
             f"(in a global, an attribute or a closure) and used later; return it from the function instead "
             f"(has_aux=True returns more than the loss)"
         )
+
+
+def _raised_at(traceback: TracebackType | None) -> tuple[CodeType, int] | None:
+    """The innermost instruction of Python code that an error came through."""
+    place = None
+    while traceback is not None:
+        place = (traceback.tb_frame.f_code, traceback.tb_lasti)
+        traceback = traceback.tb_next
+    return place
 
 
 def snapshot(x: Any) -> Any:
