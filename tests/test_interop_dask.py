@@ -332,6 +332,50 @@ def test_fit_trains_on_batches():
     np.testing.assert_array_equal(fitted.model.weight, again.model.weight)
 
 
+def test_batches_are_not_put_into_batches():
+    _, x, labels = problem(40)
+    pairs = batches(*chunked(x, labels))
+    uneven = batches(*chunked(x, labels, ((0, 19, 21), 5)))
+    model = nn.Dense(5, 3, key=random.key(0), dtype="float64")
+    for chunks in (pairs, uneven):
+        with pytest.raises(ArgumentError, match=r"^data: .*Batches.*batch_size=32.*batch_size=None"):
+            training.fit(model, chunks, losses.softmax_cross_entropy, optim.adam(0.1), progress=False)
+    with pytest.raises(ArgumentError, match=r"^batches: data.*batch_size=None"):
+        next(bpkit.data.batches(pairs, 4))
+
+
+@pytest.mark.parametrize("transform", [bpkit.grad, bpkit.jit, bpkit.hessian], ids=lambda t: t.__name__)
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+def test_inside_a_transform_it_is_refused(transform, scheduler):
+    params, x, labels = problem()
+    arrays = chunked(x, labels)
+    inside = {
+        "gradient": lambda w: value_and_grad(loss)({**params, "w": w}, *arrays)[0],
+        "lazy": lambda w: value_and_grad(loss, compute=False)({**params, "w": w}, *arrays),
+        "hvp": lambda w: hvp(loss)(params, {**params, "w": w}, *arrays)["b"][0],
+        "setting": lambda w: value_and_grad(lambda p, x, y, w: loss(p, x, y))(params, *arrays, w=w)[0],
+    }
+    with dask.config.set(scheduler=scheduler):
+        for fun in inside.values():
+            with pytest.raises(ArgumentError, match=r"of .*traced.*Call it outside"):
+                transform(fun)(params["w"])
+
+
+def test_data_in_the_wrong_place():
+    params, x, labels = problem()
+    arrays = chunked(x, labels)
+    with pytest.raises(ArgumentError, match=r"weights is a keyword argument.*pass data by position"):
+        value_and_grad(lambda p, x, y, weights: loss(p, x, y))(params, *arrays, weights={"all": arrays[1]})
+    masked = da.ma.masked_greater(arrays[0], 0.5)
+    for transform, inputs in ((value_and_grad, (params,)), (hvp, (params, params))):
+        with pytest.raises(ArgumentError, match=r"data 0 has masked chunks.*da\.ma\.filled"):
+            transform(loss)(*inputs, masked, arrays[1])
+    wrong = {**params, "w": np.ones((5, 2))}
+    with pytest.raises(ArgumentError, match=r"^hvp of loss: tangents") as caught:
+        hvp(loss)(params, wrong, *arrays)
+    assert "OfChunk" not in str(caught.value)
+
+
 def memory_limits_work():
     try:
         import resource

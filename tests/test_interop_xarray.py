@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -217,6 +218,7 @@ def test_whatever_was_imported_first():
     """Containers from the first sight on: also where a leaf of another library was seen before."""
     program = """
 import sys
+import threading
 import numpy as np
 import bpkit
 assert bpkit.tree.leaves([1, np.ones(1)]) and "xarray" not in sys.modules
@@ -226,3 +228,48 @@ print(bpkit.grad(lambda x: (x ** 2).sum().data)(xr.DataArray([1.0, 2.0], dims="a
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)
     assert done.stdout == "[2. 4.]\n", done.stderr
+
+
+@pytest.mark.parametrize("scale", [[1.0, 2.0], np.ones(2), {"all": [[1.0]]}], ids=["list", "array", "nested"])
+def test_jit_sees_what_is_written_into_an_attribute(scale):
+    def scaled(x):
+        found = x.attrs["scale"]
+        return x.data * (found["all"][0][0] if isinstance(found, dict) else found[0])
+
+    x = xr.DataArray(np.ones(2), dims="t", attrs={"scale": scale})
+    of_coordinate = x.drop_attrs().assign_coords(t=("t", [0, 1], {"scale": scale}))
+    of_dataset = xr.Dataset({"a": x.drop_attrs()}, attrs={"scale": scale})
+    fs = [
+        bpkit.jit(f)
+        for f in (scaled, lambda x: scaled(x.t) + x.data, lambda d: scaled(d.a.assign_attrs(d.attrs)))
+    ]
+    before = [f(given) for f, given in zip(fs, (x, of_coordinate, of_dataset), strict=True)]
+    if isinstance(scale, dict):
+        scale["all"][0][0] = 7.0
+    else:
+        scale[0] = 7.0
+    after = [f(given) for f, given in zip(fs, (x, of_coordinate, of_dataset), strict=True)]
+    assert [found.tolist() for found in before] == [[1.0, 1.0], [1.0, 2.0], [1.0, 1.0]]
+    assert [found.tolist() for found in after] == [[7.0, 7.0], [1.0, 8.0], [7.0, 7.0]]
+
+
+def test_what_is_written_into_an_attribute_of_a_result_stays_there():
+    double = bpkit.jit(lambda x: x.copy(data=2 * x.data))
+    x = xr.DataArray(np.ones(2), dims="t", attrs={"scale": [1.0]})
+    double(x).attrs["scale"][0] = 7.0
+    assert double(x).attrs == {"scale": [1.0]} == x.attrs
+
+
+def test_an_attribute_that_is_equal_to_itself_alone_is_recorded_once():
+    class Projection:
+        pass
+
+    runs = []
+
+    @bpkit.jit
+    def double(x):
+        runs.append(x)
+        return 2 * x.data
+
+    x = xr.DataArray(np.ones(2), dims="t", attrs={"projection": Projection(), "lock": threading.Lock()})
+    assert [double(x).tolist() for _ in range(3)] == [[2.0, 2.0]] * 3 and len(runs) == 1

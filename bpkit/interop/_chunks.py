@@ -12,7 +12,7 @@ import numpy as np
 
 from bpkit import transforms, tree
 from bpkit.data.prefetch import to_device
-from bpkit.errors import DataError, ShapeError
+from bpkit.errors import ArgumentError, DataError, ShapeError
 from bpkit.kinds import raw
 from bpkit.registry import common_backend, use_backend
 from bpkit.transforms.arguments import describe, is_array
@@ -74,6 +74,12 @@ class OfChunk:
         inputs, kwargs = given.value
         if isinstance(chunks[0], Unread):
             chunks = chunks[0].read()
+        for i, x in enumerate(chunks):
+            if isinstance(x, np.ma.MaskedArray):
+                raise ArgumentError(
+                    f"{self._called}: data {i} has masked chunks, and a mask would be lost. Fill them, "
+                    f"da.ma.filled(x, 0.0), and pass da.ma.getmaskarray(x) as data of its own"
+                )
         counts = [x.shape[0] for x in chunks]
         if len(set(counts)) > 1:
             raise ShapeError(
@@ -91,6 +97,7 @@ class OfChunk:
 
     def _made(self) -> Callable[..., Any]:
         loss = self._loss
+        name = getattr(loss, "__qualname__", type(loss).__qualname__)  # for errors
         both = transforms.value_and_grad(loss)
 
         def gradient(inputs: tuple[Any], chunks: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -100,10 +107,11 @@ class OfChunk:
             def at(params: Any) -> Any:
                 return loss(params, *chunks, **kwargs)
 
+            at.__qualname__ = name
             return transforms.hvp(at, inputs[:1], inputs[1:])
 
         function = gradient if self._transform == "value_and_grad" else product
-        function.__qualname__ = getattr(loss, "__qualname__", type(loss).__qualname__)  # for errors
+        function.__qualname__ = name
         return transforms.jit(function) if self._jit else function
 
 

@@ -26,10 +26,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from bpkit.errors import ArgumentError, DataError, ShapeError
+from bpkit import tree
+from bpkit.errors import ArgumentError, DataError
+from bpkit.interop._aligned import ADVICE_UNKNOWN, aligned
 from bpkit.interop._chunks import Literal, Merge, OfChunk, Result, Unread, given_to_all
 from bpkit.interop.scipy import Objective, Variables
-from bpkit.transforms.arguments import as_inputs, describe, is_array, title
+from bpkit.trace import Traced
+from bpkit.transforms.arguments import as_inputs, describe, title
 
 __all__ = ["Batches", "batches", "hvp", "objective", "value_and_grad"]
 
@@ -70,7 +73,8 @@ def value_and_grad(
     ------
     ArgumentError
         If there is no Dask array, or another argument is none; if a leaf of `params` is no floating array;
-        what :func:`bpkit.value_and_grad` raises, with the number of the chunk as a note.
+        if it is called inside `grad`, `jit` or another transform; what
+        :func:`bpkit.value_and_grad` raises, with the number of the chunk as a note.
     ShapeError
         If arrays have different numbers of examples.
     DataError
@@ -214,9 +218,9 @@ def batches(*arrays: Any, batch_size: int | None = None) -> "Batches":
     Returns
     -------
     Batches
-        A sequence. With ``fit(..., batch_size=None)`` each epoch takes the batches in another random order;
-        examples stay in theirs. Chunks should be about as large as batches: where a chunk is computed, as
-        opposed to read, it is computed anew for each batch in it.
+        A sequence of whole batches, so `fit` must be told ``batch_size=None``. Each epoch takes them in
+        another random order; examples stay in theirs. Chunks should be about as large as batches: where a
+        chunk is computed, as opposed to read, it is computed anew for each batch in it.
 
     Raises
     ------
@@ -234,13 +238,13 @@ def batches(*arrays: Any, batch_size: int | None = None) -> "Batches":
     >>> len(pairs), pairs[2][1]
     (3, array([8, 9]))
     """
-    found = _aligned("batches", arrays)
+    found = aligned("batches", arrays)
     if batch_size is not None:
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
             raise ArgumentError(f"batches: batch_size: expected an int of 1 or more, got {batch_size!r}")
         if math.isnan(found[0].shape[0]):
-            raise ArgumentError(f"batches: batch_size needs chunks of known sizes; {_ADVICE_UNKNOWN}")
-        found = _aligned("batches", [x.rechunk({0: batch_size}) for x in found])
+            raise ArgumentError(f"batches: batch_size needs chunks of known sizes; {ADVICE_UNKNOWN}")
+        found = aligned("batches", [x.rechunk({0: batch_size}) for x in found])
     return Batches(tuple(found))
 
 
@@ -249,6 +253,8 @@ class Batches(Sequence[Any]):
 
     def __init__(self, arrays: tuple[Any, ...]) -> None:
         self._arrays = arrays
+        self.batch_size = max(arrays[0].chunks[0], default=0)
+        """Examples of the largest batch: what has such a number is no source of single examples."""
         # A length of nan is unknown, and not 0.
         self._places = [i for i, length in enumerate(arrays[0].chunks[0]) if length != 0]
         if not self._places:
@@ -263,59 +269,6 @@ class Batches(Sequence[Any]):
             return [self[i] for i in range(*number.indices(len(self)))]
         place = self._places[operator.index(number)]
         return dask.compute(*[x.blocks[place] for x in self._arrays])
-
-
-_ADVICE_UNKNOWN = "x.compute_chunk_sizes() finds them out"
-
-
-def _aligned(called: str, arrays: Sequence[Any]) -> list[Any]:
-    """The arrays with the chunks of the first along their first axis, and in one piece along the others."""
-    if not arrays:
-        raise ArgumentError(f"{called}: expected Dask arrays with the data; got none")
-    for i, x in enumerate(arrays):
-        if not isinstance(x, da.Array):
-            raise ArgumentError(f"{called}: data {i} must be a Dask array; it is {describe(x)}. {_advice(x)}")
-        if x.ndim == 0:
-            raise ShapeError(f"{called}: data {i} must have its examples along a first axis; it has no axes")
-    whole = [x.rechunk(dict.fromkeys(range(1, x.ndim), -1)) if _is_split(x) else x for x in arrays]
-    first, found = whole[0], [whole[0]]
-    for i, x in enumerate(whole[1:], 1):
-        if _agree(x.chunks[0], first.chunks[0]):
-            found.append(x)
-            continue
-        both = (
-            f"data 0 has {first.shape[0]} examples in {first.numblocks[0]} chunks, data {i} has {x.shape[0]} "
-            f"in {x.numblocks[0]}"
-        )
-        if math.isnan(x.shape[0]) or math.isnan(first.shape[0]):
-            raise ShapeError(
-                f"{called}: {both}, of unknown sizes (nan), which cannot be aligned; {_ADVICE_UNKNOWN}"
-            )
-        if x.shape[0] != first.shape[0]:
-            raise ShapeError(f"{called}: all arrays must have the same number of examples; {both}")
-        found.append(x.rechunk({0: first.chunks[0]}))
-    return found
-
-
-def _is_split(x: Any) -> bool:
-    return any(count > 1 for count in x.numblocks[1:])
-
-
-def _agree(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    """Whether chunks are as long; of unknown lengths, whether they are as many."""
-    return len(one) == len(other) and all(
-        x == y or math.isnan(x) or math.isnan(y) for x, y in zip(one, other, strict=True)
-    )
-
-
-def _advice(x: Any) -> str:
-    if isinstance(getattr(x, "data", None), da.Array):
-        return "Pass its .data"
-    if is_array(x):
-        return (
-            "Write da.from_array(x, chunks=...); what is no data belongs to params or into a keyword argument"
-        )
-    return "Pass what is no data as a keyword argument"
 
 
 class _Reading(NamedTuple):
@@ -359,12 +312,25 @@ class _Chunked:
         self._name = f"{words.strip('-')}-{'gradient' if transform == 'value_and_grad' else 'hvp'}"
 
     def __call__(self, inputs: tuple[Any, ...], arrays: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        for name, x in kwargs.items():
+            if any(isinstance(leaf, da.Array) for leaf in tree.leaves(x)):
+                raise ArgumentError(
+                    f"{self._called}: {name} is a keyword argument, which each chunk gets as a whole, and "
+                    f"must not be a Dask array; pass data by position, and what is no data as "
+                    f"{name}.compute()"
+                )
+        if any(isinstance(leaf, Traced) for leaf in tree.leaves((inputs, kwargs))):
+            raise ArgumentError(
+                f"{self._called}: the parameters are traced, so this is inside grad, jit or another "
+                f"transform, which Dask's tasks do not see. Call it outside, it returns the derivative "
+                f"itself, and compile what comes after it"
+            )
         for name, x in zip(("params", "tangent"), inputs, strict=False):
             if isinstance(x, da.Array):
                 raise ArgumentError(f"{self._called}: {name} must be arrays in memory; it is a Dask array")
             if not isinstance(x, Delayed):
                 as_inputs(self._called, name, (0,), (x,), x)
-        found: Sequence[Any] = _aligned(self._called, arrays)
+        found: Sequence[Any] = aligned(self._called, arrays)
         held = _is_on_a_cluster(found)
         if not held:
             found = dask.optimize(*found)

@@ -23,6 +23,7 @@ except ImportError as error:
     ) from error
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ class _Frame:
     def __init__(self, variable: Any) -> None:
         self.dims: tuple[Any, ...] = variable.dims
         self.shape: tuple[int, ...] = variable.shape
-        self.attrs = dict(variable.attrs)
+        self.attrs = _kept(variable.attrs)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Frame):
@@ -104,7 +105,7 @@ class _Frame:
         if isinstance(leaf, np.generic):
             leaf = np.asarray(leaf)
         if not _is_array(leaf):
-            return xr.Variable(self.dims, _Held(leaf, self.shape), self.attrs)
+            return xr.Variable(self.dims, _Held(leaf, self.shape), _kept(self.attrs))
         more = len(leaf.shape) - len(self.dims)
         if more > 0:
             dims = (*_unused(self.dims, more), *self.dims)
@@ -120,7 +121,7 @@ class _Frame:
                 f"{self.dims} and shape {self.shape}: vmap takes examples from the first dimension, "
                 f"in_axes=0, and puts them there, out_axes=0; transpose before, or hand over x.data"
             )
-        return xr.Variable(dims, leaf, self.attrs)
+        return xr.Variable(dims, leaf, _kept(self.attrs))
 
 
 def _is_example(leaf: Any) -> bool:
@@ -159,7 +160,7 @@ class _Labels:
         self._indexes = dict(x.xindexes)
         self._coords: dict[Any, Any] = own
         self.name = getattr(x, "name", None)
-        self.attrs = dict(x.attrs) if isinstance(x, xr.Dataset) else {}
+        self.attrs = _kept(x.attrs) if isinstance(x, xr.Dataset) else {}
         # Two data sets with variables of other names are other containers.
         self.variables = tuple(x.data_vars) if isinstance(x, xr.Dataset) else ()
         self._sizes = dict(x.sizes)
@@ -199,7 +200,31 @@ class _Labels:
 
 
 def _copied(variable: Any) -> Any:
-    return variable.copy(deep=not isinstance(variable, xr.IndexVariable))
+    found = variable.copy(deep=False)
+    if not isinstance(variable, xr.IndexVariable):
+        found = found.copy(data=deepcopy(variable._data))
+    found.attrs = _kept(variable.attrs)
+    return found
+
+
+def _kept(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Attributes as they are now, whatever is written into their lists and arrays later."""
+    return {name: _kept_value(x) for name, x in attrs.items()}
+
+
+def _kept_value(x: Any) -> Any:
+    if isinstance(x, str | int | float | Traced):
+        return x
+    if type(x) is dict:
+        return _kept(x)
+    if type(x) in (list, tuple):
+        return type(x)(map(_kept_value, x))
+    try:
+        found = deepcopy(x)
+    except Exception:  # noqa: BLE001 - a lock or a file, which is compared with itself
+        return x
+    # What is equal to itself alone would make each call a new one.
+    return found if _same_value(x, found) else x
 
 
 def _same(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
@@ -259,7 +284,7 @@ def _flatten_dataset(x: Any) -> tuple[list[Any], _Labels, tuple[Any, ...]]:
 def _unflatten_dataset(labels: _Labels, children: Iterable[Any]) -> Any:
     variables = [x if isinstance(x, xr.Variable) else xr.Variable((), _Held(x, ())) for x in children]
     named = dict(zip(labels.variables, variables, strict=True))
-    return xr.Dataset(named, coords=labels.fitting(variables), attrs=labels.attrs)
+    return xr.Dataset(named, coords=labels.fitting(variables), attrs=_kept(labels.attrs))
 
 
 tree.register(xr.Variable, _flatten_variable, _unflatten_variable, _DataEntry)
