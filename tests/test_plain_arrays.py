@@ -84,7 +84,7 @@ def test_assignment_to_a_plain_array_is_refused(store: Any) -> None:
             GradientCutError, match=r"bpkit\.xp\.zeros\(...\) or\s+numpy\.zeros_like"
         ) as caught:
             transform()
-        assert re.search(r"test_array\.py:\d+: plain.*=", caught.value.line)
+        assert re.search(r"test_plain_arrays\.py:\d+: plain.*=", caught.value.line)
     with pytest.raises((TypeError, ValueError)):
         bpkit.jit(grad(f))(x)
     with pytest.raises((TypeError, ValueError)):
