@@ -22,12 +22,12 @@ import joblib
 import sklearn
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bpkit import tree
+from bpkit import optim, tree
 from bpkit.sklearn import BackpropClassifier, BackpropRegressor, BackpropTransformer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -123,6 +123,28 @@ def test_a_file_is_read_where_it_lies(cls: Any, tmp_path: Path) -> None:
     expected = getattr(other, RESULTS[type(other)])(data)
     np.testing.assert_allclose(result(read), expected, rtol=1e-12, atol=1e-14)
     assert path.read_bytes() == before
+
+
+def test_a_search_over_optimizers_is_saved_and_read(tmp_path: Path) -> None:
+    model = BackpropClassifier((8,), max_iter=1, batch_size=50, random_state=0)
+    solvers = [optim.adam(1e-2), optim.clip_by_norm(optim.sgd(optim.schedules.cosine(0.1, 100)), 1.0)]
+    grid = {"backpropclassifier__solver": solvers}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        search = GridSearchCV(make_pipeline(StandardScaler(), model), grid, cv=2).fit(X, Y)
+        best = search.best_estimator_[-1]
+        assert repr(clone(best)) == repr(best)
+        assert clone(best).get_params()["solver"] == search.best_params_["backpropclassifier__solver"]
+        assert "<function" not in f"{search.cv_results_['params']}"
+        joblib.dump(search, tmp_path / "search.joblib")
+        read = joblib.load(tmp_path / "search.joblib")
+        assert read.best_params_ == search.best_params_
+        np.testing.assert_array_equal(read.predict_proba(X), search.predict_proba(X))
+        # It goes on with the state of its optimiser.
+        data = search.best_estimator_[0].transform(X)
+        other = read.best_estimator_[-1]
+        for x, y in zip(best.partial_fit(data, Y).coefs_, other.partial_fit(data, Y).coefs_, strict=True):
+            np.testing.assert_array_equal(x, y)
 
 
 def test_a_process_without_numba_predicts_the_same(tmp_path: Path) -> None:

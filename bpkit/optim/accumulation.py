@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from bpkit import namespace as xp
 from bpkit import tree
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import (
     FROM_INIT,
     Optimizer,
@@ -37,6 +38,7 @@ class AccumulatedState(NamedTuple):
     inner: Any
 
 
+@remembered
 def accumulate(optimizer: Optimizer, steps: int) -> Optimizer:
     """Take a step only every so many gradients, with their mean.
 

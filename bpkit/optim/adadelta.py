@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from bpkit import namespace as xp
 from bpkit.errors import ArgumentError
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import Optimizer, Schedule, leafwise, setting
 
 __all__ = ["AdadeltaState", "adadelta"]
@@ -26,6 +27,7 @@ class AdadeltaState(NamedTuple):
     count: Any = None
 
 
+@remembered
 def adadelta(
     learning_rate: float | Schedule = 1.0,
     rho: float = 0.9,

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from bpkit import namespace as xp
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import Optimizer, Schedule, leafwise, setting
 
 __all__ = ["AdagradState", "adagrad"]
@@ -23,6 +24,7 @@ class AdagradState(NamedTuple):
     count: Any = None
 
 
+@remembered
 def adagrad(
     learning_rate: float | Schedule = 1e-2,
     lr_decay: float = 0.0,

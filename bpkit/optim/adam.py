@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from bpkit import namespace as xp
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import Optimizer, Schedule, flag, leafwise, pair_of_betas, setting, share_of_mean
 
 __all__ = ["AdamState", "adam", "adamw"]
@@ -28,6 +29,7 @@ class AdamState(NamedTuple):
     largest: Any = None
 
 
+@remembered
 def adam(
     learning_rate: float | Schedule = 1e-3,
     betas: tuple[float, float] = (0.9, 0.999),
@@ -100,6 +102,7 @@ def adam(
     return _adam("adam", learning_rate, betas, eps, amsgrad, weight_decay=weight_decay, maximize=maximize)
 
 
+@remembered
 def adamw(
     learning_rate: float | Schedule = 1e-3,
     betas: tuple[float, float] = (0.9, 0.999),

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from bpkit import namespace as xp
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import Optimizer, Schedule, leafwise, pair_of_betas, setting, share_of_mean
 
 __all__ = ["AdamaxState", "adamax"]
@@ -25,6 +26,7 @@ class AdamaxState(NamedTuple):
     largest: Any
 
 
+@remembered
 def adamax(
     learning_rate: float | Schedule = 2e-3,
     betas: tuple[float, float] = (0.9, 0.999),

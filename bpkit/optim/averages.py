@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from bpkit import namespace as xp
 from bpkit import tree
 from bpkit.kinds import is_complex
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import (
     FROM_INIT,
     Optimizer,
@@ -40,6 +41,7 @@ class AveragedState(NamedTuple):
     inner: Any
 
 
+@remembered
 def averaged(
     optimizer: Optimizer,
     decay: float | None = 0.999,

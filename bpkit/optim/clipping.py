@@ -8,6 +8,7 @@ from bpkit import tree
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError, NonFiniteError, RecordingError
 from bpkit.kinds import is_complex, is_inexact
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import Optimizer, check_params, check_state, flag, setting
 from bpkit.optim.wrapping import check_optimizer, find_state
 
@@ -29,6 +30,7 @@ class ClippedState(NamedTuple):
     inner: Any
 
 
+@remembered
 def clip_by_norm(
     optimizer: Optimizer, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> Optimizer:
@@ -103,6 +105,7 @@ def clip_by_norm(
     return Optimizer(init, update, observe)
 
 
+@remembered
 def clip_by_value(optimizer: Optimizer, clip_value: float) -> Optimizer:
     """Keep each number of the gradients between two limits.
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from bpkit import tree
 from bpkit.errors import ArgumentError
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import FROM_INIT, Optimizer, check_params, check_state, gradients
 from bpkit.optim.wrapping import check_optimizer
 
@@ -28,6 +29,7 @@ class GroupsState(NamedTuple):
     inner: dict[str, Any]
 
 
+@remembered
 def frozen() -> Optimizer:
     """An optimizer that changes nothing, for one of the :func:`groups`.
 
@@ -47,6 +49,7 @@ def frozen() -> Optimizer:
     return Optimizer(lambda params: FrozenState(), lambda grads, state, params: (params, state))
 
 
+@remembered
 def groups(optimizers: Mapping[str, Optimizer], label_of: Callable[[str, Any], str]) -> Optimizer:
     """Give each parameter the optimizer of its group, as PyTorch's parameter groups do.
 

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from bpkit import namespace as xp
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import Optimizer, Schedule, flag, leafwise, setting
 
 __all__ = ["HeavyBallState", "heavy_ball"]
@@ -23,6 +24,7 @@ class HeavyBallState(NamedTuple):
     count: Any = None
 
 
+@remembered
 def heavy_ball(
     learning_rate: float | Schedule,
     momentum: float = 0.9,

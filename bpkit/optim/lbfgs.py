@@ -9,14 +9,15 @@ from bpkit import tree
 from bpkit._messages import a_type
 from bpkit.errors import ArgumentError
 from bpkit.optim.line_search import Point, strong_wolfe
+from bpkit.optim.made import Made, remembered
 from bpkit.optim.optimizer import FROM_INIT, check_params, check_state, gradients, no_steps, setting
 from bpkit.transforms.flat import Flat
 
 __all__ = ["Bend", "LBFGSState", "Minimizer", "lbfgs"]
 
 
-@dataclass(frozen=True, slots=True)
-class Minimizer:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Minimizer(Made):
     """Two pure functions over trees of arrays, as an :class:`Optimizer` is, but for functions without chance.
 
     An update computes the function as often as it needs to. So it must be the same function all the time,
@@ -77,6 +78,7 @@ class LBFGSState(NamedTuple):
     bends: tuple[Bend, ...]
 
 
+@remembered
 def lbfgs(
     learning_rate: float = 1.0,
     max_iter: int = 20,

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from bpkit import namespace as xp
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import Optimizer, Schedule, leafwise, pair_of_betas
 
 __all__ = ["LionState", "lion"]
@@ -23,6 +24,7 @@ class LionState(NamedTuple):
     count: Any = None
 
 
+@remembered
 def lion(
     learning_rate: float | Schedule = 1e-4,
     betas: tuple[float, float] = (0.9, 0.99),

@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 from bpkit import namespace as xp
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import Optimizer, Schedule, leafwise, pair_of_betas, setting, share_of_mean
 
 __all__ = ["NAdamState", "nadam"]
@@ -29,6 +30,7 @@ class NAdamState(NamedTuple):
     product: Any
 
 
+@remembered
 def nadam(
     learning_rate: float | Schedule = 2e-3,
     betas: tuple[float, float] = (0.9, 0.999),

@@ -11,6 +11,7 @@ from bpkit import tree
 from bpkit._messages import a_type
 from bpkit.errors import ArgumentError, ShapeError
 from bpkit.kinds import is_complex, is_inexact, is_real
+from bpkit.optim.made import Made
 
 __all__ = [
     "FROM_INIT",
@@ -37,9 +38,16 @@ _FROM_GRAD = "take grads from bpkit.grad of a function of these params"
 FROM_INIT = "make the state with init(params)"
 
 
-@dataclass(frozen=True, slots=True)
-class Optimizer:
+def _unchanged(state: Any, value: Any) -> Any:
+    return state
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Optimizer(Made):
     """Pure functions over trees of arrays.
+
+    Those of :mod:`bpkit.optim` are printed as the call that makes them, are equal where this call is, and are
+    pickled as it: with a schedule of one's own only if that is a function of a module, not a `lambda`.
 
     Attributes
     ----------
@@ -57,6 +65,8 @@ class Optimizer:
     --------
     >>> from bpkit import optim, xp
     >>> optimizer = optim.sgd(0.5)
+    >>> optimizer
+    sgd(learning_rate=0.5)
     >>> params = {"w": xp.asarray([1.0, 2.0])}
     >>> state = optimizer.init(params)
     >>> params, state = optimizer.update({"w": xp.asarray([2.0, 0.0])}, state, params)
@@ -66,7 +76,7 @@ class Optimizer:
 
     init: Callable[[Any], Any]
     update: Callable[[Any, Any, Any], tuple[Any, Any]]
-    observe: Callable[[Any, Any], Any] = lambda state, value: state
+    observe: Callable[[Any, Any], Any] = _unchanged
 
 
 def leafwise(

@@ -8,6 +8,7 @@ from bpkit import namespace as xp
 from bpkit import tree
 from bpkit.errors import ArgumentError
 from bpkit.kinds import is_complex
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import Optimizer, check_params, check_state, no_steps, setting
 from bpkit.optim.schedules.counting import floating, steps_setting
 from bpkit.optim.wrapping import check_optimizer, chosen
@@ -39,6 +40,7 @@ class PlateauState(NamedTuple):
     inner: Any
 
 
+@remembered
 def on_plateau(
     optimizer: Optimizer,
     mode: str = "min",

@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 from bpkit import namespace as xp
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import Optimizer, Schedule, leafwise, pair_of_betas, setting, share_of_mean
 
 __all__ = ["RAdamState", "radam"]
@@ -26,6 +27,7 @@ class RAdamState(NamedTuple):
     square: Any
 
 
+@remembered
 def radam(
     learning_rate: float | Schedule = 1e-3,
     betas: tuple[float, float] = (0.9, 0.999),

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from bpkit import namespace as xp
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import Optimizer, Schedule, flag, leafwise, setting
 
 __all__ = ["RMSpropState", "rmsprop"]
@@ -29,6 +30,7 @@ class RMSpropState(NamedTuple):
     count: Any = None
 
 
+@remembered
 def rmsprop(
     learning_rate: float | Schedule = 1e-2,
     alpha: float = 0.99,

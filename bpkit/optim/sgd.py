@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from bpkit import namespace as xp
 from bpkit.errors import ArgumentError
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import Optimizer, Schedule, flag, leafwise, setting
 
 __all__ = ["SGDState", "sgd"]
@@ -25,6 +26,7 @@ class SGDState(NamedTuple):
     count: Any = None
 
 
+@remembered
 def sgd(
     learning_rate: float | Schedule,
     momentum: float = 0.0,

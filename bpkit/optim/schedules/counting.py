@@ -1,6 +1,7 @@
 """What the schedules share: the count as a number, and what stands for a schedule."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
@@ -10,19 +11,21 @@ from bpkit import namespace as xp
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError
 from bpkit.kinds import raw
-from bpkit.optim.optimizer import Schedule
+from bpkit.optim.made import Made
 from bpkit.registry import backend_of
 
-__all__ = ["floating", "schedule_of", "share", "steps_setting"]
+__all__ = ["Rated", "floating", "share", "steps_setting"]
 
 
-def schedule_of(rate_at: Callable[[RawArray], RawArray]) -> Schedule:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Rated(Made):
     """A function of an integer array, which a Python int can stand for."""
 
-    def schedule(count: Any) -> Any:
-        return float(rate_at(np.asarray(count))) if isinstance(count, int) else rate_at(count)
+    rate_at: Callable[[RawArray], RawArray]
 
-    return schedule
+    def __call__(self, count: Any) -> Any:
+        """The rate after so many steps."""
+        return float(self.rate_at(np.asarray(count))) if isinstance(count, int) else self.rate_at(count)
 
 
 def steps_setting(called: str, name: str, value: Any, least: int = 1) -> int:

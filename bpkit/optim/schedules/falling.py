@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from bpkit import namespace as xp
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import Schedule, setting
-from bpkit.optim.schedules.counting import floating, schedule_of, share, steps_setting
+from bpkit.optim.schedules.counting import Rated, floating, share, steps_setting
 
 __all__ = ["constant", "exponential", "inverse_sqrt", "linear", "multi_step", "polynomial", "step"]
 
 
+@remembered
 def constant(learning_rate: float) -> Schedule:
     """The same rate in every step, for a part of :func:`join`.
 
@@ -34,9 +36,10 @@ def constant(learning_rate: float) -> Schedule:
     0.5
     """
     rate = setting("constant", "learning_rate", learning_rate)
-    return schedule_of(lambda count: xp.zeros_like(floating(count)) + rate)
+    return Rated(lambda count: xp.zeros_like(floating(count)) + rate)
 
 
+@remembered
 def step(learning_rate: float, step_size: int, gamma: float = 0.1) -> Schedule:
     """The rate falls by a factor every so many steps: ``learning_rate * gamma ** (count // step_size)``.
 
@@ -68,9 +71,10 @@ def step(learning_rate: float, step_size: int, gamma: float = 0.1) -> Schedule:
     rate = setting("step", "learning_rate", learning_rate)
     size = steps_setting("step", "step_size", step_size)
     factor = setting("step", "gamma", gamma)
-    return schedule_of(lambda count: rate * xp.pow(factor, floating(count // size)))
+    return Rated(lambda count: rate * xp.pow(factor, floating(count // size)))
 
 
+@remembered
 def multi_step(learning_rate: float, milestones: Sequence[int], gamma: float = 0.1) -> Schedule:
     """The rate falls by a factor at each milestone.
 
@@ -109,9 +113,10 @@ def multi_step(learning_rate: float, milestones: Sequence[int], gamma: float = 0
             passed = passed + xp.astype(count >= stone, passed.dtype)
         return rate * xp.pow(factor, passed)
 
-    return schedule_of(rate_at)
+    return Rated(rate_at)
 
 
+@remembered
 def exponential(learning_rate: float, gamma: float) -> Schedule:
     """The rate falls by a factor in every step: ``learning_rate * gamma ** count``.
 
@@ -140,9 +145,10 @@ def exponential(learning_rate: float, gamma: float) -> Schedule:
     """
     rate = setting("exponential", "learning_rate", learning_rate)
     factor = setting("exponential", "gamma", gamma)
-    return schedule_of(lambda count: rate * xp.pow(factor, floating(count)))
+    return Rated(lambda count: rate * xp.pow(factor, floating(count)))
 
 
+@remembered
 def linear(
     learning_rate: float, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5
 ) -> Schedule:
@@ -179,9 +185,10 @@ def linear(
     start = setting("linear", "start_factor", start_factor)
     end = setting("linear", "end_factor", end_factor)
     total = steps_setting("linear", "total_iters", total_iters)
-    return schedule_of(lambda count: rate * (start + (end - start) * share(count, total)))
+    return Rated(lambda count: rate * (start + (end - start) * share(count, total)))
 
 
+@remembered
 def polynomial(
     learning_rate: float, total_iters: int = 5, power: float = 1.0, eta_min: float = 0.0
 ) -> Schedule:
@@ -220,9 +227,10 @@ def polynomial(
     total = steps_setting("polynomial", "total_iters", total_iters)
     exponent = setting("polynomial", "power", power)
     least = setting("polynomial", "eta_min", eta_min)
-    return schedule_of(lambda count: least + (rate - least) * xp.pow(1.0 - share(count, total), exponent))
+    return Rated(lambda count: least + (rate - least) * xp.pow(1.0 - share(count, total), exponent))
 
 
+@remembered
 def inverse_sqrt(learning_rate: float, timescale: int) -> Schedule:
     """The rate falls as one over the root of the steps: ``learning_rate / sqrt(1 + count / timescale)``.
 
@@ -258,4 +266,4 @@ def inverse_sqrt(learning_rate: float, timescale: int) -> Schedule:
     """
     rate = setting("inverse_sqrt", "learning_rate", learning_rate)
     scale = steps_setting("inverse_sqrt", "timescale", timescale)
-    return schedule_of(lambda count: rate / xp.sqrt(1.0 + floating(count) / scale))
+    return Rated(lambda count: rate / xp.sqrt(1.0 + floating(count) / scale))

@@ -5,13 +5,15 @@ from typing import Any
 
 from bpkit import namespace as xp
 from bpkit.errors import ArgumentError
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import Schedule, setting
-from bpkit.optim.schedules.counting import floating, schedule_of, share, steps_setting
+from bpkit.optim.schedules.counting import Rated, floating, share, steps_setting
 from bpkit.optim.schedules.falling import constant
 
 __all__ = ["join", "warmup"]
 
 
+@remembered
 def warmup(schedule: float | Schedule, steps: int, start_factor: float = 0.0) -> Schedule:
     """A schedule that begins later, after its first rate is reached in equal steps.
 
@@ -50,11 +52,12 @@ def warmup(schedule: float | Schedule, steps: int, start_factor: float = 0.0) ->
     start = setting("warmup", "start_factor", start_factor)
     if length == 0:
         return then
-    return schedule_of(
+    return Rated(
         lambda count: (start + (1.0 - start) * share(count, length)) * then(xp.maximum(count - length, 0))
     )
 
 
+@remembered
 def join(schedules: Sequence[float | Schedule], milestones: Sequence[int]) -> Schedule:
     """One schedule after the other; each counts from its own beginning.
 
@@ -101,7 +104,7 @@ def join(schedules: Sequence[float | Schedule], milestones: Sequence[int]) -> Sc
             rate = xp.where(count >= stone, parts[i + 1](own), rate)
         return rate
 
-    return schedule_of(rate_at)
+    return Rated(rate_at)
 
 
 def _part(called: str, schedule: float | Schedule) -> Schedule:

@@ -6,12 +6,14 @@ from typing import Any
 from bpkit import namespace as xp
 from bpkit._protocol import RawArray
 from bpkit.errors import ArgumentError
+from bpkit.optim.made import remembered
 from bpkit.optim.optimizer import Schedule, setting
-from bpkit.optim.schedules.counting import floating, schedule_of, steps_setting
+from bpkit.optim.schedules.counting import Rated, floating, steps_setting
 
 __all__ = ["cosine", "cosine_restarts", "one_cycle"]
 
 
+@remembered
 def cosine(learning_rate: float, T_max: int, eta_min: float = 0.0) -> Schedule:  # noqa: N803
     """The rate swings between two values as a cosine does.
 
@@ -51,9 +53,10 @@ def cosine(learning_rate: float, T_max: int, eta_min: float = 0.0) -> Schedule: 
     rate = setting("cosine", "learning_rate", learning_rate)
     half = steps_setting("cosine", "T_max", T_max)
     least = setting("cosine", "eta_min", eta_min)
-    return schedule_of(lambda count: _swing(rate, least, floating(count) / half))
+    return Rated(lambda count: _swing(rate, least, floating(count) / half))
 
 
+@remembered
 def cosine_restarts(
     learning_rate: float,
     T_0: int,  # noqa: N803
@@ -110,9 +113,10 @@ def cosine_restarts(
         start = (growth - 1.0) * first / (times - 1)
         return _swing(rate, least, (t - start) / (growth * first))
 
-    return schedule_of(rate_at)
+    return Rated(rate_at)
 
 
+@remembered
 def one_cycle(
     learning_rate: float,
     total_steps: int,
@@ -201,7 +205,7 @@ def one_cycle(
             end, value = until, target
         return rate
 
-    return schedule_of(rate_at)
+    return Rated(rate_at)
 
 
 def _swing(start: float, end: float, turn: RawArray) -> RawArray:
