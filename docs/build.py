@@ -1,7 +1,7 @@
-"""What ``mkdocs build`` does besides: links in docstrings, and the help of every command.
+"""What ``mkdocs build`` does besides: links and types in docstrings, and the help of every command.
 
-Neither can stand in the pages themselves. Docstrings name functions as Sphinx does, ``:func:`bpkit.jit```,
-and help that is copied is soon out of date.
+They cannot stand in the pages themselves. Docstrings name functions as Sphinx does, ``:func:`bpkit.jit```,
+their types are words, ``{"adam", "sgd"} or Optimizer``, and help that is copied is soon out of date.
 """
 
 import os
@@ -14,6 +14,7 @@ import griffe
 
 ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod):`~?([^`]+)`")
 LITERAL = re.compile(r"::$(?=\n\n    )", re.MULTILINE)
+PARAMETER = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*) : (.+)$", re.MULTILINE)
 HELP = re.compile(r"<!-- help: ([a-z]*) ?-->")
 
 
@@ -29,6 +30,33 @@ class Names(griffe.Extension):
         follow(pkg, functions)
 
 
+class Docstring(griffe.Docstring):
+    """A docstring whose types are shown as they are written, with the defaults of the signature.
+
+    griffe takes the first word in braces for the default, and leaves out what follows the braces; where one
+    line names several parameters, it gives all of them the default of the first.
+    """
+
+    def parse(self, *args: Any, **options: Any) -> list[griffe.DocstringSection]:
+        sections = super().parse(*args, **options)
+        written: dict[str, str] = {}
+        for names, words in PARAMETER.findall(self.value):
+            for name in names.split(", "):
+                written.setdefault(name, words.removesuffix(", optional"))
+        signature = getattr(self.parent, "parameters", {})
+        for section in sections:
+            if not isinstance(section, griffe.DocstringSectionParameters):
+                continue
+            for shown in section.value:
+                if shown.name in signature:
+                    shown.value = signature[shown.name].default
+                if shown.name in written and str(shown.annotation) != written[shown.name]:
+                    shown.annotation = written[shown.name]
+                elif shown.name not in written and shown.name in signature:
+                    shown.annotation = signature[shown.name].annotation
+        return sections
+
+
 def link_roles(place: griffe.Object) -> None:
     """A role becomes a link where the reference has the name, and code where it has not; ``::`` a colon."""
     module = place.module.path
@@ -40,6 +68,7 @@ def link_roles(place: griffe.Object) -> None:
 
     if place.docstring is not None:
         place.docstring.value = LITERAL.sub(":", ROLE.sub(link, place.docstring.value))
+        place.docstring.__class__ = Docstring
     for member in place.members.values():
         if not isinstance(member, griffe.Alias):
             link_roles(member)
