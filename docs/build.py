@@ -38,6 +38,7 @@ class Docstring(griffe.Docstring):
     """
 
     def parse(self, *args: Any, **options: Any) -> list[griffe.DocstringSection]:
+        """The sections, of which those on parameters are mended."""
         sections = super().parse(*args, **options)
         written: dict[str, str] = {}
         for names, words in PARAMETER.findall(self.value):

@@ -6,11 +6,15 @@ All ```python blocks of a page run in order in one namespace. A bare block right
 
 import ast
 import contextlib
+import html
+import importlib
+import inspect
 import io
 import itertools
 import os
 import re
 import shlex
+import sys
 import tomllib
 import zlib
 from collections.abc import Iterator
@@ -224,12 +228,17 @@ def test_every_public_name_is_in_the_reference(module: str) -> None:
     assert not left_out, f"docs/reference has no ::: for {module}, nor for {left_out}"
 
 
-def test_the_site_shows_every_public_name() -> None:
+@pytest.fixture
+def site() -> Path:
     built = os.environ.get("BPKIT_SITE")
     if built is None:
         pytest.skip("nox -s docs builds the site, and says with BPKIT_SITE where it is")
+    return Path(built)
+
+
+def test_the_site_shows_every_public_name(site: Path) -> None:
     # Four lines say what the file is; the rest is packed, one name a line.
-    packed = Path(built, "objects.inv").read_bytes().split(b"\n", 4)[4]
+    packed = (site / "objects.inv").read_bytes().split(b"\n", 4)[4]
     shown = {line.split(" ")[0] for line in zlib.decompress(packed).decode().splitlines()}
     # What these take from others stands where it comes from.
     gathered = {"backends", "bpkit.namespace"}
@@ -242,3 +251,63 @@ def test_the_site_shows_every_public_name() -> None:
         and not (module in gathered and name in somewhere)
     ]
     assert not missing
+
+
+# A name, the title of a section below it, or a row of the table there.
+SHOWN = re.compile(
+    r'<h\d id="([^"]+)" class="doc|doc-section-title">([^<]*)|<tr class="doc-section-item">(.*?)</tr>',
+    re.DOTALL,
+)
+
+
+def shown_parameters(site: Path) -> Iterator[tuple[str, str, str, str]]:
+    """Name, parameter, type and default of every row of a table of parameters in the reference."""
+    for page in sorted((site / "reference").glob("*.html")):
+        name = title = ""
+        for heading, section, row in SHOWN.findall(page.read_text("utf-8")):
+            name, title = heading or name, section or ("" if heading else title)
+            if row and title == "Parameters:":
+                cells = [html.unescape(re.sub("<[^>]*>", "", cell)).strip() for cell in row.split("<td>")[1:]]
+                yield name, cells[0], cells[1], cells[-1]
+
+
+def public(path: str) -> Any:
+    """What Python finds under a name, the function where its module has the same name."""
+    thing: Any = bpkit
+    parts = path.split(".")
+    for i in range(1, len(parts)):
+        if not hasattr(thing, parts[i]):
+            importlib.import_module(".".join(parts[: i + 1]))
+        thing = getattr(thing, parts[i])
+    return thing
+
+
+def test_the_site_shows_the_defaults_of_the_signatures(site: Path) -> None:
+    found, wrong = 0, []
+    for name, parameter, _, shown in shown_parameters(site):
+        try:
+            function = public(name)
+        except ImportError:  # the library that the module needs is not here
+            continue
+        signature = inspect.signature(function).parameters
+        if parameter not in signature:  # *args and **kwargs have no default
+            assert parameter.startswith("*") or parameter.lstrip("*") not in signature, (name, parameter)
+            continue
+        found += 1
+        default = signature[parameter].default
+        if default is inspect.Parameter.empty:
+            right = shown == "required"
+        else:
+            known = vars(sys.modules[inspect.unwrap(function).__module__])
+            named = getattr(default, "__name__", None) == shown
+            right = named or (shown != "required" and repr(eval(shown, dict(known))) == repr(default))
+        wrong += [] if right else [f"{name}: {parameter}={shown}, and it is {default!r}"]
+    assert not wrong
+    assert found > 1000
+
+
+def test_the_site_shows_types_as_the_docstrings_write_them(site: Path) -> None:
+    types = {(name, parameter): words for name, parameter, words, _ in shown_parameters(site)}
+    assert types["bpkit.sklearn.BackpropClassifier", "solver"] == '{"adam", "sgd", "lbfgs"} or Optimizer'
+    assert types["bpkit.metrics.f1", "average"] == '{"macro", "micro"} or None'
+    assert types["bpkit.training.fit", "nan"] == '{"raise", "skip"}'
