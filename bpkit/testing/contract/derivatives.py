@@ -21,7 +21,7 @@ __all__ = ["Derivatives"]
 
 def _scattered(x: Any) -> Any:
     y = xp.scatter_set(xp.zeros_like(x), (1, slice(None)), x[0, :] * 2.0)
-    return xp.scatter_add(y, xp.asarray([0, 1, 0]), xp.ones((3, 1), dtype=x.dtype) * x[1, :] ** 2)
+    return xp.scatter_add(y, xp.asarray([0, 1, 0]), x[1, :] ** 2 * xp.ones((3, 1), dtype=x.dtype))
 
 
 PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
