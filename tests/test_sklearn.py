@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import re
 import signal
 import subprocess
 import sys
@@ -559,16 +558,6 @@ def test_without_scikit_learn_it_says_what_to_install() -> None:
     script = "import sys; sys.modules['sklearn'] = None; import bpkit.sklearn"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "bpkit.sklearn needs scikit-learn, which is not installed: pip install scikit-learn" in done.stderr
-
-
-def test_the_page_about_estimators(capsys: pytest.CaptureFixture[str]) -> None:
-    text = (Path(__file__).parents[1] / "docs" / "scikit-learn.md").read_text("utf-8")
-    blocks = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == text.count("```python") == 4
-    namespace: dict[str, Any] = {}
-    for program, shown in blocks:
-        exec(compile(program, "scikit-learn.md", "exec"), namespace)
-        assert capsys.readouterr().out == shown, program
 
 
 def test_the_benchmark_runs_in_small(tmp_path: Path) -> None:
