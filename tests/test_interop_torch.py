@@ -286,14 +286,13 @@ def test_refusals_name_what_is_wrong():
     fun = to_torch(lambda x, y=0: x, backend="numpy")
     with pytest.raises(ArgumentError, match=r"to_torch of .*: it needs a tensor among its arguments"):
         fun(1.0)
-    with pytest.raises(ArgumentError, match=r"argument \[1\]\['y'\] must be a tensor.* of shape \(2,\)"):
+    with pytest.raises(ArgumentError, match=r"keyword argument y must be a tensor.* of shape \(2,\)"):
         fun(tensor(2), y=np.ones(2))
     with pytest.raises(ArgumentError, match=r"tensor 0 is .*bfloat16.* numpy cannot take it over"):
         fun(tensor(2, dtype=torch.bfloat16))
-    with pytest.raises(ArgumentError, match=r"results must be arrays; number 0 of them is the int 3"):
-        to_torch(lambda x: 3)(tensor(2, grad=False))
-    with pytest.raises(ArgumentError, match=r"the result\[0\] must be an array; it is the int 3"):
-        to_torch(lambda x: 3)(tensor(2))
+    for grad in (False, True):
+        with pytest.raises(ArgumentError, match=r"the result\['a'\] must be an array; it is the int 3"):
+            to_torch(lambda x: {"a": 3})(tensor(2, grad=grad))
     with pytest.raises(ArgumentError, match="lie on cpu and meta"):
         fun(tensor(2), torch.empty(2, device="meta"))
     with pytest.raises(ZeroDivisionError):
@@ -468,8 +467,6 @@ def test_what_dlpack_refuses():
     for x in (fixed, np.arange(3.0)[::-1], np.arange(6.0)[::2], np.float64(1.0), np.asarray(2.0)):
         np.testing.assert_array_equal(fun(x), x + 1)
         np.testing.assert_array_equal(bpkit.grad(lambda x: xp.sum(fun(x) ** 2))(x), 2 * x + 2)
-    plain = np.arange(3.0)
-    assert int(from_torch(lambda x: torch.asarray(x.data_ptr()))(plain)) == plain.ctypes.data
     writable = bpkit.grad(lambda x: xp.sum(from_torch(torch.clone)(x)))(fixed)
     writable += 1
 
@@ -496,8 +493,6 @@ def test_refusals_of_functions_of_torch():
     w, x = tensor(3), np.ones(3)
     with pytest.raises(GradientCutError, match=r"on a tensor of shape \(3,\) that requires gradients"):
         bpkit.grad(lambda x: xp.sum(from_torch(lambda x: x * w)(x)))(x)
-    with pytest.raises(ArgumentError, match="wrote into tensor 0 of its arguments"):
-        from_torch(lambda x: x.add_(1))(x.copy())
     with pytest.raises(ArgumentError, match=r"the result\[1\] must be a tensor; it is the float 2.0"):
         from_torch(lambda x: (x, 2.0))(x)
     with pytest.raises(ArgumentError, match="needs an array among its arguments"):

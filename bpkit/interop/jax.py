@@ -18,13 +18,14 @@ import numpy as np
 from bpkit import tree
 from bpkit._protocol import Backend
 from bpkit.errors import ArgumentError
+from bpkit.interop.calls import Call
 from bpkit.interop.crossing import carried
 from bpkit.interop.foreign import Foreign, Native
-from bpkit.interop.steps import Leaves, Step
+from bpkit.interop.steps import Step
 from bpkit.registry import get_backend, use_backend
 from bpkit.trace import Traced
-from bpkit.transforms.arguments import describe, is_array, title
-from bpkit.transforms.functions import apply
+from bpkit.transforms.arguments import describe, title
+from bpkit.transforms.functions import Leaves, apply
 
 __all__ = ["from_jax", "to_jax"]
 
@@ -78,7 +79,7 @@ def to_jax(fun: Callable[..., Any], *, backend: str | None = None, result: Any =
     >>> print(jax.jit(jax.grad(energy))(jnp.asarray([0.0, 1.0])).round(3))
     [0.    0.909]
     """
-    called = title("to_jax", fun)
+    called = title("to_jax", fun, advice="")
     library = None if backend in (None, "jax") else get_backend(backend)
     specs = None if result is None else tree.map(_spec, result)
 
@@ -125,35 +126,18 @@ def from_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
     >>> print(grad(lambda x: xp.sum(soft(x)))(np.asarray([0.0, 1.0], dtype="float32")).round(3))
     [0.5   0.731]
     """
-    called = title("from_jax", fun)
+    called = title("from_jax", fun, advice="")
 
     @wraps(fun, updated=())
     def of_arrays(*args: Any, **kwargs: Any) -> Any:
-        leaves, structure = tree.flatten((args, kwargs))
-        places = [i for i, x in enumerate(leaves) if is_array(x)]
-        if not places:
-            raise ArgumentError(f"{called}: it needs an array among its arguments; there is none")
-        if all(isinstance(leaves[i], jax.Array) for i in places):
+        call = Call(called, fun, args, kwargs)
+        if all(isinstance(x, jax.Array) for x in call.arrays):
             return fun(*args, **kwargs)
-        arrangement: list[tree.Structure] = []
 
         def body(arrays: Leaves) -> Leaves:
-            given = list(leaves)
-            for i, x in zip(places, arrays, strict=True):
-                given[i] = x
-            given_args, given_kwargs = tree.unflatten(structure, given)
-            out = fun(*given_args, **given_kwargs)
-            outs, of_outs = tree.flatten(out)
-            for path, x in zip(tree.paths(out), outs, strict=True):
-                if not isinstance(x, jax.Array):
-                    raise ArgumentError(
-                        f"{called}: the result{path} must be a JAX array; it is {describe(x)}"
-                    )
-            arrangement.append(of_outs)
-            return outs
+            return call.run(arrays, jax.Array, "a JAX array")
 
-        outs = apply(Foreign(_JaxNative(called, body)), [leaves[i] for i in places])
-        return tree.unflatten(arrangement[-1], outs)
+        return call.result(apply(Foreign(_JaxNative(called, body)), call.arrays))
 
     return of_arrays
 
@@ -166,40 +150,28 @@ def _call(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
-    leaves, structure = tree.flatten((args, kwargs))
-    if any(isinstance(x, Traced) for x in leaves):  # inside a transform of bpkit, which does it itself
+    call = Call(called, fun, args, kwargs)
+    if any(isinstance(x, Traced) for x in call.arrays):  # in a transform of bpkit, which does it itself
         return fun(*args, **kwargs)
-    places = [i for i, x in enumerate(leaves) if is_array(x)]
-    for i in places:
-        if not isinstance(leaves[i], jax.Array | np.ndarray | np.generic):
+    for i, x in enumerate(call.arrays):
+        if not isinstance(x, jax.Array | np.ndarray | np.generic):
             raise ArgumentError(
-                f"{called}: argument {tree.paths((args, kwargs))[i]} must be an array of JAX or NumPy; it is "
-                f"{describe(leaves[i])} of {type(leaves[i]).__module__}"
+                f"{called}: {call.name(i)} must be an array of JAX or NumPy; it is {describe(x)} of "
+                f"{type(x).__module__}"
             )
-    if not places:
-        raise ArgumentError(f"{called}: it needs an array among its arguments; there is none")
-    arrangement: list[tree.Structure] = []
-
-    def of_leaves(arrays: Leaves) -> Leaves:
-        given = list(leaves)
-        for i, x in zip(places, arrays, strict=True):
-            given[i] = x
-        given_args, given_kwargs = tree.unflatten(structure, given)
-        out = fun(*given_args, **given_kwargs)
-        outs, of_outs = tree.flatten(out)
-        for path, x in zip(tree.paths(out), outs, strict=True):
-            if not is_array(x):
-                raise ArgumentError(f"{called}: the result{path} must be an array; it is {describe(x)}")
-        arrangement.append(of_outs)
-        return outs
-
-    arrays = [jnp.asarray(leaves[i]) for i in places]
-    step = Step(called, of_leaves)
+    arrays = [jnp.asarray(x) for x in call.arrays]
+    step = Step(called, call.run)
     specs: Specs | None = None
     if library is not None:
         specs = _specs(step, arrays) if result is None else tuple(tree.leaves(result))
-    outs = _applied(step, library, specs, arrays)
-    return tree.unflatten(arrangement[-1] if result is None else tree.structure(result), outs)
+    try:
+        outs = _applied(step, library, specs, arrays)
+    except jax.errors.UnexpectedTracerError as error:
+        raise ArgumentError(
+            f"{called}: it uses a value that JAX differentiates or compiles and that is no argument of the "
+            f"function. Pass it as an argument"
+        ) from error
+    return call.result(outs) if result is None else tree.unflatten(tree.structure(result), outs)
 
 
 def _specs(step: Step, arrays: Leaves) -> Specs:

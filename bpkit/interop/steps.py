@@ -13,12 +13,12 @@ from bpkit.errors import ArgumentError
 from bpkit.forward import ForwardTrace
 from bpkit.kinds import is_inexact
 from bpkit.transforms.arguments import Problem, describe, results, wrap_constants
+from bpkit.transforms.functions import Leaves
 from bpkit.transforms.products import push
 from bpkit.transforms.vmap import vmap
 
-__all__ = ["Leaves", "Step"]
+__all__ = ["Step"]
 
-Leaves = list[Any]
 Run = Callable[[Leaves], Leaves]
 
 
@@ -36,6 +36,12 @@ class Step:
     def __init__(self, called: str, run: Run) -> None:
         self.called = called
         self.run = run
+
+    def plain(self, leaves: Leaves) -> Leaves:
+        """The results; what is written to a leaf inside is seen inside only."""
+        with ReverseTrace() as trace:
+            out = self.run([wrap_constants(trace, x) for x in leaves])
+        return results(self.called, trace, out)[0]
 
     def recorded(self, leaves: Leaves, moving: Sequence[int]) -> tuple[Leaves, Run]:
         """Results, and the way back to the leaves at `moving`, which may be gone once.

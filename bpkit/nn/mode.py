@@ -5,6 +5,7 @@ its place. So nothing outlives the call, threads do not see each other's mode, a
 :func:`bpkit.checkpoint` starts from where the first one started.
 """
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
@@ -84,7 +85,7 @@ class Mode:
 
     __slots__ = ("_key", "_level")
 
-    def __init__(self, key: RawArray | None) -> None:
+    def __init__(self, key: RawArray | Callable[[], RawArray] | None) -> None:
         self._key = key
         self._level = max([trace.level for trace in running()], default=0)
         """That of the innermost transform around the call."""
@@ -118,6 +119,8 @@ class Mode:
                 f"another in each step: nn.training_call(model, x, key=key)"
             )
         _state.set(replace(state, drawn=state.drawn + 1))
+        if callable(self._key):
+            self._key = self._key()
         return random.fold_in(self._key, state.drawn)
 
     def latest(self, layer: Layer) -> Layer:
@@ -220,7 +223,9 @@ class outside:  # noqa: N801 - a context manager that is used as a function is
         _state.reset(self._token)
 
 
-def training_call(model: Any, *args: Any, key: RawArray | None = None, **kwargs: Any) -> Trained:
+def training_call(
+    model: Any, *args: Any, key: RawArray | Callable[[], RawArray] | None = None, **kwargs: Any
+) -> Trained:
     """Call a model in training mode.
 
     It is the same call as ``model(*args)``, which predicts. But layers such as :class:`bpkit.nn.Dropout` draw
@@ -234,9 +239,10 @@ def training_call(model: Any, *args: Any, key: RawArray | None = None, **kwargs:
         Or a tree of them that can be called.
     *args, **kwargs
         What the model takes.
-    key : array or None
+    key : array, callable or None
         A key of :mod:`bpkit.random` for the layers that draw: each draw gets another key that is made of it,
-        in the order of the calls. None is enough where none draws.
+        in the order of the calls. None is enough where none draws. A function that makes the key is called at
+        the first draw, if there is one.
 
     Returns
     -------

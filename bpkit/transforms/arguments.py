@@ -38,7 +38,11 @@ __all__ = [
 ]
 
 
-def title(transform: str, fun: Any) -> str:
+def title(
+    transform: str,
+    fun: Any,
+    advice: str = "Pass the function itself and not its result: grad(f)(x), vjp(f, x), jvp(f, (x,), (t,))",
+) -> str:
     """What an error calls a transform of a function: ``grad of loss``.
 
     Raises
@@ -48,8 +52,8 @@ def title(transform: str, fun: Any) -> str:
     """
     if not callable(fun):
         raise ArgumentError(
-            f"{transform}: the first argument must be a function; it is {describe(fun)}. Pass the function "
-            f"itself and not its result: grad(f)(x), vjp(f, x), jvp(f, (x,), (t,))"
+            f"{transform}: the first argument must be a function; it is {describe(fun)}"
+            f"{advice and '. '}{advice}"
         )
     return f"{transform} of {getattr(fun, '__qualname__', None) or type(fun).__qualname__}"
 
@@ -165,7 +169,7 @@ def as_inputs(
             place = _place(i, name, positions, arguments)
             raise ArgumentError(
                 f"{called}: {place} is asked for a gradient, which only floating arrays have; it is "
-                f"{describe(leaf)}. {_advice(leaf)}"
+                f"{describe(leaf)}. {_advice(leaf)}{_of_model(wanted)}"
             )
     if watches and (watch := watcher.get()) is not None:
         watch.inputs(called, partial(_place, name=name, positions=positions, arguments=arguments), leaves)
@@ -195,6 +199,12 @@ def _advice(leaf: Any) -> str:
     else:
         how = "Leave it out of what is differentiated,"
     return f"{how} or pass it in an argument that is not differentiated"
+
+
+def _of_model(wanted: tuple[Any, ...]) -> str:
+    if not any(tree.is_dataclass(type(x)) for x in wanted):
+        return ""
+    return ". Of a model, differentiate its trainable part: parameters, rest = nn.partition(model)"
 
 
 def wrap_constants(trace: Trace, value: Any) -> Any:

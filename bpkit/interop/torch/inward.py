@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from bpkit import tree
 from bpkit.errors import ArgumentError
+from bpkit.interop.calls import Call
 from bpkit.interop.foreign import Foreign
 from bpkit.interop.torch.native import Tensors, TorchNative
 from bpkit.nn import Module, buffer, mode, static
-from bpkit.transforms.arguments import describe, is_array, title
+from bpkit.transforms.arguments import title
 from bpkit.transforms.functions import apply
 
 __all__ = ["TorchModule", "from_torch"]
@@ -30,17 +30,17 @@ def from_torch(fun: Callable[..., Any]) -> Any:
     Returns
     -------
     callable, or TorchModule
-        Takes trees of arrays of one library, whichever it is, and returns arrays of that library: tensors lie
-        in the same memory where DLPack can do that. bpkit's transforms differentiate it by torch.autograd, to
-        any order; forward mode too, batches by ``torch.func.vmap``, in functions that it can
-        transform. In :func:`bpkit.jit` it is one opaque step.
+        Takes trees of arrays of one library, whichever it is, and returns arrays of that library. `fun` gets
+        copies, which it may write to; its results are taken over in the same memory where DLPack can do that.
+        bpkit's transforms differentiate it by torch.autograd, to any order; forward mode too, batches by
+        ``torch.func.vmap``, in functions that it can transform. In :func:`bpkit.jit` it is one opaque step.
 
         A module becomes a :class:`TorchModule`, whose arrays are those of the module.
 
     Raises
     ------
     ArgumentError
-        If an argument has no array, a result is no tensor, or an argument was written to.
+        If no argument has an array, or a result is no tensor.
     GradientCutError
         In a gradient, if the result depends on a tensor that requires gradients and is no argument.
     MixedBackendsError
@@ -63,7 +63,7 @@ def from_torch(fun: Callable[..., Any]) -> Any:
     """
     if isinstance(fun, torch.nn.Module):
         return TorchModule(fun)
-    called = title("from_torch", fun)
+    called = title("from_torch", fun, advice="")
 
     @wraps(fun, updated=())
     def of_arrays(*args: Any, **kwargs: Any) -> Any:
@@ -74,29 +74,19 @@ def from_torch(fun: Callable[..., Any]) -> Any:
 
 def _call(called: str, fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A function of tensors of any arrays."""
-    leaves, structure = tree.flatten((args, kwargs))
-    places = [i for i, x in enumerate(leaves) if is_array(x)]
-    if not places:
-        raise ArgumentError(f"{called}: it needs an array among its arguments; there is none")
-    if all(isinstance(leaves[i], torch.Tensor) for i in places):
+    call = Call(called, fun, args, kwargs)
+    if all(isinstance(x, torch.Tensor) for x in call.arrays):
         return fun(*args, **kwargs)
-    arrangement: list[tree.Structure] = []
 
     def body(tensors: Tensors) -> Tensors:
-        given = list(leaves)
-        for i, x in zip(places, tensors, strict=True):
-            given[i] = x
-        given_args, given_kwargs = tree.unflatten(structure, given)
-        out = fun(*given_args, **given_kwargs)
-        outs, of_outs = tree.flatten(out)
-        for path, x in zip(tree.paths(out), outs, strict=True):
-            if not isinstance(x, torch.Tensor):
-                raise ArgumentError(f"{called}: the result{path} must be a tensor; it is {describe(x)}")
-        arrangement.append(of_outs)
-        return outs
+        return call.run(tensors, torch.Tensor, "a tensor")
 
-    outs = apply(Foreign(TorchNative.of(called, body)), [leaves[i] for i in places])
-    return tree.unflatten(arrangement[-1], outs)
+    try:
+        return call.result(apply(Foreign(TorchNative.of(called, body)), call.arrays))
+    except ArgumentError as error:
+        if torch.is_autocast_enabled("cpu") and "dtype torch." in str(error):
+            raise ArgumentError(f"{error}. torch.autocast is on, and made the dtype narrow") from error
+        raise
 
 
 class _Held(Module):

@@ -9,6 +9,7 @@ from bpkit.errors import ArgumentError
 from bpkit.fields import parts_of
 from bpkit.interop.crossing import carried, on_host
 from bpkit.interop.torch.outward import call
+from bpkit.kinds import is_inexact
 from bpkit.registry import backend_of, get_backend
 from bpkit.transforms.arguments import describe, is_array
 
@@ -64,9 +65,9 @@ class BpkitModule(torch.nn.Module):  # type: ignore[misc]
     -----
     Arrays are parameters by their dotted names, those in :class:`bpkit.nn.Frozen` without gradients; those
     in fields made by :func:`bpkit.nn.buffer`, and integers, are buffers. After ``train()``, which is how a
-    module begins, a call is a :func:`bpkit.nn.training_call`: it renews the buffers, and its key is drawn
-    from torch's generator of the CPU, so that ``torch.manual_seed`` decides. After ``eval()`` the model
-    predicts. ``state_dict``, ``to`` and copies work as for any module.
+    module begins, a call is a :func:`bpkit.nn.training_call`: it renews the buffers, and where a layer draws,
+    the key is drawn from torch's generator of the CPU, so that ``torch.manual_seed`` decides. After
+    ``eval()`` the model predicts. ``state_dict``, ``to`` and copies work as for any module.
     """
 
     def __init__(self, model: Any, backend: str | None = None) -> None:
@@ -88,7 +89,7 @@ class BpkitModule(torch.nn.Module):  # type: ignore[misc]
                 continue
             names = ".".join([str(entry.entry) for entry in accessor] or ["value"]).split(".")
             tensor = carried(self._called, ".".join(names), x, get_backend("torch")).detach().clone()
-            if is_trained or not (_is_buffer(model, accessor) or not _is_inexact(tensor)):
+            if is_trained or not (_is_buffer(model, accessor) or not is_inexact(tensor)):
                 self._put(names, torch.nn.Parameter(tensor, requires_grad=is_trained))
             else:
                 self._put(names, tensor)
@@ -132,7 +133,6 @@ class BpkitModule(torch.nn.Module):  # type: ignore[misc]
                 return self._filled(arrays)(*args, **kwargs)
 
             return call(self._called, predict, library, (tensors, *args), kwargs)
-        seed = int(torch.randint(2**63 - 1, (), dtype=torch.int64))
         parameters = (torch.nn.Parameter, type(None))
         changing = {i: x for i, x in enumerate(tensors) if not isinstance(x, parameters)}
         # They are written to before the way back, which must see what they were.
@@ -140,7 +140,7 @@ class BpkitModule(torch.nn.Module):  # type: ignore[misc]
 
         def train(arrays: list[Any], *args: Any, **kwargs: Any) -> Any:
             model = self._filled(arrays)
-            output, model = nn.training_call(model, *args, key=random.key(seed), **kwargs)
+            output, model = nn.training_call(model, *args, key=_drawn_key, **kwargs)
             after = tree.leaves(model)
             return output, [after[i] for i in changing]
 
@@ -174,6 +174,10 @@ class BpkitModule(torch.nn.Module):  # type: ignore[misc]
         return f"{self._model!r}, backend={self._backend!r}"
 
 
+def _drawn_key() -> Any:
+    return random.key(int(torch.randint(2**63 - 1, (), dtype=torch.int64)))
+
+
 def _is_buffer(model: Any, accessor: Any) -> bool:
     """Whether the way to a leaf leads through a field made by :func:`bpkit.nn.buffer`."""
     part = model
@@ -183,7 +187,3 @@ def _is_buffer(model: Any, accessor: Any) -> bool:
             return True
         part = entry(part)
     return False
-
-
-def _is_inexact(x: torch.Tensor) -> bool:
-    return bool(x.is_floating_point() or x.is_complex())

@@ -1,14 +1,16 @@
 """A function of tensors that torch.autograd differentiates, as bpkit's transforms ask for it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 
 from bpkit._protocol import Backend
-from bpkit.errors import ArgumentError, GradientCutError
+from bpkit.errors import GradientCutError
 from bpkit.interop.foreign import Native
+from bpkit.interop.torch.draws import States, generators, replayed
+from bpkit.kinds import is_inexact
 from bpkit.registry import get_backend
 from bpkit.transforms.functions import Leaves
 
@@ -54,12 +56,13 @@ class TorchNative(Native):
 
     def run(self, arrays: Leaves) -> Leaves:
         """The results, recorded by torch.autograd only where the caller's own tensors ask for it."""
-        return self.evaluate(arrays, False)
+        with _recordable(arrays) as given:
+            return self.evaluate(given, False)
 
     def recorded(self, arrays: Leaves, moving: Sequence[int]) -> Leaves:
         """The results; the graph of torch.autograd is kept."""
-        with torch.enable_grad():
-            given = [x.detach().requires_grad_(i in moving) for i, x in enumerate(arrays)]
+        with _recordable(arrays) as given, torch.enable_grad():
+            given = [x.detach().requires_grad_(i in moving) for i, x in enumerate(given)]
             outs = self.evaluate(given, False)
         self._check_closure(given, outs)
         self._graphs.append(_Graph(list(moving), [given[i] for i in moving], outs))
@@ -98,13 +101,13 @@ class TorchNative(Native):
         def evaluate(arrays: Tensors, inside: bool) -> Tensors:
             leaves, tangents = arrays[:count], arrays[count:]
             if inside:
-                of_moving = self._of_moving(leaves, moving, lambda outs: [x for x in outs if _is_inexact(x)])
+                of_moving = self._of_moving(leaves, moving, lambda outs: [x for x in outs if is_inexact(x)])
                 outs, pull = torch.func.vjp(of_moving, *[leaves[i] for i in moving])
                 push = torch.func.vjp(lambda *gs: pull(gs), *[torch.zeros_like(x) for x in outs])[1]
                 return list(push(tuple(tangents)))
             create_graph = torch.is_grad_enabled() and any(x.requires_grad for x in arrays)
             graph = self._graph(leaves, moving)
-            outs = [x for x in graph.outs if _is_inexact(x)]
+            outs = [x for x in graph.outs if is_inexact(x)]
             gs = [torch.zeros_like(x, requires_grad=True) for x in outs]
             with torch.enable_grad():
                 back = self._gradients(_Graph([], graph.inputs, outs), range(len(outs)), gs, True)
@@ -189,66 +192,34 @@ class _Root(TorchNative):
     def __init__(self, called: str, body: Callable[[Tensors], Tensors]) -> None:
         super().__init__(called, self._again)
         self._body = body
-        self._drawing: list[tuple[Any, torch.Tensor]] = []
+        self._drawing: States = []
 
     def run(self, arrays: Leaves) -> Leaves:
-        """The results, with new random numbers; refused if an argument was written to."""
-        self._drawing = _generators(arrays)
-        versions = [_version(x) for x in arrays]
-        outs = self._body(arrays)
-        for i, (x, version) in enumerate(zip(arrays, versions, strict=True)):
-            if _version(x) != version:
-                raise ArgumentError(
-                    f"{self.called}: it wrote into tensor {i} of its arguments, which is the caller's array. "
-                    f"Let it work on a copy, x.clone()"
-                )
-        return outs
+        """The results, with new random numbers."""
+        self._drawing = []
+        return self._again(arrays, False)
 
     def recorded(self, arrays: Leaves, moving: Sequence[int]) -> Leaves:
         """The same, with the graph kept."""
         self._drawing = []
-        drawing = _generators(arrays)
-        outs = super().recorded(arrays, moving)
-        self._drawing = drawing
-        return outs
+        return super().recorded(arrays, moving)
 
     def _again(self, arrays: Tensors, inside: bool) -> Tensors:
-        with _replayed(self._drawing) if self._drawing else nullcontext():
-            return self._body(arrays)
-
-
-def _generators(tensors: Tensors) -> list[tuple[Any, torch.Tensor]]:
-    """The states of torch's random generators: that of the CPU, and those of the tensors' devices."""
-    devices = {x.device for x in tensors if x.device.type != "cpu"}
-    on_devices = [(d, torch.get_device_module(d).get_rng_state(d)) for d in devices]
-    return [(None, torch.get_rng_state()), *on_devices]
+        # Copies: the tensors lie in the memory of the caller's arrays, and the function may write to them.
+        given = [x.clone() for x in arrays]
+        if self._drawing:
+            with replayed(self._drawing):
+                return self._body(given)
+        self._drawing = generators(arrays)
+        return self._body(given)
 
 
 @contextmanager
-def _replayed(states: list[tuple[Any, torch.Tensor]]) -> Iterator[None]:
-    """Draw from these states on, and go on afterwards as if nothing had been drawn."""
-    before = [
-        (d, torch.get_rng_state() if d is None else torch.get_device_module(d).get_rng_state(d))
-        for d, _ in states
-    ]
-    _set(states)
-    try:
-        yield
-    finally:
-        _set(before)
-
-
-def _set(states: list[tuple[Any, torch.Tensor]]) -> None:
-    for device, state in states:
-        if device is None:
-            torch.set_rng_state(state)
-        else:
-            torch.get_device_module(device).set_rng_state(state, device)
-
-
-def _version(x: torch.Tensor) -> int:
-    return 0 if x.is_inference() else x._version
-
-
-def _is_inexact(x: torch.Tensor) -> bool:
-    return bool(x.is_floating_point() or x.is_complex())
+def _recordable(arrays: Tensors) -> Iterator[Tensors]:
+    """Leave torch.inference_mode, in which torch.autograd records nothing, and copy tensors made in it."""
+    if not torch.is_inference_mode_enabled():
+        yield [x.clone() if x.is_inference() else x for x in arrays]
+        return
+    # It would turn the recording on with it, as no mode around it asked for.
+    with torch.inference_mode(False), torch.no_grad():
+        yield [x.clone() if x.is_inference() else x for x in arrays]

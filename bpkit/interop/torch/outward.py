@@ -1,20 +1,24 @@
 """Functions of bpkit as functions of tensors, which torch.autograd differentiates."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from contextvars import Context, copy_context
 from functools import wraps
 from typing import Any, NamedTuple
 
 import torch
 
-from bpkit import tree
 from bpkit._protocol import Backend
 from bpkit.errors import ArgumentError, GradientCutError
+from bpkit.interop.calls import Call
 from bpkit.interop.crossing import carried
-from bpkit.interop.steps import Leaves, Step
+from bpkit.interop.steps import Step
+from bpkit.interop.torch.draws import States, generators, replayed
+from bpkit.kinds import is_inexact
 from bpkit.registry import get_backend, use_backend
 from bpkit.trace import Traced
-from bpkit.transforms.arguments import describe, is_array, title
+from bpkit.transforms.arguments import describe, title
+from bpkit.transforms.functions import Leaves
 
 __all__ = ["call", "to_torch"]
 
@@ -73,7 +77,7 @@ def to_torch(fun: Callable[..., Any], *, backend: str | None = None) -> Callable
     >>> to_torch(lambda x: xp.cumulative_sum(x), backend="numpy")(x)
     tensor([0., 1.], dtype=torch.float64, grad_fn=<_ApplyBackward>)
     """
-    called = title("to_torch", fun)
+    called = title("to_torch", fun, advice="")
     library = None if backend is None else get_backend(backend)
 
     @wraps(fun, updated=())
@@ -93,39 +97,38 @@ def call(
     """A function of bpkit of tensors; `library` is the one in which it runs, None for PyTorch."""
     if torch.compiler.is_dynamo_compiling():
         return torch.compiler.disable(call, reason=called)(called, fun, library, args, kwargs)
-    leaves, structure = tree.flatten((args, kwargs))
-    places = []
-    for i, x in enumerate(leaves):
-        if isinstance(x, torch.Tensor):
-            places.append(i)
-        elif isinstance(x, Traced):  # inside a transform of bpkit, which differentiates it itself
-            return fun(*args, **kwargs)
-        elif is_array(x):
+    inner = Call(called, fun, args, kwargs, "a tensor")
+    tensors = inner.arrays
+    if any(isinstance(x, Traced) for x in tensors):  # in a transform of bpkit, which differentiates it itself
+        return fun(*args, **kwargs)
+    for i, x in enumerate(tensors):
+        if not isinstance(x, torch.Tensor):
             raise ArgumentError(
-                f"{called}: argument {tree.paths((args, kwargs))[i]} must be a tensor, as all arrays here; "
-                f"it is {describe(x)} of {type(x).__module__}. Convert it: torch.asarray(x)"
+                f"{called}: {inner.name(i)} must be a tensor, as all arrays here; it is {describe(x)} of "
+                f"{type(x).__module__}. Convert it: torch.asarray(x)"
             )
-    if not places:
-        raise ArgumentError(f"{called}: it needs a tensor among its arguments; there is none")
-    tensors = [leaves[i] for i in places]
     device = tensors[0].device
     for x in tensors:
         if x.device != device:
             raise ArgumentError(f"{called}: its tensors lie on {device} and {x.device}; move them to one")
-    arrangement: list[tree.Structure] = []
+    if torch.is_autocast_enabled(
+        device.type
+    ):  # which does not know bpkit's derivatives: as in torch.amp.custom_fwd, in float32
+        tensors = [x.float() if x.dtype in _HALVES else x for x in tensors]
+    drawing: States = []
 
     def of_leaves(arrays: Leaves) -> Leaves:
-        given = list(leaves)
-        for i, x in zip(places, arrays, strict=True):
-            given[i] = x
-        given_args, given_kwargs = tree.unflatten(structure, given)
-        outs, of_outs = tree.flatten(fun(*given_args, **given_kwargs))
-        arrangement.append(of_outs)
-        return outs
+        if not drawing:
+            drawing.extend(generators(tensors))
+            return inner.run(arrays)
+        with replayed(drawing):
+            return inner.run(arrays)
 
     where = _Where(called, library, f"torch:{device}" if library is None else library.name, copy_context())
-    outs = _applied(Step(called, of_leaves), where, tensors, home=True)
-    return tree.unflatten(arrangement[-1], outs)
+    return inner.result(_applied(Step(called, of_leaves), where, tensors, home=True))
+
+
+_HALVES = (torch.float16, torch.bfloat16)
 
 
 class _Where(NamedTuple):
@@ -152,10 +155,6 @@ class _Where(NamedTuple):
         return x if self.library is None else carried(self.called, f"tensor {i}", x, self.library)
 
     def tensor(self, i: int, x: Any) -> torch.Tensor:
-        if not is_array(x):
-            raise ArgumentError(
-                f"{self.called}: the results must be arrays; number {i} of them is {describe(x)}"
-            )
         found: torch.Tensor = carried(self.called, f"result {i}", x, get_backend("torch"))
         if found.requires_grad:
             raise GradientCutError(
@@ -217,7 +216,6 @@ class _Call:
         self.home = home
         self.shortcut = shortcut
         self.kept: list[_Kept] = []
-        self.counts: list[int] = []
 
     def run(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """The results as tensors that share memory with no argument, nor with each other."""
@@ -228,14 +226,14 @@ class _Call:
     def _run(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         arrays = [self.where.array(i, x) for i, x in enumerate(tensors)]
         # With the user's own grad mode what depends on other tensors shows that it does.
-        with use_backend(self.where.spec), torch.set_grad_enabled(self.recording):
+        with _without_autocast(tensors), use_backend(self.where.spec), torch.set_grad_enabled(self.recording):
             outs = None if self.shortcut is None else self.shortcut(arrays)
             pull = None
             moving = [i for i, x in enumerate(tensors) if x.requires_grad]
             if outs is None and moving and self.recording:
                 outs, pull = self.step.recorded(arrays, moving)
             elif outs is None:
-                outs = self.step.run(arrays)
+                outs = self.step.plain(arrays) if self.home else self.step.run(arrays)
             found = [self.where.tensor(i, x) for i, x in enumerate(outs)]
         found = _apart(found, tensors)
         if pull is not None:
@@ -257,6 +255,11 @@ class _Call:
         return [found[i] for i in moving]
 
 
+def _without_autocast(tensors: Sequence[torch.Tensor]) -> Any:
+    kind = tensors[0].device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+
+
 def _apart(found: list[torch.Tensor], tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """Results of which none shares memory with an argument or another result: a copy of those that did."""
     taken = {x.untyped_storage().data_ptr() for x in tensors if x.numel()}
@@ -275,6 +278,12 @@ def _applied(
     shortcut: Callable[[Leaves], Leaves | None] | None = None,
 ) -> tuple[torch.Tensor, ...]:
     """A step of tensors, as a node of torch's graph where it needs one."""
+    if any(map(torch._C._functorch.is_legacy_batchedtensor, tensors)):
+        raise ArgumentError(
+            f"{where.called}: PyTorch's older vmap, of is_grads_batched=True and "
+            f"torch.autograd.functional with vectorize=True, cannot run it. Use torch.func.jacrev, "
+            f"torch.func.hessian or torch.func.vmap"
+        )
     recording = torch.is_grad_enabled()
     outs: tuple[torch.Tensor, ...] = _Apply.apply(_Call(step, where, recording, home, shortcut), *tensors)
     return outs
@@ -291,8 +300,8 @@ class _Apply(torch.autograd.Function):  # type: ignore[misc]
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
         ctx.call, *tensors = inputs
         ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(*[x for x in output if not _is_inexact(x)])
-        ctx.inexact = [_is_inexact(x) for x in output]
+        ctx.mark_non_differentiable(*[x for x in output if not is_inexact(x)])
+        ctx.inexact = [is_inexact(x) for x in output]
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
 
@@ -330,7 +339,3 @@ class _Apply(torch.autograd.Function):  # type: ignore[misc]
     ) -> tuple[tuple[torch.Tensor, ...], tuple[int, ...]]:
         outs = _applied(call.step.batched(in_dims[1:]), call.where, tensors, call.home)
         return outs, (0,) * len(outs)
-
-
-def _is_inexact(x: torch.Tensor) -> bool:
-    return bool(x.is_floating_point() or x.is_complex())
