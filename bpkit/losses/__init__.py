@@ -9,6 +9,8 @@ Where values can be read, targets that make no sense (the number of a class that
 with their place. A compiled function (:func:`bpkit.jit`) looks at those it was recorded with only.
 """
 
+from typing import TYPE_CHECKING
+
 from bpkit.losses.classification import (
     hinge,
     multiclass_hinge,
@@ -39,3 +41,10 @@ __all__ = [
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
 ]
+
+if not TYPE_CHECKING:  # a type checker knows the names
+
+    def __getattr__(name):
+        from bpkit._other_names import unknown_name
+
+        raise unknown_name(__name__, __all__, name)

@@ -1,7 +1,7 @@
 """Functions that have another name in NumPy, SciPy or PyTorch, for errors that say what to write."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 __all__ = ["advice"]
 
@@ -57,7 +57,9 @@ _ELSEWHERE = {
 _HERE = {other: name for name, others in _ELSEWHERE.items() for other in others.split()}
 
 
-def advice(name: str, available: Iterable[str]) -> str:
+def advice(
+    name: str, available: Iterable[str], elsewhere: Mapping[str, str] = _HERE, package: str = "bpkit.xp"
+) -> str:
     """What to write for a name that does not exist, as the end of a sentence; empty if nothing is near.
 
     Parameters
@@ -65,9 +67,24 @@ def advice(name: str, available: Iterable[str]) -> str:
     name : str
     available : iterable of str
         The names there are, those of the extensions with their module: ``"linalg.inv"``.
+    elsewhere : mapping of str to str
+        What to write for a name of another library.
+    package : str
+        Where all of them are.
     """
-    if name in _HERE:
-        return f"; write bpkit.xp.{_HERE[name]}"
+    if name in elsewhere:
+        return f"; write {package}.{elsewhere[name]}"
     bare = {full.rpartition(".")[2]: full for full in available}
-    close = [name] if name in bare else difflib.get_close_matches(name, bare, cutoff=0.75)
-    return f"; did you mean {' or '.join(f'bpkit.xp.{bare[found]}' for found in close)}?" if close else ""
+    plain = {_plain(one): one for one in bare}
+    if name in bare:
+        close = [name]
+    elif _plain(name) in plain:
+        close = [plain[_plain(name)]]
+    else:
+        close = difflib.get_close_matches(name, bare, cutoff=0.75)
+    return f"; did you mean {' or '.join(f'{package}.{bare[found]}' for found in close)}?" if close else ""
+
+
+def _plain(name: str) -> str:
+    """A name as one remembers it: ``LeakyReLU`` and ``leaky_relu`` are the same."""
+    return name.lower().replace("_", "")

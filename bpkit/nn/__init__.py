@@ -1,5 +1,7 @@
 """Networks: modules, layers, activation functions and initialisers."""
 
+from typing import TYPE_CHECKING
+
 from bpkit.nn import init, mode
 from bpkit.nn.activations import (
     celu,
@@ -119,3 +121,10 @@ __all__ = [
     "threshold",
     "training_call",
 ]
+
+if not TYPE_CHECKING:  # a type checker knows the names
+
+    def __getattr__(name):
+        from bpkit._other_names import unknown_name
+
+        raise unknown_name(__name__, __all__, name)

@@ -50,6 +50,8 @@ class Module:
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(init=_takes_generated_init(cls), eq=False, repr=False)(cls)
         tree.register_dataclass(cls)
+        if hasattr(cls, "forward") and not any("__call__" in vars(base) for base in cls.__mro__):
+            cls.__call__ = _not_forward  # type: ignore[method-assign]
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed; nothing is checked, and ``__init__`` does not run.
@@ -87,6 +89,13 @@ class Module:
     def __repr__(self) -> str:
         fields = [f"{name}={_show(getattr(self, name, ...))}" for name in _field_names(self)]
         return layout(type(self).__name__, fields)
+
+
+def _not_forward(module: Module, *args: Any, **kwargs: Any) -> Any:
+    raise ArgumentError(
+        f"{type(module).__name__} cannot be called: it has a method forward, but the call of a layer is "
+        f"__call__; rename it"
+    )
 
 
 def layout(name: str, parts: list[str], lines: bool = False) -> str:

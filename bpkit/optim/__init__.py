@@ -1,5 +1,7 @@
 """Optimisers: pairs of pure functions over trees of arrays."""
 
+from typing import TYPE_CHECKING
+
 from bpkit.optim import schedules
 from bpkit.optim.accumulation import AccumulatedState, accumulate
 from bpkit.optim.adadelta import AdadeltaState, adadelta
@@ -64,3 +66,10 @@ __all__ = [
     "schedules",
     "sgd",
 ]
+
+if not TYPE_CHECKING:  # a type checker knows the names
+
+    def __getattr__(name):
+        from bpkit._other_names import unknown_name
+
+        raise unknown_name(__name__, __all__, name)

@@ -8,6 +8,8 @@ Settings have the names and the meaning that they have in PyTorch. The schedules
 short: ``ConstantLR`` is ``join([factor * rate, rate], [n])``, and ``LambdaLR`` any function of the count.
 """
 
+from typing import TYPE_CHECKING
+
 from bpkit.optim.schedules.falling import (
     constant,
     exponential,
@@ -34,3 +36,10 @@ __all__ = [
     "step",
     "warmup",
 ]
+
+if not TYPE_CHECKING:  # a type checker knows the names
+
+    def __getattr__(name):
+        from bpkit._other_names import unknown_name
+
+        raise unknown_name(__name__, __all__, name)
