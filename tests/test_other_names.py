@@ -60,5 +60,5 @@ def test_a_module_with_forward_is_told_how_layers_are_called() -> None:
             return self.forward(x)
 
     with pytest.raises(ArgumentError, match=r"Turned cannot be called: it has a method forward.*__call__"):
-        Turned(2.0)(3.0)
+        Turned(2.0)(3.0)  # type: ignore[operator]
     assert Turned(2.0).forward(3.0) == Called(2.0)(3.0) == 6.0
