@@ -86,7 +86,7 @@ def _split(key: Any) -> tuple[tuple[Any, ...], list[Any]]:
         deepcopy(part) if isinstance(part, list) else part
         for part in (key if isinstance(key, tuple) else (key,))
     ]
-    arrays = [part for part in parts if _is_array(part)]
+    arrays = [places_of(part) for part in parts if _is_array(part)]
     return tuple([ARRAY if _is_array(part) else part for part in parts]), arrays
 
 

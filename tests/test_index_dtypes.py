@@ -11,6 +11,7 @@ from bpkit import losses, nn, random
 from bpkit import namespace as xp
 from bpkit._protocol import Backend
 from bpkit.registry import backend_of, get_backend
+from bpkit.testing import assert_gradients
 
 DTYPES = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 X = np.random.default_rng(0).normal(size=(4, 3))
@@ -52,11 +53,43 @@ def test_every_integer_dtype_is_an_index(backend: Backend, name: str, dtype: str
     np.testing.assert_array_equal(host(tangent), host(bpkit.jvp(lambda x: f(x, usual), (x,), (x,))[1]))
 
 
+def _read(x: Any, ids: Any) -> Any:
+    return x[ids, ...] * x[1, 0]
+
+
+def _assigned(x: Any, ids: Any) -> Any:
+    y = x * 1.0
+    y[ids, :] = 2 * x[ids, ...][::-1, ...]
+    return y
+
+
+@pytest.mark.parametrize("f", [_read, _assigned])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_integer_dtype_is_a_key_of_traced_arrays(backend: Backend, f: Any, dtype: str) -> None:
+    if backend.name == "array_api_strict":
+        pytest.skip("array_api_strict has no key of integer arrays and slices")
+    # On PyTorch, bytes 0 and 1 for every row would be taken for a mask.
+    ids = np.asarray([1, 0, 2, 3])
+    x, keys, usual = xp.asarray(X), xp.asarray(ids.astype(dtype)), xp.asarray(ids.astype("int64"))
+    gradient = bpkit.grad(lambda x, ids: xp.sum(f(x, ids) ** 2))
+    known = host(gradient(x, usual))
+    np.testing.assert_array_equal(host(gradient(x, keys)), known)
+    np.testing.assert_allclose(host(bpkit.jit(gradient)(x, keys)), known, rtol=1e-14)
+    batched = bpkit.vmap(f, in_axes=(0, None))(x[None, ...], keys)
+    np.testing.assert_array_equal(host(batched)[0], host(bpkit.vjp(lambda x: f(x, usual), x)[0]))
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "uint64"])
 def test_indices_that_differ_between_examples(backend: Backend, dtype: str) -> None:
     x, ids = xp.asarray(np.stack([X[:, 0], -X[:, 0]])), xp.asarray(np.stack([IDS, IDS[::-1]]).astype(dtype))
     found = bpkit.vmap(lambda x, ids: xp.take(x, ids, axis=0))(x, ids)
     np.testing.assert_array_equal(host(found), np.stack([X[IDS, 0], -X[IDS[::-1], 0]]))
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_second_derivatives_of_take(backend: Backend, axis: int) -> None:
+    x, ids = xp.asarray(np.random.default_rng(1).normal(size=(3, 4, 3))), xp.asarray([2, 0, 2])
+    assert_gradients(lambda x: xp.sum(xp.take(x, ids, axis=axis) ** 3), x)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])

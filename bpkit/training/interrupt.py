@@ -25,12 +25,13 @@ class Interrupt:
 
     def __enter__(self) -> Self:
         self.signal = None
-        # One that is ignored, as SIGINT is in a shell's background jobs, stays ignored.
+        # One that is ignored, as SIGINT is in a shell's background jobs, stays ignored. One that a program
+        # around Python handles (None) could not be given back to it.
         here = threading.current_thread() is threading.main_thread()
         self._before: dict[int, Any] = {
             number: signal.signal(number, self._note)
             for number in SIGNALS
-            if here and signal.getsignal(number) is not signal.SIG_IGN
+            if here and signal.getsignal(number) not in (signal.SIG_IGN, None)
         }
         return self
 
@@ -38,7 +39,9 @@ class Interrupt:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # What was set inside the block stays.
+            if signal.getsignal(number) == self._note:
+                signal.signal(number, handler)
 
     def pass_on(self) -> None:
         """Outside the block: let the program have the signal; Ctrl-C is left to the caller.
