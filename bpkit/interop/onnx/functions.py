@@ -32,7 +32,7 @@ def exported_as(*names: str) -> Callable[[Function], Function]:
 _ARITHMETIC = (
     *("abs", "add", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or"),
     *("bitwise_right_shift", "bitwise_xor", "ceil", "divide", "exp", "floor"),
-    *("floor_divide", "log", "log10", "log2", "logaddexp", "maximum", "minimum", "multiply"),
+    *("log", "log10", "log2", "maximum", "minimum", "multiply"),
     *("negative", "positive", "pow", "reciprocal", "remainder", "round", "sign", "sin", "sqrt", "square"),
     *("subtract", "tanh", "trunc"),
 )
@@ -60,6 +60,17 @@ def _question(g: Graph, node: Node, *operands: Any) -> Any:
 
 FUNCTIONS.update(dict.fromkeys(_ARITHMETIC, _arithmetic))
 FUNCTIONS.update(dict.fromkeys(_QUESTIONS, _question))
+
+
+@exported_as("floor_divide")
+def _floor_divide(g: Graph, node: Node, *operands: Any) -> Any:
+    x, y = operands_of(g, node)
+    if dtype_of(x).kind != "f":
+        return ndx.floor_divide(x, y)
+    # Not the floor of a quotient that was rounded: 1.0 // 0.1 is 9.
+    whole = ndx.round((x - ndx.remainder(x, y)) / y)
+    beyond = ndx.where(ndx.isfinite(x), ndx.minimum(ndx.sign(x) * ndx.sign(y), ndx.zeros_like(x * y)), x - x)
+    return ndx.where(ndx.isinf(y), beyond, ndx.where(y == 0.0, x / y, whole))
 
 
 @exported_as("where")
@@ -96,7 +107,14 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
 
 @exported_as(*_OPERATORS)
 def _one_operator(g: Graph, node: Node, *operands: Any) -> Any:
-    return ndx.asarray(_OPERATORS[node.name](operands_of(g, node)[0].unwrap_spox(), **node.static))
+    x = operands_of(g, node)[0]
+    if dtype_of(x) == np.float64 and node.name == "expit":
+        return 1.0 / (1.0 + ndx.exp(-x))  # ONNX Runtime's own keeps 7 digits of what is near 0.
+    if dtype_of(x) == np.float64 and node.name == "log_softmax":
+        # ONNX Runtime's own loses a nan.
+        away = x - ndx.max(x, axis=node.static["axis"], keepdims=True)
+        return away - ndx.log(ndx.sum(ndx.exp(away), axis=node.static["axis"], keepdims=True))
+    return ndx.asarray(_OPERATORS[node.name](x.unwrap_spox(), **node.static))
 
 
 # New arrays like another.
@@ -138,10 +156,25 @@ def _place(g: Graph, node: Node, x: Any) -> Any:
     return getattr(ndx, node.name)(g.array(x), **node.static)
 
 
-@exported_as("cumulative_sum", "cumulative_prod")
-def _cumulative(g: Graph, node: Node, x: Any) -> Any:
+@exported_as("cumulative_sum")
+def _cumulative_sum(g: Graph, node: Node, x: Any) -> Any:
     axis, initial = node.static["axis"], node.static["include_initial"]
-    return getattr(ndx, node.name)(g.array(x, node.dtypes[0]), axis=axis, include_initial=initial)
+    return ndx.cumulative_sum(g.array(x, node.dtypes[0]), axis=axis, include_initial=initial)
+
+
+@exported_as("cumulative_prod")
+def _cumulative_prod(g: Graph, node: Node, x: Any) -> Any:
+    # Products of the rows of a triangle; ndonnx's, a sum of logarithms, is nan for what is below 0.
+    array = g.array(x, node.dtypes[0])
+    axis = (node.static["axis"] or 0) % array.ndim
+    last = ndx.moveaxis(array, axis, -1)
+    count = array.shape[axis] if array.shape[axis] is not None else array.dynamic_shape[axis]
+    places = ndx.arange(0, count)
+    ends = ndx.arange(0, count) if not node.static["include_initial"] else ndx.arange(-1, count)
+    within = ndx.expand_dims(places, axis=0) <= ndx.expand_dims(ends, axis=1)
+    one = g.array(1, node.dtypes[0])
+    out = ndx.prod(ndx.where(within, ndx.expand_dims(last, axis=-2), one), axis=-1)
+    return ndx.moveaxis(out, -1, axis)
 
 
 # Shapes.

@@ -41,9 +41,15 @@ def _expm1(x: Any) -> Any:
 def _log1p(x: Any) -> Any:
     # W. Kahan's: what log(u) is off by because u was rounded, u - 1 is off by too.
     u = x + 1.0
-    plain = ndx.logical_or(u == 1.0, ndx.isinf(u))
+    plain = ndx.logical_or(u == 1.0, u == math.inf)
     safe = ndx.where(plain, ndx.full_like(u, 2.0), u)
     return ndx.where(plain, x, ndx.log(safe) * (x / (safe - 1.0)))
+
+
+def _logaddexp(x: Any, y: Any) -> Any:
+    # Of the difference, which is at most 0, exp does not overflow; two equal infinities have none.
+    far = ndx.exp(-ndx.abs(x - y))
+    return ndx.where(x == y, x + math.log(2), ndx.maximum(x, y) + _log1p(far))
 
 
 def _sinh(x: Any) -> Any:
@@ -70,7 +76,8 @@ def _asinh(x: Any) -> Any:
 
 def _acosh(x: Any) -> Any:
     near = ndx.minimum(x, ndx.full_like(x, 1e8)) - 1.0
-    return ndx.where(x > 1e8, ndx.log(x) + math.log(2), _log1p(near + ndx.sqrt(near * (near + 2.0))))
+    root = ndx.sqrt(near) * ndx.sqrt(near + 2.0)  # nan where x is less than 1
+    return ndx.where(x > 1e8, ndx.log(x) + math.log(2), _log1p(near + root))
 
 
 def _atanh(x: Any) -> Any:
@@ -112,7 +119,9 @@ def _tan(x: Any) -> Any:
 
 def _atan2(y: Any, x: Any) -> Any:
     origin = ndx.logical_and(x == 0.0, y == 0.0)
-    angle = ndx.where(origin, ndx.zeros_like(x), _atan(ndx.abs(y) / ndx.abs(x)))
+    corner = ndx.logical_and(ndx.isinf(x), ndx.isinf(y))
+    ratio = ndx.where(corner, ndx.ones_like(x), ndx.abs(y) / ndx.abs(x))
+    angle = ndx.where(origin, ndx.zeros_like(x), _atan(ratio))
     return _copysign(ndx.where(_signbit(x), math.pi - angle, angle), y)
 
 
@@ -132,7 +141,8 @@ def _hypot(x: Any, y: Any) -> Any:
     x, y = ndx.abs(x), ndx.abs(y)
     long = ndx.maximum(x, y)
     share = ndx.where(long == 0.0, ndx.zeros_like(x), ndx.minimum(x, y) / long)
-    return long * ndx.sqrt(share * share + 1.0)
+    infinite = ndx.logical_or(ndx.isinf(x), ndx.isinf(y))
+    return ndx.where(infinite, math.inf, long * ndx.sqrt(share * share + 1.0))
 
 
 _EVERYWHERE: dict[str, Callable[..., Any]] = {
@@ -142,6 +152,7 @@ _EVERYWHERE: dict[str, Callable[..., Any]] = {
     "expm1": _expm1,
     "hypot": _hypot,
     "log1p": _log1p,
+    "logaddexp": _logaddexp,
 }
 _FLOAT64: dict[str, Callable[..., Any]] = {
     "sinh": _sinh,
@@ -200,7 +211,11 @@ def _erfc_of_size(x: Any) -> Any:
 def _erf(x: Any) -> Any:
     if _has_kernels(x):
         return ndx.asarray(op.erf(x.unwrap_spox()))
-    return ndx.sign(x) * (1.0 - _erfc_of_size(x))
+    # 1 - erfc(x) has few digits where x is small; there is the power series.
+    near = ndx.minimum(ndx.maximum(x, ndx.full_like(x, -0.5)), ndx.full_like(x, 0.5))
+    series = [(-1.0) ** k / (math.factorial(k) * (2 * k + 1)) for k in range(14)]
+    small = near * _polynomial(near * near, series) * (2 / math.sqrt(math.pi))
+    return ndx.where(ndx.abs(x) < 0.5, small, ndx.sign(x) * (1.0 - _erfc_of_size(x)))
 
 
 def _erfc(x: Any) -> Any:
