@@ -11,7 +11,7 @@ import onnx
 
 import bpkit
 from bpkit import nn, tree
-from bpkit.errors import ArgumentError
+from bpkit.errors import ArgumentError, MixedBackendsError
 from bpkit.interop.onnx import selection, transcendental, windows  # noqa: F401 - they register functions
 from bpkit.interop.onnx.checking import check
 from bpkit.interop.onnx.compositions import meaning
@@ -20,7 +20,8 @@ from bpkit.interop.onnx.functions import FUNCTIONS
 from bpkit.interop.onnx.graph import Graph
 from bpkit.interop.onnx.recording import Recorded, Value, dtype_name, recorded, resized
 from bpkit.interop.onnx.sizes import Size
-from bpkit.kinds import is_complex
+from bpkit.kinds import is_complex, raw
+from bpkit.registry import backend_of
 from bpkit.trace import tracing
 from bpkit.training.files import write
 from bpkit.transforms.arguments import describe, is_array, title
@@ -108,7 +109,15 @@ def export(
     >>> [value.name for value in (*made.graph.input, *made.graph.initializer, *made.graph.output)]
     ['x', 'layers[0].weight.T', 'layers[0].bias', 'output']
     """
+    if type(model).__module__.startswith("torch.") or hasattr(model, "named_parameters"):
+        raise ArgumentError(
+            f"onnx.export of {type(model).__name__}: it is a module of PyTorch, which torch.onnx.export "
+            f"exports. bpkit exports a model of its own with these weights (bpkit.interop.weights.load), not "
+            f"what bpkit.interop.torch.from_torch makes"
+        )
     called = title("onnx.export", model)
+    if path is not None and not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"{called}: there is no folder {Path(path).parent} for the file {path}")
     if tracing():
         raise ArgumentError(f"{called}: it was called inside a transform; export the model outside")
     args = example if type(example) is tuple else (example,)
@@ -121,17 +130,27 @@ def export(
     for name, i in zip(names, places, strict=True):
         if is_complex(leaves[i]):
             raise ArgumentError(f"{called}: {name} is complex, which ONNX Runtime has no arithmetic for")
-    found = recorded(called, model, structure, leaves, places, axes, meaning)
+    try:
+        found = recorded(called, model, structure, leaves, places, axes, meaning)
+    except MixedBackendsError as error:
+        held = {backend_of(raw(x)).name for x in tree.leaves(model) if is_array(x)}
+        given = {backend_of(leaves[i]).name for i in places}
+        if not held or held == given:
+            raise
+        raise ArgumentError(
+            f"{called}: the example is an array of {', '.join(sorted(given))}, the model's arrays are of "
+            f"{', '.join(sorted(held))}; pass an example of that library"
+        ) from error
     outputs = ["output" + accessor.codify("") for accessor in found.arrangement.accessors()]
     outputs = _names(called, "output_names", output_names, outputs)
     made = _built(called, found, names, [leaves[i] for i in places], axes, outputs)
     _describe(made, model, metadata or {})
     onnx.checker.check_model(made, full_check=True)
-    for given in _trials(leaves, places, axes, found.lengths) if verify else ():
-        inputs = {name: given[i] for name, i in zip(names, places, strict=True)}
-        results = _results(model, structure, given)
+    for lengths, trial in _trials(leaves, places, axes, found.lengths) if verify else ():
+        inputs = {name: trial[i] for name, i in zip(names, places, strict=True)}
+        results = _results(model, structure, trial)
         if results is not None:
-            check(called, made, inputs, outputs, results)
+            check(called, made, inputs, outputs, results, lengths)
     if path is not None:
         write(Path(path), made.SerializeToString())
     return made
@@ -139,12 +158,10 @@ def export(
 
 def _trials(
     leaves: list[Any], places: list[int], axes: Mapping[int, Mapping[int, str]], lengths: Mapping[str, int]
-) -> list[list[Any]]:
+) -> list[tuple[Mapping[str, int], list[Any]]]:
     """What is tried out: the example, and with dynamic axes other lengths, and 1, where arrays broadcast."""
-    if not lengths:
-        return [leaves]
-    others = [lengths, dict.fromkeys(lengths, 1)]
-    return [leaves, *[resized(leaves, places, axes, chosen) for chosen in others]]
+    others = [lengths, dict.fromkeys(lengths, 1)] if lengths else []
+    return [({}, leaves), *[(chosen, resized(leaves, places, axes, chosen)) for chosen in others]]
 
 
 def _results(model: Callable[..., Any], structure: tree.Structure, leaves: Sequence[Any]) -> list[Any] | None:
@@ -197,6 +214,10 @@ def _axes(
         if name not in names:
             raise ArgumentError(
                 f"{called}: dynamic_axes names the input {name!r}; the inputs are {', '.join(names)}"
+            )
+        if not isinstance(named, Mapping):
+            raise ArgumentError(
+                f"{called}: dynamic_axes[{name!r}] must map axes to names, as {{0: 'batch'}}; it is {named!r}"
             )
         number = names.index(name)
         ndim = len(arrays[number].shape)

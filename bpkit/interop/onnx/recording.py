@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from bpkit import tree
 from bpkit._messages import user_line
 from bpkit.errors import ArgumentError, ExportError
 from bpkit.evaluate import Definition
-from bpkit.interop.onnx.constants import Weights, host_of
+from bpkit.interop.onnx.constants import Constant, Weights, host_of
 from bpkit.interop.onnx.sizes import Size, Unequal, agree, fitted, subsets
 from bpkit.kinds import raw
 from bpkit.namespace.xp import namespace_of
@@ -80,6 +81,10 @@ class Recorded(NamedTuple):
     lengths: dict[str, int]
 
 
+LARGE = 1009
+"""A length beyond those that models compare theirs with; a prime, so that no table of positions has it."""
+FEW_ELEMENTS = 2**17
+"""How many elements the inputs have at most with such a length."""
 Meaning = Callable[[str, Any, dict[str, Any]], Definition | None]
 """``(name, first operand, settings)``: by which definition a function is exported, if not as itself."""
 
@@ -161,10 +166,41 @@ def recorded(
                 f"axis can only be dynamic if the model takes any length of it"
             ) from error
     programs = [program for program, _ in runs]
-    merged = _merged(called, programs[: len(choices)], first, other)
+    merged = _merged(called, programs[: len(choices)], choices, other)
     if names:
-        _check(called, merged, programs[-1], third)
+        _check(called, merged, programs[-1], first, third)
+    for lengths in _more_lengths(leaves, places, axes, first, third) if names else []:
+        given = resized(leaves, places, axes, lengths)
+        try:
+            program, _ = _run(called, fun, structure, given, places, weights, meaning)
+        except Exception:  # noqa: BLE001 - it took others; a table of positions has an end
+            continue
+        if not any(0 in out.shape for step in program.steps for out in step.outs):
+            _check(called, merged, program, first, lengths)
     return Recorded(*merged, runs[0][1], third)
+
+
+def _more_lengths(
+    leaves: Sequence[Any],
+    places: Sequence[int],
+    axes: Axes,
+    first: Mapping[str, int],
+    third: Mapping[str, int],
+) -> list[dict[str, int]]:
+    """Where a model that branches on a length may do something else: 2, and a large one if it is cheap."""
+    found = [dict.fromkeys(first, 2)] if any(length != 2 for length in first.values()) else []
+
+    def elements(length: int) -> int:
+        shapes = [
+            [length if axis in axes.get(number, ()) else n for axis, n in enumerate(leaves[place].shape)]
+            for number, place in enumerate(places)
+        ]
+        return sum(map(prod, shapes))
+
+    length = LARGE
+    while elements(length) > FEW_ELEMENTS:
+        length //= 2
+    return [*found, dict.fromkeys(first, length)] if length > max(third.values()) else found
 
 
 def _length(called: str, leaves: Sequence[Any], places: Sequence[int], axes: Axes, name: str) -> int:
@@ -244,10 +280,12 @@ def _numbered(program: Program) -> tuple[list[Node], list[Any]]:
 
 
 def _merged(
-    called: str, programs: Sequence[Program], first: Mapping[str, int], other: Mapping[str, int]
+    called: str, programs: Sequence[Program], choices: Sequence[Mapping[str, int]], other: Mapping[str, int]
 ) -> tuple[list[Node], list[Any]]:
+    first = choices[0]
     alike = [_numbered(program) for program in programs]
-    _check_course(called, [nodes for nodes, _ in alike], first)
+    for (nodes, _), lengths in zip(alike, choices, strict=True):
+        _check_course(called, alike[0][0], nodes, first, lengths)
     merged = []
     for nodes in zip(*[nodes for nodes, _ in alike], strict=True):
         try:
@@ -260,34 +298,54 @@ def _merged(
         raise ExportError(f"{called}: a result does not follow {_spelled(first)}: {error}") from None
 
 
-def _check_course(called: str, alike: Sequence[list[Node]], lengths: Mapping[str, int]) -> None:
+def _check_course(
+    called: str,
+    nodes: Sequence[Node],
+    others: Sequence[Node],
+    first: Mapping[str, int],
+    lengths: Mapping[str, int],
+) -> None:
     """Refuse functions that do other steps at another size."""
-    courses = [[(node.name, node.line) for node in nodes] for nodes in alike]
-    for course in courses[1:]:
-        for node, step, same in zip(alike[0], course, courses[0], strict=False):
-            if step != same:
-                raise _not_dynamic(called, node, lengths, f"in its place there is {step[0]} at another size")
-        if len(course) != len(courses[0]):
-            raise ExportError(
-                f"{called}: the model takes {len(courses[0])} steps with {_spelled(lengths)} and "
-                f"{len(course)} with another length, as a loop over that axis does. {_ADVICE}"
-            )
+    for node, other in zip(nodes, others, strict=False):
+        if (node.name, node.line) != (other.name, other.line):
+            line = f" (at {other.line})" if other.line else ""
+            text = f"in its place there is {other.name}{line} with {_spelled(lengths)}, as in a branch on it"
+            raise _not_dynamic(called, node, lengths, text)
+    if len(nodes) != len(others):
+        raise ExportError(
+            f"{called}: the model takes {len(nodes)} steps with {_spelled(first)} and {len(others)} with "
+            f"{_spelled(lengths)}, as a loop over that axis does, or a branch on its length. {_ADVICE}"
+        )
 
 
 def _check(
-    called: str, merged: tuple[list[Node], list[Any]], program: Program, lengths: Mapping[str, int]
+    called: str,
+    merged: tuple[list[Node], list[Any]],
+    program: Program,
+    first: Mapping[str, int],
+    lengths: Mapping[str, int],
 ) -> None:
     """Whether what was made of some lengths is true of others."""
     nodes, outputs = _numbered(program)
-    _check_course(called, [merged[0], nodes], lengths)
+    _check_course(called, merged[0], nodes, first, lengths)
     for node, found in zip(merged[0], nodes, strict=True):
         if not agree(node, found, lengths):
-            text = (
-                f"with {_spelled(lengths)} it is {found.name} of {found.static}, not what its sizes promised"
-            )
-            raise _not_dynamic(called, node, lengths, text)
+            raise _not_dynamic(called, node, lengths, _difference(node, found, lengths))
     if not agree(merged[1], outputs, lengths):
         raise ExportError(f"{called}: a result does not follow {_spelled(lengths)}. {_ADVICE}")
+
+
+def _difference(node: Node, found: Node, lengths: Mapping[str, int]) -> str:
+    """What is not as the lengths before it promised."""
+    what = "its setting or shape"
+    for x, y in zip(node.operands, found.operands, strict=True):
+        if not agree(x, y, lengths):
+            number = np.asarray(y.value if isinstance(y, Constant) else y)
+            what = f"the number {number}" if number.dtype != object and not number.ndim else "an array inside"
+    return (
+        f"with {_spelled(lengths)} {what} is not what followed from other lengths. Only sums and products of "
+        f"lengths can be followed, and numbers divided by them: no root, min, max or branch"
+    )
 
 
 _ADVICE = "Export it with this axis as it is in the example, or write the model so that it takes any length"
