@@ -2,7 +2,7 @@
 
 pytest loads this module in every run wherever bpkit is installed, so it is none of the package `bpkit`, which
 brings NumPy with it, and imports nothing before a test asks for the fixture. Its names begin with ``bpkit``,
-so that they stand in nobody's way; two lines in a conftest.py give the fixture a shorter one::
+so that they stand in nobody's way; three lines in a conftest.py give the fixture a shorter one::
 
     @pytest.fixture
     def backend(bpkit_backend):
@@ -52,13 +52,26 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each library, unless a test says itself for which."""
-    if FIXTURE not in metafunc.fixturenames:
+    if FIXTURE not in metafunc.fixturenames or not _is_ours(metafunc):
         return
     if any(FIXTURE in _names_of(mark) for mark in metafunc.definition.iter_markers("parametrize")):
         return
     from bpkit.registry import backend_names
 
     metafunc.parametrize(FIXTURE, backend_names(), indirect=True)
+
+
+def _is_ours(metafunc: pytest.Metafunc) -> bool:
+    """Whether it is the fixture of this file, and none of the project's own under its name."""
+    definitions = list(getattr(metafunc, "_arg2fixturedefs", {}).get(FIXTURE) or ())
+    while definitions:
+        last = definitions.pop()
+        if last.func.__module__ == __name__:
+            return True
+        if last.params or FIXTURE not in last.argnames:
+            return False
+        # One that is built on the one that it hides.
+    return True
 
 
 def _names_of(mark: pytest.Mark) -> list[str]:
@@ -76,12 +89,16 @@ def deselect_backends(config: pytest.Config, items: list[pytest.Item], fixture: 
     chosen = {spec.partition(":")[0] for spec in config.getoption("--bpkit-backend")}
     if not chosen:
         return
+    from bpkit.registry import backend_names
+
+    # Another value is for a fixture or a parameter of the project's own, or a mistake that the test shows.
+    refused = set(backend_names()) - chosen
     kept: list[pytest.Item] = []
     left: list[pytest.Item] = []
     for item in items:
         callspec = getattr(item, "callspec", None)
         name = None if callspec is None else callspec.params.get(fixture)
-        (kept if name is None or name in chosen else left).append(item)
+        (left if str(name).partition(":")[0] in refused else kept).append(item)
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = kept
@@ -89,15 +106,22 @@ def deselect_backends(config: pytest.Config, items: list[pytest.Item], fixture: 
 
 @contextmanager
 def use_or_skip(name: str, config: pytest.Config) -> Iterator[Backend]:
-    """Make a library current, on the device of ``--bpkit-backend``; skip the test if it cannot be used."""
-    from bpkit.errors import BackendError
+    """Make a library current, on the device of ``--bpkit-backend``; skip the test if it cannot be used.
+
+    `name` may have a device itself (``"torch:cuda"``). One that no library has is an error.
+    """
+    from bpkit.errors import BackendError, UnknownBackendError
     from bpkit.registry import use_backend
 
-    specs = [spec for spec in config.getoption("--bpkit-backend") if spec.partition(":")[0] == name]
+    specs = [
+        spec
+        for spec in config.getoption("--bpkit-backend")
+        if spec.partition(":")[0] == name.partition(":")[0]
+    ]
     try:
-        selection = use_backend(specs[0] if specs else name)
+        selection = use_backend(specs[0] if specs and ":" not in name else name)
     except BackendError as error:
-        if specs:
+        if specs or isinstance(error, UnknownBackendError):
             raise
         pytest.skip(str(error))
     with selection as (backend, _):
@@ -110,5 +134,11 @@ def bpkit_backend(request: pytest.FixtureRequest) -> Iterator[Any]:
 
     Yields its :class:`bpkit._protocol.Backend`, with the attributes `name` and `xp`.
     """
+    if not hasattr(request, "param"):
+        pytest.fail(
+            f"request.getfixturevalue({FIXTURE!r}) comes too late to run a test for each library: take "
+            f"{FIXTURE} as an argument of the test, or of a fixture that the test takes",
+            pytrace=False,
+        )
     with use_or_skip(request.param, request.config) as backend:
         yield backend

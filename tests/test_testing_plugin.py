@@ -101,6 +101,57 @@ def test_the_option_chooses_and_others_fixtures_are_theirs(project: pytest.Pytes
     result.stdout.fnmatch_lines(["*test_short[[]numpy] PASSED*"])
 
 
+@pytest.mark.parametrize("params", ["", "(params=['numpy', 'sqlite'])"])
+def test_a_fixture_of_the_same_name_is_the_projects_own(project: pytest.Pytester, params: str) -> None:
+    project.makeconftest(f"""
+        import pytest
+
+        @pytest.fixture{params}
+        def bpkit_backend(request):
+            return getattr(request, "param", "sqlite")
+    """)
+    project.makepyfile("def test_own(bpkit_backend):\n    assert bpkit_backend in ('numpy', 'sqlite')")
+    project.runpytest_subprocess().assert_outcomes(passed=2 if params else 1)
+    project.runpytest_subprocess("--bpkit-backend=numpy").assert_outcomes(passed=2 if params else 1)
+
+
+def test_a_fixture_built_on_the_one_that_it_hides(project: pytest.Pytester) -> None:
+    project.makepyfile("""
+        import pytest
+
+        @pytest.fixture
+        def bpkit_backend(bpkit_backend):
+            return bpkit_backend.name
+
+        def test_name(bpkit_backend):
+            assert bpkit_backend == "numpy"
+    """)
+    result = project.runpytest_subprocess("--bpkit-backend=numpy")
+    result.assert_outcomes(passed=1, deselected=len(BUILTIN) - 1)
+
+
+def test_names_in_a_test(project: pytest.Pytester) -> None:
+    project.makepyfile("""
+        import pytest
+
+        @pytest.mark.parametrize("bpkit_backend", ["numpy:cpu", "nampy", "torch"], indirect=True)
+        def test_some(bpkit_backend):
+            assert bpkit_backend.name == "numpy"
+
+        def test_asked_for(request):
+            request.getfixturevalue("bpkit_backend")
+    """)
+    result = project.runpytest_subprocess("--bpkit-backend=numpy", "-v")
+    result.assert_outcomes(passed=1, errors=1, failed=1, deselected=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*test_some[[]numpy:cpu] PASSED*",
+            "*there is no backend 'nampy'*",
+            "*take bpkit_backend as an argument*",
+        ]
+    )
+
+
 @pytest.mark.parametrize(
     ("spec", "text"),
     [("nampy", "there is no backend 'nampy'. Did you mean 'numpy'?"), ("numpy:gpu", "no device 'gpu' here")],
