@@ -43,7 +43,7 @@ class Docstring(griffe.Docstring):
         written: dict[str, str] = {}
         for names, words in PARAMETER.findall(self.value):
             for name in names.split(", "):
-                written.setdefault(name, words.removesuffix(", optional"))
+                written.setdefault(name, words.removesuffix(", optional").replace("`", ""))
         signature = getattr(self.parent, "parameters", {})
         for section in sections:
             if not isinstance(section, griffe.DocstringSectionParameters):

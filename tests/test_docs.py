@@ -311,3 +311,4 @@ def test_the_site_shows_types_as_the_docstrings_write_them(site: Path) -> None:
     assert types["bpkit.sklearn.BackpropClassifier", "solver"] == '{"adam", "sgd", "lbfgs"} or Optimizer'
     assert types["bpkit.metrics.f1", "average"] == '{"macro", "micro"} or None'
     assert types["bpkit.training.fit", "nan"] == '{"raise", "skip"}'
+    assert not [name for name, words in types.items() if "`" in words]
