@@ -322,6 +322,15 @@ def test_prefetch_refuses_what_is_none() -> None:
             data.prefetch([Y], size)
 
 
+def test_to_device_casts_to_bfloat16_which_numpy_does_not_have(backend: Any) -> None:
+    if not hasattr(backend.xp, "bfloat16"):
+        pytest.skip(f"{backend.name} has no bfloat16")
+    x, y = data.to_device((np.asarray([1.0, 0.1], "float32"), np.asarray([1, 2])), "bfloat16")
+    assert x.dtype == backend.xp.bfloat16
+    assert [float(x[0]), float(x[1])] == [1.0, 0.10009765625]
+    assert backend.xp.isdtype(y.dtype, "integral")
+
+
 def test_to_device_keeps_what_is_there(backend: Any) -> None:
     x = xp.asarray(X)
     moved = data.to_device({"x": x, "n": 3, "flag": True})

@@ -111,7 +111,8 @@ def to_device(data: Any, dtype: Any = None) -> Any:
     data : tree of arrays, numbers and booleans
         Of whatever libraries. Arrays that are there already are kept.
     dtype : str, optional
-        For the floating numbers: ``"float32"`` or ``"float64"``. None keeps theirs.
+        For the floating numbers: ``"float32"`` or ``"float64"``, or ``"float16"`` or ``"bfloat16"`` where the
+        backend has it. None keeps theirs.
 
     Returns
     -------
@@ -157,9 +158,12 @@ def _moved(x: Any, path: str, dtype: Any) -> Any:
     if host is None:
         assert owner is not None
         host = owner.to_host(x)
-    if dtype is not None and host.dtype.kind == "f":
+    cast = dtype is not None and host.dtype.kind == "f"
+    if cast and dtype != "bfloat16":
         host = host.astype(dtype)
-    return backend.from_host(_narrowed(host, path, backend.dtypes()), device)
+    there = backend.from_host(_narrowed(host, path, backend.dtypes()), device)
+    # NumPy has no bfloat16.
+    return backend.xp.astype(there, backend.xp.bfloat16) if cast and dtype == "bfloat16" else there
 
 
 def _narrowed(host: np.ndarray[Any, Any], path: str, available: tuple[str, ...]) -> np.ndarray[Any, Any]:

@@ -4,7 +4,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import dask.array as da
+try:
+    import dask.array as da
+except ImportError as error:
+    raise ImportError(
+        'bpkit.interop.dask needs Dask, which is not installed: pip install "dask[array]"'
+    ) from error
 
 from bpkit.errors import ArgumentError, ShapeError
 from bpkit.transforms.arguments import describe, is_array

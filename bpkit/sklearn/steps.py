@@ -100,8 +100,7 @@ def begun(model: Any, alpha: float, as_vector: bool) -> Trained:
     as_vector = as_vector and all(is_real(x) for x in leaves) and len({x.dtype for x in leaves}) == 1
     decay = None
     if alpha and any(x.ndim > 1 for x in leaves):
-        share = tree.map(lambda x: (xp.zeros_like if x.ndim < 2 else xp.ones_like)(x), params)
-        decay = tree.map(lambda x: alpha * x, share)
+        decay = tree.map(lambda x: xp.full_like(x, 0.0 if x.ndim < 2 else alpha), params)
     if not as_vector:
         return Trained(params, rest, decay)
     return Trained(Vector.of(params), rest, None if decay is None else Vector.of(decay))
