@@ -1,16 +1,34 @@
-"""What to say of errors of other code, and of errors that other code led to, when it got a traced value."""
+"""What to say of errors of other code, and of errors that other code led to, when it got a traced value.
+
+And what to write for the arrays of libraries that are none of bpkit's, told by the name of their module.
+"""
 
 import os
 import sys
 from types import FrameType
 
-__all__ = ["advice"]
+__all__ = ["advice", "instead"]
 
 _CLASS = "bpkit.array.Array"
 _ELEMENT = (
     "A value that is assigned to an element of a plain array is converted like this: make that array with "
     "bpkit.xp.zeros(...) or numpy.zeros_like(x)"
 )
+
+
+_INSTEAD = {
+    "dask.array": (
+        "data in chunks are not in memory: go through them with bpkit.interop.dask, "
+        "value_and_grad(loss)(params, x, y) or, for training.fit, batches(x, y); or load them, x.compute()"
+    ),
+    "pandas": "take the array of it, x.to_numpy()",
+    "xarray": "take the array of it, x.data, or a function of NumPy, numpy.exp(x), which keeps the labels",
+}
+
+
+def instead(cls: type) -> str:
+    """What to write for an object of this type; empty if it is of no library that is known here."""
+    return next((said for name, said in _INSTEAD.items() if f"{cls.__module__}.".startswith(f"{name}.")), "")
 
 
 def advice(error: Exception, inside: list[FrameType]) -> str:
@@ -22,8 +40,14 @@ def advice(error: Exception, inside: list[FrameType]) -> str:
     inside : list of frames
         Those below the user's, up to where the error was raised.
     """
-    from bpkit.errors import BpkitError  # it takes the user's line from _messages, as this is asked by it
+    from bpkit.errors import (
+        BpkitError,
+        TraceError,
+        UnknownNameError,
+    )  # it takes the user's line from _messages, as this is asked by it
 
+    if isinstance(error, TraceError | UnknownNameError) and (said := _of_xarray(inside)):
+        return said
     if isinstance(error, BpkitError):
         return _of_scipy(inside) if isinstance(error, TypeError | ValueError) else ""
     cause = error.__cause__
@@ -59,9 +83,24 @@ def _of_scipy(inside: list[FrameType]) -> str:
     )
 
 
+def _of_xarray(inside: list[FrameType]) -> str:
+    """What of xarray takes no traced arrays; empty if it was not xarray."""
+    name = next((frame.f_code.co_qualname for frame in inside if _module(frame).startswith("xarray.")), None)
+    if name is None:
+        return ""
+    return (
+        f"in xarray's {name}, which makes arrays of NumPy, or calls a function of NumPy that bpkit has not. "
+        f"The array of a labelled one is x.data; write this part with the functions of bpkit.xp on it"
+    )
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", ""))
+
+
 def _public_name(frame: FrameType) -> str:
     """``scipy.linalg.solve`` for a function of ``scipy.linalg._basic``."""
-    module = [part for part in str(frame.f_globals.get("__name__", "")).split(".") if part[:1] != "_"]
+    module = [part for part in _module(frame).split(".") if part[:1] != "_"]
     return ".".join([*module, frame.f_code.co_qualname])
 
 

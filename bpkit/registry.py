@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bpkit._foreign import instead
 from bpkit._loading import BUILTIN, ENTRY_POINT_GROUP, find, load, names, reworded
 from bpkit._messages import described
 from bpkit._protocol import Backend
@@ -164,7 +165,7 @@ def _not_an_array(cls: type) -> str:
         return f"expected an array, got a {written}; make an array of it first: bpkit.xp.asarray(...)"
     return (
         f"expected an array of one of the libraries {', '.join(names())}, got {written}; "
-        "bpkit.xp.asarray(...) makes an array"
+        f"{instead(cls) or 'bpkit.xp.asarray(...) makes an array'}"
     )
 
 

@@ -26,6 +26,7 @@ collect_ignore_glob = ["thirdparty/*", "example_backend/*"]
 
 # Modules whose examples run only where the library is installed that they import.
 NEEDED_BY = {
+    "bpkit/interop/_aligned.py": "dask",
     "bpkit/interop/dask.py": "dask",
     "bpkit/interop/jax.py": "jax",
     "bpkit/interop/onnx": "ndonnx",

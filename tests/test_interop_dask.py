@@ -392,3 +392,30 @@ def test_data_larger_than_the_memory_there_is():
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "reading all at once: MemoryError" in done.stdout
+
+
+def test_errors_elsewhere_name_this_module():
+    params, x, labels = problem()
+    x, labels = chunked(x, labels)
+    model = nn.Dense(5, 3, key=random.key(0))
+    text = r"bpkit\.interop\.dask, value_and_grad.*batches\(x, y\)"
+    with pytest.raises(TypeError, match=text):
+        bpkit.grad(lambda w: xp.sum((x @ w) ** 2))(params["w"])
+    with pytest.raises(ArgumentError, match=rf"settings must be hashable.*{text}"):
+        bpkit.jit(loss)(params, x, labels)
+    with pytest.raises(DataError, match=rf"data\[0\] is an Array; .*{text}"):
+        training.fit(model, (x, labels), losses.softmax_cross_entropy, optim.adam(0.1), progress=False)
+
+
+def test_pandas_columns():
+    pandas = pytest.importorskip("pandas")
+    column = pandas.Series([1.0, 2.0])
+    with pytest.raises(ArgumentError, match=r"(?s)data 0 must be a Dask array.*from_array\(x\.to_numpy\(\)"):
+        value_and_grad(lambda p, x: xp.sum(p * x))(np.ones(2), column)
+    with pytest.raises(ArgumentError, match=r"(?s)argument 0 is asked.*x\.to_numpy\(\)"):
+        bpkit.grad(xp.sum)(column)
+    model = nn.Dense(1, 3, key=random.key(0))
+    with pytest.raises(DataError, match=r"data\[1\] is a Series; .*x\.to_numpy\(\)"):
+        training.fit(
+            model, (np.ones((2, 1)), column), losses.mean_squared_error, optim.adam(0.1), progress=False
+        )

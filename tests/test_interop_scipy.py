@@ -1,5 +1,6 @@
 """SciPy's solvers on bpkit's functions of trees; problems of Moré, Garbow and Hillstrom (1981)."""
 
+import re
 import sys
 
 import numpy as np
@@ -246,3 +247,18 @@ def test_without_scipy_only_operators_are_missed(monkeypatch):
     assert objective(rosenbrock, POINT).fun(POINT)[1].shape == (4,)
     with pytest.raises(ImportError, match=r"hessian_operator of rosenbrock: .*pip install scipy"):
         hessian_operator(rosenbrock, POINT)
+
+
+@pytest.mark.parametrize("make", [objective, residuals])
+def test_a_branch_on_values_names_jit(make):
+    problem = make(lambda x: x[0] if x[0] > 0 else -x[0], np.ones(2))
+    with pytest.raises(RecordingError) as caught:
+        problem.fun(np.ones(2))
+    assert re.match(rf"{make.__name__} of .*: with jit=False", caught.value.__notes__[-1])
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_an_objective_of_many_numbers_names_residuals(jit):
+    loss = objective(lambda x: 2 * x, np.ones(2), jit=jit)
+    with pytest.raises(ArgumentError, match=r"^objective of .*must be one number.*\(2,\).*use residuals"):
+        loss.fun(np.ones(2))

@@ -1,5 +1,6 @@
 """xarray's labelled arrays as trees: gradients with the labels of what they belong to."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -273,3 +274,52 @@ def test_an_attribute_that_is_equal_to_itself_alone_is_recorded_once():
 
     x = xr.DataArray(np.ones(2), dims="t", attrs={"projection": Projection(), "lock": threading.Lock()})
     assert [double(x).tolist() for _ in range(3)] == [[2.0, 2.0]] * 3 and len(runs) == 1
+
+
+@pytest.mark.parametrize(
+    "loss, text",
+    [
+        (lambda x: (x**2).sum(), r"it is the DataArray (?s:.*)return the array in it, result\.data"),
+        (lambda x: (x.to_dataset(name="a") ** 2).sum(), r"return the array in it, result\['a'\]\.data"),
+        (lambda x: bpkit.xp.exp(x).sum().data, r"got xarray.*x\.data, or a function of NumPy, numpy\.exp"),
+    ],
+    ids=["array", "dataset", "xp"],
+)
+def test_errors_say_where_the_array_is(loss, text):
+    with pytest.raises(TypeError, match=rf"(?s).*{text}"):
+        bpkit.grad(loss)(heights())
+
+
+@pytest.mark.parametrize(
+    "loss, name",
+    [
+        (lambda x: float((x**2).sum()), "__float__"),
+        (lambda x: (x**2).sum().values, "values"),
+        (lambda x: x.rolling(place=2).mean().sum().data, "Rolling"),
+        (lambda x: x.drop_vars("place").differentiate("place").sum().data, "differentiate"),
+        (lambda x: x.median().data, "median"),
+    ],
+    ids=["float", "values", "rolling", "differentiate", "median"],
+)
+def test_what_of_xarray_takes_no_traced_arrays_is_named(loss, name):
+    with pytest.raises((TypeError, AttributeError)) as caught:
+        bpkit.grad(loss)(heights())
+    assert re.search(rf"in xarray's [^ ]*{name}[^ ]*, .*x\.data", caught.value.__notes__[0])
+
+
+def test_an_error_that_is_xarrays_own_has_no_such_note():
+    with pytest.raises(KeyError) as caught:
+        bpkit.grad(lambda x: x.sel(place="nowhere").sum().data)(heights())
+    assert not any("xarray's" in note for note in getattr(caught.value, "__notes__", ()))
+
+
+def test_tangents_with_other_labels():
+    x = heights()
+
+    def square(x):
+        return (x**2).sum().data
+
+    with pytest.raises(ArgumentError, match=r"place=\['a' 'b' 'c'\].*they have .*place=\['a' 'b' 'd'\]"):
+        bpkit.jvp(square, (x,), (x.assign_coords(place=["a", "b", "d"]),))
+    with pytest.raises(ArgumentError, match=r"they have one that looks alike, but labels, attributes"):
+        bpkit.jvp(square, (x,), (x.assign_attrs(units="km"),))

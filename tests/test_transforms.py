@@ -200,7 +200,7 @@ def test_a_transformed_function_looks_like_the_function() -> None:
         (lambda x: None, r"it is None\. To fix it, end the function with return and an array computed"),
         (lambda x: 3, "it is the int 3"),
         (lambda x: "text", "it is the str 'text'"),
-        (lambda x: [x], r"it is the list \[.*\]\. To fix it, return an array"),
+        (lambda x: [x], r"it is the list \[.*\]\. To fix it, return the array in it, result\[0\]"),
         (lambda x: (x, x), r"it is the tuple .*\. To fix it, return the loss alone, or use has_aux=True"),
     ],
 )

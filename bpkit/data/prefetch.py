@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bpkit import tree
+from bpkit._foreign import instead
 from bpkit._messages import a_type
 from bpkit.errors import ArgumentError, DataError
 from bpkit.kinds import Kind, kind_of
@@ -143,7 +144,8 @@ def _moved(x: Any, path: str, dtype: Any) -> Any:
         owner = by_type[type(x)]
     except TypeError:
         raise DataError(
-            f"to_device: data{path} is {a_type(type(x))}; expected an array or a number"
+            f"to_device: data{path} is {a_type(type(x))}; "
+            f"{instead(type(x)) or 'expected an array or a number'}"
         ) from None
     if owner is not None and kind_of(x) is Kind.OTHER:
         raise DataError(

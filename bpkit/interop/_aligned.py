@@ -62,6 +62,8 @@ def _agree(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
 def _advice(x: Any) -> str:
     if isinstance(getattr(x, "data", None), da.Array):
         return "Pass its .data"
+    if type(x).__module__.partition(".")[0] == "pandas":
+        return "Write da.from_array(x.to_numpy(), chunks=...)"
     if is_array(x):
         return (
             "Write da.from_array(x, chunks=...); what is no data belongs to params or into a keyword argument"

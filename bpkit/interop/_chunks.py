@@ -12,7 +12,7 @@ import numpy as np
 
 from bpkit import transforms, tree
 from bpkit.data.prefetch import to_device
-from bpkit.errors import ArgumentError, DataError, ShapeError
+from bpkit.errors import ArgumentError, DataError, RecordingError, ShapeError
 from bpkit.kinds import raw
 from bpkit.registry import common_backend, use_backend
 from bpkit.transforms.arguments import describe, is_array
@@ -92,6 +92,8 @@ class OfChunk:
         try:
             return Part(counts[0], function(inputs, _beside(inputs[0], chunks), kwargs))
         except Exception as error:
+            if isinstance(error, RecordingError):
+                error.add_note(f"with jit=False, {self._called.partition(' ')[0]} runs the loss as it is")
             error.add_note(f"in chunk {number} of the data: {', '.join(map(describe, chunks))}")
             raise
 

@@ -30,7 +30,8 @@ from bpkit import tree
 from bpkit.errors import ArgumentError, DataError
 from bpkit.interop._aligned import ADVICE_UNKNOWN, aligned
 from bpkit.interop._chunks import Literal, Merge, OfChunk, Result, Unread, given_to_all
-from bpkit.interop.scipy import Objective, Variables
+from bpkit.interop._vectors import Variables
+from bpkit.interop.scipy import Objective
 from bpkit.trace import Traced
 from bpkit.transforms.arguments import as_inputs, describe, title
 

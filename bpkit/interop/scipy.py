@@ -7,22 +7,19 @@ Only the operators need SciPy itself: ``pip install scipy``.
 """
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bpkit import namespace as xp
 from bpkit import transforms, tree
-from bpkit.errors import ArgumentError
-from bpkit.kinds import device_of, is_complex, is_real
-from bpkit.registry import backend_of
-from bpkit.transforms.arguments import as_inputs, describe, is_array, title
-from bpkit.transforms.flat import Flat
+from bpkit.errors import ArgumentError, RecordingError
+from bpkit.interop._vectors import Variables, Vector, host
+from bpkit.kinds import is_real
+from bpkit.transforms.arguments import describe, is_array, title
 
 __all__ = ["Objective", "Residuals", "hessian_operator", "jacobian_operator", "objective", "residuals"]
-
-Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Objective(NamedTuple):
@@ -112,9 +109,21 @@ def objective(fun: Callable[..., Any], x0: Any, *, jit: bool = True) -> Objectiv
     >>> {name: round(float(value), 3) for name, value in loss.tree(found.x).items()}
     {'x': 1.0, 'y': 1.0}
     """
-    variables = Variables(title("objective", fun), x0)
-    flat = variables.taking_a_vector(fun)
-    compiled = transforms.jit if jit else _as_it_is
+    called = title("objective", fun)
+    variables = Variables(called, x0)
+    inner = variables.taking_a_vector(fun)
+    compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = partial(_made, called, jit)
+
+    @wraps(fun, updated=())
+    def flat(vector: Any, *args: Any) -> Any:
+        out = inner(vector, *args)
+        if is_array(out) and out.shape != ():
+            raise ArgumentError(
+                f"{called}: the result must be one number; it is {describe(out)}. Reduce it with xp.sum or "
+                f"xp.mean, or, for least_squares and root, use residuals"
+            )
+        return out
+
     both = compiled(transforms.value_and_grad(flat))
 
     @compiled
@@ -127,10 +136,10 @@ def objective(fun: Callable[..., Any], x0: Any, *, jit: bool = True) -> Objectiv
 
     def value_and_gradient(x: Any, *args: Any) -> tuple[float, Vector]:
         value, gradient = both(variables.array("x", x), *args)
-        return float(value), _host(gradient)
+        return float(value), host(gradient)
 
     def hessp(x: Any, p: Any, *args: Any) -> Vector:
-        return _host(product(variables.array("x", x), variables.array("p", p), *args))
+        return host(product(variables.array("x", x), variables.array("p", p), *args))
 
     return Objective(variables.x0, value_and_gradient, hessp, variables.tree)
 
@@ -184,7 +193,7 @@ def residuals(fun: Callable[..., Any], x0: Any, *, jit: bool = True) -> Residual
     called = title("residuals", fun)
     variables = Variables(called, x0)
     inner = variables.taking_a_vector(fun)
-    compiled = transforms.jit if jit else _as_it_is
+    compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = partial(_made, called, jit)
 
     @wraps(fun, updated=())
     def flat(vector: Any, *args: Any) -> Any:
@@ -202,10 +211,10 @@ def residuals(fun: Callable[..., Any], x0: Any, *, jit: bool = True) -> Residual
         return pullback(xp.astype(g, out.dtype))[0]
 
     def vector_of(x: Any, *args: Any) -> Vector:
-        return _host(values(variables.array("x", x), *args))
+        return host(values(variables.array("x", x), *args))
 
     def jacobian(x: Any, *args: Any) -> Vector:
-        return _host(matrix(variables.array("x", x), *args))
+        return host(matrix(variables.array("x", x), *args))
 
     def operator(x: Any, *args: Any) -> Any:
         vector = variables.array("x", x)
@@ -213,8 +222,8 @@ def residuals(fun: Callable[..., Any], x0: Any, *, jit: bool = True) -> Residual
         return _linear_operator(
             called,
             (count, variables.x0.size),
-            lambda t: _host(forward(vector, variables.array("v", t.reshape(-1)), *args)),
-            lambda g: _host(back(vector, variables.array("v", g.reshape(-1), count), *args)),
+            lambda t: host(forward(vector, variables.array("v", t.reshape(-1)), *args)),
+            lambda g: host(back(vector, variables.array("v", g.reshape(-1), count), *args)),
         )
 
     return Residuals(variables.x0, vector_of, jacobian, operator, variables.tree)
@@ -299,55 +308,6 @@ def hessian_operator(fun: Callable[..., Any], x: Any, *args: Any, jit: bool = Tr
     return _linear_operator(title("hessian_operator", fun), (problem.x0.size,) * 2, product, product)
 
 
-class Variables:
-    """A tree as SciPy's vector, and back."""
-
-    def __init__(self, called: str, x0: Any) -> None:
-        leaves, _ = as_inputs(called, "x0", (0,), (x0,), x0)
-        if not leaves:
-            raise ArgumentError(f"{called}: x0 must hold floating arrays; there is none in {describe(x0)}")
-        for path, leaf in zip(tree.paths(x0), leaves, strict=True):
-            if is_complex(leaf):
-                raise ArgumentError(
-                    f"{called}: x0{path} must be real, since SciPy's vectors are; it is {describe(leaf)}. "
-                    "Pass its real and its imaginary part as two leaves"
-                )
-        self._called = called
-        self._flat = Flat(leaves, tree.structure(x0))
-        vector = self._flat.ravel(called, tree.unflatten(self._flat.structure, leaves))
-        self._device = device_of(vector)
-        host = self._flat.backend.to_host(vector)
-        self._dtype = host.dtype
-        self.x0: Vector = host.astype(np.float64)
-
-    def array(self, name: str, x: Any, count: int | None = None) -> Any:
-        """A vector from SciPy in the library of the tree; always a copy, since SciPy writes over its own."""
-        x = np.asarray(x)
-        count = self.x0.size if count is None else count
-        if x.shape != (count,) or x.dtype.kind not in "iuf":
-            raise ArgumentError(
-                f"{self._called}: {name} must be a vector of {count} real numbers; it is {describe(x)}"
-            )
-        return self._flat.backend.from_host(x.astype(self._dtype), self._device)
-
-    def tree(self, x: Any) -> Any:
-        """The tree of a vector from SciPy."""
-        return self._flat.unravel(self.array("x", x))
-
-    def vector(self, x: Any) -> Vector:
-        """The vector of a tree like the example."""
-        return _host(self._flat.ravel(f"{self._called}: expected", x))
-
-    def taking_a_vector(self, fun: Callable[..., Any]) -> Callable[..., Any]:
-        """The function of a vector, under the name that the user gave it."""
-
-        @wraps(fun, updated=())
-        def flat(vector: Any, *args: Any) -> Any:
-            return fun(self._flat.unravel(vector), *args)
-
-        return flat
-
-
 def _joined(called: str, out: Any) -> Any:
     """All residuals as one vector."""
     leaves = tree.leaves(out)
@@ -362,12 +322,20 @@ def _joined(called: str, out: Any) -> Any:
     return parts[0] if len(parts) == 1 else xp.concat(parts)
 
 
-def _host(x: Any) -> Vector:
-    return np.asarray(backend_of(x).to_host(x), dtype=np.float64)
+def _made(called: str, jit: bool, fun: Callable[..., Any]) -> Callable[..., Any]:
+    """The function compiled, if it shall be."""
+    if not jit:
+        return fun
+    compiled = transforms.jit(fun)
 
+    def run(*args: Any) -> Any:
+        try:
+            return compiled(*args)
+        except RecordingError as error:
+            error.add_note(f"{called}: with jit=False it runs as it is, and may branch on values")
+            raise
 
-def _as_it_is(fun: Callable[..., Any]) -> Callable[..., Any]:
-    return fun
+    return run
 
 
 def _linear_operator(

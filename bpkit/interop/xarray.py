@@ -183,7 +183,13 @@ class _Labels:
         return hash((self.name, self.variables, frozenset(self._coords)))
 
     def __repr__(self) -> str:
-        return f"{self.name if self.name is not None else ''}({', '.join(map(str, self._coords))})"
+        shown = [
+            f"{name}={np.array2string(x.values, threshold=6, edgeitems=2)}"
+            if isinstance(x, xr.IndexVariable)
+            else str(name)
+            for name, x in self._coords.items()
+        ]
+        return f"{self.name if self.name is not None else ''}({', '.join(shown)})"
 
     def fitting(self, variables: Iterable[Any]) -> Any:
         """The coordinates that fit these variables."""

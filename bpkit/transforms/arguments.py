@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpkit import tree
+from bpkit._foreign import instead
 from bpkit.array import Array, constant
 from bpkit.einops_backend import meet_einops
 from bpkit.errors import ArgumentError, GradientCutError
@@ -22,6 +23,7 @@ __all__ = [
     "as_argnums",
     "as_inputs",
     "check_cuts",
+    "check_structure",
     "check_tangent",
     "describe",
     "is_array",
@@ -194,6 +196,8 @@ def _scalar(x: complex, everything: Any) -> Any:
 def _advice(leaf: Any) -> str:
     if is_array(leaf):
         how = 'Convert it, xp.astype(x, "float64"),'
+    elif said := instead(type(leaf)):
+        return f"{said[0].upper()}{said[1:]}"
     elif isinstance(leaf, int):
         how = f"Write it as a float, {float(leaf)},"
     else:
@@ -370,6 +374,17 @@ def check_tangent(called: str, what: str, tangent: Any, primal: Any) -> Any:
     elif primal.shape == () and isinstance(tangent, _COMPLEX if is_complex(primal) else _REAL):
         return call("full_like", primal, fill_value=tangent, dtype=None, device=None)
     raise ArgumentError(f"{called}: {what} must be {describe(primal)}; it is {describe(tangent)}")
+
+
+def check_structure(called: str, what: str, of: str, given: tree.Structure, expected: tree.Structure) -> None:
+    """Refuse tangents that are another tree than what they belong to."""
+    if given == expected:
+        return
+    alike = str(given) == str(expected)
+    raise ArgumentError(
+        f"{called}: {what} must have the structure of {of}, {expected}; they have "
+        f"{'one that looks alike, but labels, attributes or settings in it differ' if alike else given}"
+    )
 
 
 def check_cuts(called: str, trace: Trace, outputs: Iterable[Any]) -> None:

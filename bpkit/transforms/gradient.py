@@ -159,7 +159,13 @@ def _check_loss(called: str, value: Any) -> Any:
     elif value is None:
         advice = "end the function with return and an array computed from the arguments"
     elif not is_array(value):
-        advice = "return an array computed from the arguments"
+        inner = [
+            (path, x) for path, x in zip(tree.paths(value), tree.leaves(value), strict=True) if is_array(x)
+        ]
+        one = inner[0][0] if len(inner) == 1 and inner[0][1].shape == () else ""
+        advice = (
+            f"return the array in it, result{one}" if one else "return an array computed from the arguments"
+        )
     elif value.shape != ():
         advice = "reduce it to one number with xp.sum or xp.mean, or use vjp"
     else:

@@ -11,6 +11,7 @@ from types import MethodType
 from typing import Any
 
 from bpkit import tree
+from bpkit._foreign import instead
 from bpkit._messages import user_level, user_line
 from bpkit._protocol import Backend
 from bpkit.compile import Cost, Graph, cost_of, simplify
@@ -193,6 +194,7 @@ class Jitted:
         except TypeError as error:
             raise ArgumentError(
                 f"{self._called}: what is no array is a setting, and settings must be hashable: {error}"
+                f"{next((f'; {said}' for x in leaves if (said := instead(type(x)))), '')}"
             ) from None
         if recorded is None:
             return self._record(kind, args, kwargs, leaves)

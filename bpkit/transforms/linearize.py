@@ -7,7 +7,6 @@ from typing import Any
 from bpkit import tree
 from bpkit.array import Array
 from bpkit.derivative import owned, private
-from bpkit.errors import ArgumentError
 from bpkit.forward import check_tangents
 from bpkit.kinds import raw
 from bpkit.linear import LinearTrace
@@ -16,6 +15,7 @@ from bpkit.registry import backend_of
 from bpkit.trace import watcher, watches
 from bpkit.transforms.arguments import (
     Problem,
+    check_structure,
     check_tangent,
     results,
     split_aux,
@@ -94,11 +94,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
 
     def jvp_fun(*tangents: Any) -> Any:
         given, given_structure = tree.flatten(tangents)
-        if given_structure != structure:
-            raise ArgumentError(
-                f"{called}: the tangents must have the structure of the primals, {structure}; "
-                f"they have {given_structure}"
-            )
+        check_structure(called, "the tangents", "the primals", given_structure, structure)
         given = [
             check_tangent(called, f"tangents{path}", t, leaf)
             for path, t, leaf in zip(tree.paths(tangents), given, leaves, strict=True)

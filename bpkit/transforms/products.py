@@ -12,6 +12,7 @@ from bpkit.forward import ForwardTrace, check_tangents
 from bpkit.trace import snapshot
 from bpkit.transforms.arguments import (
     Problem,
+    check_structure,
     check_tangent,
     describe,
     results,
@@ -144,11 +145,7 @@ def product(
             )
     problem = Problem.of(called, "primals[{}]", fun, range(len(primals)), primals, beside=tangents)
     given, given_structure = tree.flatten(tuple(tangents))
-    if given_structure != problem.structure:
-        raise ArgumentError(
-            f"{called}: tangents must have the structure of primals, {problem.structure}; "
-            f"they have {given_structure}"
-        )
+    check_structure(called, "tangents", "primals", given_structure, problem.structure)
     directions = [
         check_tangent(called, f"tangents{path}", t, leaf)
         for path, t, leaf in zip(tree.paths(tuple(tangents)), given, problem.leaves, strict=True)
