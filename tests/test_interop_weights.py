@@ -271,17 +271,79 @@ def test_everything_that_does_not_fit_is_in_one_error():
         weights.load(dense(), state)
     assert str(caught.value).startswith(
         "weights.load into Sequential: the mapping does not fit. 1 missing: 0.weight (nearest: 0.wieght); "
-        "2 unexpected: 0.wieght (nearest: 0.weight), extra; 1 mis-shaped: 0.bias has the shape (3,), the "
+        "2 unexpected: 0.wieght (nearest: 0.weight), extra; 1 misfit: 0.bias has the shape (3,), the "
         "model (2,). rename="
     )
     with pytest.raises(
-        ArgumentError, match=r"1 mis-shaped: 0.bias has the shape \(3,\), the model \(2,\)\. Noth"
+        ArgumentError, match=r"1 misfit: 0.bias has the shape \(3,\), the model \(2,\)\. Noth"
     ):
         weights.load(dense(), state, strict=False)
     with pytest.raises(ArgumentError, match=r"0.bias is integer, in the model float"):
         weights.load(dense(), {**STATE, "0.bias": np.zeros(2, dtype=np.int64)})
     with pytest.raises(ArgumentError, match="and 12 more"):
         weights.load(dense(), {**STATE, **{f"{i}.x": np.zeros(1) for i in range(20)}})
+
+
+def test_two_entries_or_two_arrays_of_one_name(tmp_path):
+    with pytest.raises(ArgumentError, match=r"two entries for one array, 0\.weight and layers\[0\]\.weight"):
+        weights.load(dense(), {**STATE, "layers[0].weight": STATE["0.weight"]})
+    clash = {"a.b": np.zeros(2), "a": {"b": np.ones(2)}}
+    for call in (
+        lambda: weights.to_state_dict(clash),
+        lambda: weights.save(clash, tmp_path / "x.safetensors"),
+        lambda: weights.load(clash, {"a.b": np.zeros(2)}),
+    ):
+        with pytest.raises(ArgumentError, match=r"would both be called 'a\.b' in a state dict"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "fits"),
+    [
+        *[("int8", 300, False), ("uint8", -1, False), ("int8", -128, True)],
+        *[("float16", 1e6, False), ("float32", 1e300, False), ("float16", np.inf, True)],
+        *[("float16", np.nan, True), ("float32", 0.1, True)],
+    ],
+)
+def test_numbers_beyond_the_dtype_of_the_model(dtype, value, fits):
+    model, state = {"n": np.zeros(2, dtype=dtype)}, {"n": np.asarray([0, value])}
+    if fits:
+        np.testing.assert_array_equal(weights.load(model, state)["n"], state["n"].astype(dtype))
+        return
+    with pytest.raises(ArgumentError, match=rf"1 misfit: n holds .*, which is beyond the model's {dtype}"):
+        weights.load(model, state)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda x: x.to(torch.float8_e4m3fn), r"0\.weight is float8_e4m3fn, which NumPy does not have"),
+        (lambda x: x.to_sparse(), r"0\.weight is sparse; pass it as x\.to_dense\(\)"),
+        (lambda x: x.to("meta"), r"0\.weight is on the device meta"),
+    ],
+)
+def test_tensors_that_are_no_arrays(change, text):
+    with pytest.raises(ArgumentError, match=text):
+        weights.load(dense(), {**STATE, "0.weight": change(torch.from_numpy(STATE["0.weight"]))})
+
+
+def test_tied_weights(tmp_path):
+    from safetensors.torch import save_model
+
+    theirs = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    theirs[1].weight = theirs[0].weight
+    save_model(theirs, str(tmp_path / "tied.safetensors"))
+    ours = nn.Sequential(nn.Dense(3, 3, **K), nn.Dense(3, 3, **K))
+    loaded = weights.load(ours, tmp_path / "tied.safetensors")
+    for layer in loaded.layers:
+        np.testing.assert_array_equal(layer.weight, theirs[0].weight.detach().numpy())
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin"])
+def test_safetensors_are_not_called_as_files_of_torch_save(suffix, tmp_path):
+    with pytest.raises(ArgumentError, match=r"torch\.save\(weights\.to_state_dict\(model\)"):
+        weights.save(dense(), tmp_path / f"model{suffix}")
+    assert not [*tmp_path.iterdir()]
 
 
 class Evil:
@@ -294,8 +356,10 @@ def test_files_that_are_not_what_they_say(tmp_path):
     with pytest.raises(CorruptDataError, match="is no safetensors file"):
         weights.load(dense(), tmp_path / "a.safetensors")
     (tmp_path / "evil.pt").write_bytes(pickle.dumps({"0.weight": Evil()}))
-    with pytest.raises(CorruptDataError, match="Other objects in it are not read"):
+    with pytest.raises(CorruptDataError, match="Other objects in it are not read") as caught:
         weights.load(dense(), tmp_path / "evil.pt")
+    assert "exec" in str(caught.value)
+    assert "weights_only" not in str(caught.value)
     with pytest.raises(FileNotFoundError, match=r"there is no file .*none\.pt"):
         weights.load(dense(), tmp_path / "none.pt")
     (tmp_path / "model.txt").write_text(json.dumps({}))
@@ -305,8 +369,8 @@ def test_files_that_are_not_what_they_say(tmp_path):
 
 def test_sources_that_hold_something_else(tmp_path):
     path = tmp_path / "checkpoint.pt"
-    torch.save({"state_dict": {"0.weight": torch.zeros(2, 3)}, "epoch": 3}, path)
-    with pytest.raises(ArgumentError, match=r"'state_dict' is a mapping; pass what is under 'state_dict'"):
+    torch.save({"epoch": 3, "model": {"0.weight": torch.zeros(2, 3)}}, path)
+    with pytest.raises(ArgumentError, match=r"torch\.load\('.*', weights_only=True\)\['model'\]"):
         weights.load(dense(), path)
     with pytest.raises(ArgumentError, match="source must be a mapping or a path; it is the list"):
         weights.load(dense(), [1])

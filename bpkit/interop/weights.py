@@ -5,7 +5,10 @@ shapes. Only the names differ, and this module knows both. Nothing that a file s
 files only the tensors are read.
 """
 
+import json
 import os
+import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -27,6 +30,7 @@ __all__ = ["load", "save", "to_state_dict"]
 Rename = Mapping[str, str] | Callable[[str], str | None]
 Host = np.ndarray[Any, Any]
 
+PICKLES = (".pt", ".pth", ".bin")
 SHOWN = 8
 """How many entries of each kind an error lists."""
 
@@ -57,8 +61,9 @@ def load(model: Any, source: Any, *, rename: Rename | None = None, strict: bool 
     Raises
     ------
     ArgumentError
-        If entries are missing or not expected, or have another shape or kind of dtype: all in one error, with
-        the nearest names. Nothing is loaded then.
+        If entries are missing or not expected, have another shape or kind of dtype, or hold numbers beyond
+        the model's dtype: all in one error, with the nearest names. Nothing is loaded then. Also if two
+        entries or two arrays of the model have one name.
     FileNotFoundError
         If there is no such file.
     CorruptDataError
@@ -90,11 +95,12 @@ def load(model: Any, source: Any, *, rename: Rename | None = None, strict: bool 
     called = f"weights.load into {type(model).__name__}"
     entries, origin = _entries(called, source)
     entries = _renamed(called, entries, rename)
-    slots = list(_slots(model))
+    slots = _named_slots(model)
     aliases = {path.lstrip("."): slot for path, slot in zip(tree.paths(model), slots, strict=True)}
-    known = {slot.name: slot for slot in slots} | aliases
-    problems: dict[str, list[str]] = {"missing": [], "unexpected": [], "mis-shaped": []}
+    known = aliases | {slot.name: slot for slot in slots}
+    problems: dict[str, list[str]] = {"missing": [], "unexpected": [], "misfit": []}
     found: dict[str, Any] = {}
+    taken: dict[str, str] = {}
     unexpected: list[str] = []
     for name, value in entries.items():
         if name not in known:
@@ -102,9 +108,15 @@ def load(model: Any, source: Any, *, rename: Rename | None = None, strict: bool 
                 unexpected.append(name)
             continue
         slot = known[name]
-        if problem := _misfit(slot, value):
-            problems["mis-shaped"].append(f"{name} {problem}")
-        found[slot.name] = value
+        if slot.name in taken:
+            raise ArgumentError(
+                f"{called}: {origin} has two entries for one array, {taken[slot.name]} and {name}; "
+                f"leave one out"
+            )
+        taken[slot.name] = name
+        found[slot.name], problem = _converted(slot, value)
+        if problem:
+            problems["misfit"].append(f"{name} {problem}")
     missing = [slot.name for slot in slots if slot.name not in found]
     if strict:
         problems["missing"] = [name + _nearest(name, unexpected) for name in missing]
@@ -154,6 +166,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
+    ArgumentError
+        If the path is called as a file of ``torch.save``, or two arrays of the model have one name.
     OSError
         If it cannot be written.
 
@@ -167,12 +181,17 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     >>> bool((load(model, path).layers[0].weight == model.layers[0].weight).all())
     True
     """
+    if Path(path).suffix in PICKLES:
+        raise ArgumentError(
+            f"weights.save: {path} is called as a file of torch.save, and this writes safetensors; call it "
+            f".safetensors, or write torch.save(weights.to_state_dict(model), {str(path)!r})"
+        )
     write(Path(path), serialize(_arrays(model)))
 
 
 def _arrays(model: Any) -> dict[str, Host]:
     found: dict[str, Host] = {}
-    for slot in _slots(model):
+    for slot in _named_slots(model):
         if not is_array(slot.leaf):
             raise ArgumentError(f"weights: {slot.name} must be an array; it is {describe(slot.leaf)}")
         x = _host(slot.leaf)
@@ -196,6 +215,20 @@ _ATTENTION = {
     "out_bias": "out_proj.bias",
 }
 _PROJECTIONS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+
+
+def _named_slots(model: Any) -> list[_Slot]:
+    """The leaves of a model, each with a name of its own."""
+    slots = list(_slots(model))
+    names: dict[str, str] = {}
+    for path, slot in zip(tree.paths(model), slots, strict=True):
+        if slot.name in names:
+            raise ArgumentError(
+                f"weights: {names[slot.name]} and {path.lstrip('.')} of the model would both be called "
+                f"{slot.name!r} in a state dict; rename one of them"
+            )
+        names[slot.name] = path.lstrip(".")
+    return slots
 
 
 def _slots(part: Any, prefix: str = "") -> Iterator[_Slot]:
@@ -250,7 +283,7 @@ def _renamed(called: str, entries: Mapping[str, Any], rename: Rename | None) -> 
 def _entries(called: str, source: Any) -> tuple[Mapping[str, Any], str]:
     """What the source holds, and what an error calls it."""
     if isinstance(source, Mapping):
-        return _checked(called, source, "the mapping"), "the mapping"
+        return _checked(called, source, "the mapping", "source"), "the mapping"
     if not isinstance(source, str | os.PathLike):
         raise ArgumentError(f"{called}: source must be a mapping or a path; it is {describe(source)}")
     path = Path(source)
@@ -258,21 +291,28 @@ def _entries(called: str, source: Any) -> tuple[Mapping[str, Any], str]:
         raise FileNotFoundError(f"{called}: there is no file {path}")
     if path.suffix == ".safetensors":
         return _safetensors(path), str(path)
-    if path.suffix in (".pt", ".pth", ".bin"):
-        return _checked(called, _pickled(called, path), str(path)), str(path)
+    if path.suffix in PICKLES:
+        inner = f"torch.load({str(path)!r}, weights_only=True)"
+        return _checked(called, _pickled(called, path), str(path), inner), str(path)
     raise ArgumentError(f"{called}: {path} must be called .safetensors, .pt, .pth or .bin")
 
 
-def _checked(called: str, entries: Any, origin: str) -> Mapping[str, Any]:
+def _checked(called: str, entries: Any, origin: str, inner: str) -> Mapping[str, Any]:
     if not isinstance(entries, Mapping):
         raise ArgumentError(f"{called}: {origin} must hold a mapping of names; it is {describe(entries)}")
-    for name, value in entries.items():
-        if not isinstance(name, str) or not is_array(value):
-            inside = f"; pass what is under {name!r}" if isinstance(value, Mapping) else ""
+    wrong = {
+        name: value for name, value in entries.items() if not isinstance(name, str) or not is_array(value)
+    }
+    for name, value in wrong.items():
+        if isinstance(value, Mapping):
             raise ArgumentError(
-                f"{called}: {origin} must map names to tensors or arrays; {name!r} is "
-                f"{'a mapping' if inside else describe(value)}{inside}"
+                f"{called}: {origin} must map names to tensors or arrays; {name!r} is a mapping; pass what "
+                f"is under {name!r}: {inner}[{name!r}]"
             )
+    for name, value in wrong.items():
+        raise ArgumentError(
+            f"{called}: {origin} must map names to tensors or arrays; {name!r} is {describe(value)}"
+        )
     return entries
 
 
@@ -280,10 +320,17 @@ def _safetensors(path: Path) -> dict[str, Host]:
     from safetensors import SafetensorError, deserialize
 
     try:
-        parts = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
+        content = path.read_bytes()
+        parts = deserialize(content)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise CorruptDataError(f"{path} is no safetensors file: {error}") from error
-    return {name: _numbers(path, name, part) for name, part in parts}
+    found = {name: _numbers(path, name, part) for name, part in parts}
+    # Tied weights stand there once; safetensors.torch.save_model notes the names that it left out.
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    for name, kept in header.get("__metadata__", {}).items():
+        if name not in found and kept in found:
+            found[name] = found[kept]
+    return found
 
 
 _DTYPES = {
@@ -310,10 +357,15 @@ def _numbers(path: Path, name: str, part: Mapping[str, Any]) -> Host:
 def _pickled(called: str, path: Path) -> Any:
     torch = _torch(called)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old formats, which are read all the same
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
+        # The rest of PyTorch's text advises to run what the file says.
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it names {named[1]}" if named else type(error).__name__
         raise CorruptDataError(
-            f"{path} is no file of torch.save that holds tensors alone: {str(error).splitlines()[0]}. Other "
+            f"{path} is no file of torch.save that holds tensors alone: {reason}. Other "
             f"objects in it are not read, since that would run what the file says; save model.state_dict()"
         ) from error
 
@@ -350,14 +402,37 @@ def _kind(x: Any) -> str:
     return next((kind for kind in ("complex", "float", "bool") if kind in name), "integer")
 
 
-def _placed(leaf: Any, value: Any) -> Any:
-    """A value in the dtype, the library and on the device of a leaf."""
+def _converted(slot: _Slot, value: Any) -> tuple[Any, str]:
+    """A value as an array of NumPy in the dtype of its place, and what is wrong with it."""
+    if problem := _misfit(slot, value) or _unreadable(value):
+        return None, problem
     host = _host(value)
+    if not is_array(slot.leaf):
+        return host, ""
+    dtype = str(slot.leaf.dtype).rpartition(".")[2]
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = host.astype(dtype)
+        lost = np.isfinite(host) & ~np.isfinite(cast) if _kind(host) in ("float", "complex") else cast != host
+    if np.any(lost):
+        return None, f"holds {host[lost][0]}, which is beyond the model's {dtype}"
+    return cast, ""
+
+
+def _unreadable(value: Any) -> str:
+    """Why a tensor of PyTorch is no array of NumPy; empty if it is one."""
+    dtype = str(value.dtype).rpartition(".")[2]
+    if dtype.startswith("float8"):
+        return f"is {dtype}, which NumPy does not have; pass it as x.float()"
+    if str(getattr(value, "layout", "torch.strided")) != "torch.strided":
+        return "is sparse; pass it as x.to_dense()"
+    return "is on the device meta and has no values" if str(getattr(value, "device", "")) == "meta" else ""
+
+
+def _placed(leaf: Any, host: Host) -> Any:
+    """A value in the library and on the device of a leaf."""
     if not is_array(leaf):
         return type(leaf)(host.item())
-    backend = backend_of(raw(leaf))
-    dtype = str(leaf.dtype).rpartition(".")[2]
-    return backend.from_host(host.astype(dtype), getattr(leaf, "device", None))
+    return backend_of(raw(leaf)).from_host(host, getattr(leaf, "device", None))
 
 
 # Complaints.
