@@ -307,8 +307,12 @@ def test_the_site_shows_the_defaults_of_the_signatures(site: Path) -> None:
 
 
 def test_the_site_shows_types_as_the_docstrings_write_them(site: Path) -> None:
-    types = {(name, parameter): words for name, parameter, words, _ in shown_parameters(site)}
-    assert types["bpkit.sklearn.BackpropClassifier", "solver"] == '{"adam", "sgd", "lbfgs"} or Optimizer'
-    assert types["bpkit.metrics.f1", "average"] == '{"macro", "micro"} or None'
-    assert types["bpkit.training.fit", "nan"] == '{"raise", "skip"}'
-    assert not [name for name, words in types.items() if "`" in words]
+    found = {
+        (name, parameter): (words, default) for name, parameter, words, default in shown_parameters(site)
+    }
+    classifier = "bpkit.sklearn.BackpropClassifier"
+    assert found[classifier, "solver"] == ('{"adam", "sgd", "lbfgs"} or Optimizer', "'adam'")
+    assert found[classifier, "activation"] == ('{"identity", "logistic", "tanh", "relu"}', "'relu'")
+    assert found["bpkit.metrics.f1", "average"] == ('{"macro", "micro"} or None', "'macro'")
+    assert found["bpkit.training.fit", "nan"] == ('{"raise", "skip"}', "'raise'")
+    assert not [name for name, (words, _) in found.items() if "`" in words]
