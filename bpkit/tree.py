@@ -26,6 +26,7 @@ __all__ = [
     "broadcast_prefix",
     "children",
     "flatten",
+    "follow",
     "is_dataclass",
     "leaves",
     "map",
@@ -51,6 +52,7 @@ _leaf_types: set[type] = set()
 """Types of leaves that were looked at: nothing that could be a container."""
 _registered: set[type] = set()
 _dataclasses: set[type] = set()
+_followers: list[Callable[[type], None]] = []
 _registering = Lock()
 
 
@@ -314,7 +316,35 @@ def register_dataclass(cls: type) -> type:
         if cls not in _dataclasses:
             register(cls, *splitter(cls))
             _dataclasses.add(cls)
+            for follower in _followers:
+                follower(cls)
     return cls
+
+
+def follow(follower: Callable[[type], None]) -> None:
+    """Call a function with every dataclass that is a container: those known by now, and each later one.
+
+    So another library's registry of containers can be kept like this one.
+
+    Parameters
+    ----------
+    follower : callable
+        Takes the class.
+
+    Examples
+    --------
+    >>> from bpkit import nn
+    >>> seen = []
+    >>> follow(seen.append)
+    >>> class Line(nn.Module):
+    ...     slope: object
+    >>> nn.Dense in seen, seen[-1] is Line
+    (True, True)
+    """
+    with _registering:
+        _followers.append(follower)
+        for cls in _dataclasses:
+            follower(cls)
 
 
 def is_dataclass(cls: type | None) -> bool:

@@ -204,6 +204,43 @@ def test_a_network_trained_in_jax_s_loop_has_the_weights_of_bpkit_s(library):
     close(theirs, leaves)
 
 
+def test_models_are_pytrees_of_jax(library):
+    optax = pytest.importorskip("optax")
+
+    class Scaled(nn.Module):  # after the import
+        inner: nn.Sequential
+        scale: object
+
+        def __call__(self, x):
+            return self.scale * self.inner(x)
+
+    x = np.random.default_rng(0).normal(size=(16, 2))
+    y = np.sum(x, axis=1, keepdims=True)
+    layers = nn.Sequential(nn.Dense(2, 3, key=random.key(0)), nn.BatchNorm(3), nn.tanh)
+    start = Scaled(nn.Sequential(layers, nn.Dense(3, 1, key=random.key(1))), np.ones(()))
+    parameters, rest = nn.partition(start)
+
+    def loss(parameters, rest, x, y):
+        out, model = nn.training_call(nn.combine(parameters, rest), x)
+        return xp.mean((out - y) ** 2), nn.partition(model).rest
+
+    assert jax.tree.structure(parameters) == jax.tree.structure(jax.tree.map(jnp.zeros_like, parameters))
+    take = jax.jit(jax.value_and_grad(to_jax(loss, backend=library), has_aux=True))
+    rule = optax.sgd(0.1)
+    state = rule.init(parameters)
+    mine, mine_rest = parameters, rest
+    ours = bpkit.value_and_grad(loss, has_aux=True)
+    for _ in range(3):
+        (_, rest), slopes = take(parameters, rest, x, y)
+        assert isinstance(slopes, Scaled)
+        updates, state = rule.update(slopes, state)
+        parameters = optax.apply_updates(parameters, updates)
+        (_, mine_rest), slopes = ours(mine, mine_rest, x, y)
+        mine = tree.map(lambda p, g: p - 0.1 * g, mine, slopes)
+    for got, expected in zip(tree.leaves((parameters, rest)), tree.leaves((mine, mine_rest)), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
+
+
 # JAX's functions in bpkit.
 
 

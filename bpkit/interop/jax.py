@@ -1,9 +1,12 @@
-"""Functions of bpkit in JAX's programs, and JAX's in bpkit's.
+"""Functions and models of bpkit in JAX's programs, and JAX's functions in bpkit's.
+
+Once it is imported, every model of bpkit, :class:`bpkit.nn.Module`, is a pytree of JAX.
 
 Needs JAX: ``pip install jax``.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -18,10 +21,12 @@ import numpy as np
 from bpkit import tree
 from bpkit._protocol import Backend
 from bpkit.errors import ArgumentError
+from bpkit.fields import splitter
 from bpkit.interop.calls import Call
 from bpkit.interop.crossing import carried
 from bpkit.interop.foreign import Foreign, Native
 from bpkit.interop.steps import Step
+from bpkit.nn import Module
 from bpkit.registry import get_backend, use_backend
 from bpkit.trace import Traced
 from bpkit.transforms.arguments import describe, title
@@ -140,6 +145,18 @@ def from_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
         return call.result(apply(Foreign(_JaxNative(called, body)), call.arrays))
 
     return of_arrays
+
+
+def _make_pytree(cls: type) -> None:
+    """Tell JAX what bpkit knows of a class of models."""
+    if not issubclass(cls, Module):
+        return
+    flatten, unflatten = splitter(cls)
+    with suppress(ValueError):  # its author has registered it already
+        jax.tree_util.register_pytree_node(cls, lambda model: flatten(model)[:2], unflatten)
+
+
+tree.follow(_make_pytree)
 
 
 def _call(
