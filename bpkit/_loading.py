@@ -101,7 +101,8 @@ def _load_third_party(name: str) -> Backend:
     except Exception as error:
         raise BackendError(
             f"backend {name!r}: {_origin(entry)} could not be loaded: {type(error).__name__}: {error}. "
-            "Update or uninstall the package that provides it"
+            "Update or uninstall the package that provides it; if it is your own, docs/adding-a-backend.md "
+            "says what a backend has"
         ) from error
     backend: Backend = made
     return backend

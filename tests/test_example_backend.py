@@ -81,12 +81,27 @@ def add_once(self, x, key, updates):
     out[self._host(key)] += self._host(updates)
     return self.module.Array(out)
 
-# What is wrong, and a test that has to find it.
+def add_and_saturate(self, x, key, updates):
+    total = TALLY_ADD(self, self.module.Array(self.to_host(x).astype(float)), key, updates)
+    host = self.to_host(total)
+    least, most = (-128, 127) if str(x.dtype) == "int8" else (None, None)
+    return self.module.Array(np.clip(host, least, most).astype(x.dtype))
+
+def set_as_the_value(self, x, key, value):
+    out = self.to_host(TALLY_SET(self, x, key, value))
+    narrow = str(x.dtype) == "float64" and str(value.dtype) == "float32"
+    return self.module.Array(out.astype("float32") if narrow else out)
+
+TALLY_ADD, TALLY_SET = bpkit_tally.TallyBackend.index_add, bpkit_tally.TallyBackend.index_set
+
+# What is wrong, and a test that has to find it; of one member the second has a word after two underscores.
 WRONG = {
     "to_host": (lambda self, x: np.array(x._values)[::-1] if x.ndim else np.array(x._values), "round_trip"),
     "from_host": (lambda self, x, device=None: self.module.Array(x), "share_no_memory"),
     "index_add": (add_once, "index_add_accumulates"),
     "index_set": (lambda self, x, key, value: x, "index_set_replaces"),
+    "index_add__saturates": (add_and_saturate, "wraps_integers"),
+    "index_set__narrows": (set_as_the_value, "index_set_keeps_the_dtype"),
     "capabilities": (ALL, "in_place"),
     "device_of": (lambda self, x: "gpu", "default_device"),
     "dtypes": (lambda self: ("bool", "int32", "float32", "float8"), "round_trip"),
@@ -102,7 +117,7 @@ WRONG = {
 for member, (wrong, _) in WRONG.items():
     @pytest.fixture(autouse=True)
     def broken(self, monkeypatch, member=member, wrong=wrong):
-        monkeypatch.setattr(bpkit_tally.TallyBackend, member, wrong)
+        monkeypatch.setattr(bpkit_tally.TallyBackend, member.partition("__")[0], wrong)
 
     body = {"name": "tally", "broken": broken}
     globals()[f"Test_{member}"] = type(f"Test_{member}", (BackendContract,), body)
@@ -137,7 +152,7 @@ def test_what_is_broken_is_found_and_quoted(run: Run, tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     failed = {line.split("::")[1] for line in done.stdout.splitlines() if line.startswith("FAILED")}
     wrong = re.findall(r'^    "(\w+)": \(', BROKEN, re.MULTILINE)
-    assert len(wrong) == 15 and failed >= {f"Test_{member}" for member in wrong} | {"TestWithout_capability"}
+    assert len(wrong) == 17 and failed >= {f"Test_{member}" for member in wrong} | {"TestWithout_capability"}
     says = (ROOT / "bpkit" / "_protocol.py").read_text("utf-8").splitlines()
     line = next(k for k, text in enumerate(says, 1) if "def to_host" in text)
     text = "Copy an array to a writable NumPy array, keeping its dtype."
@@ -148,3 +163,24 @@ def test_what_is_broken_is_found_and_quoted(run: Run, tmp_path: Path) -> None:
     assert "arithmetic of uint32 works, and the capabilities say that it does not" in done.stdout
     assert "Capability.IN_PLACE (bpkit/_protocol.py:" in done.stdout
     assert 'TestNobody: say which backend to test: name = "mine"' in done.stdout
+
+
+def test_a_backend_that_cannot_be_loaded_is_one_error(run: Run, tmp_path: Path) -> None:
+    text = (
+        'from bpkit.testing.contract import BackendContract\nclass TestMine(BackendContract): name = "mine"'
+    )
+    (tmp_path / "test_mine.py").write_text(text, "utf-8")
+    options = (
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(tmp_path),
+        "-k",
+        "Mine and index",
+    )
+    done = run("-m", "pytest", *options, str(tmp_path / "test_mine.py"))
+    assert done.returncode == 1 and "there is no backend 'mine'" in done.stdout
+    assert re.search(r"^\d+ skipped, \d+ deselected, 1 error in ", done.stdout.splitlines()[-1]), done.stdout

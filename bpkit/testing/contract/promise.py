@@ -25,15 +25,24 @@ class Contract:
     """What all parts of the suite have: the backend that they test."""
 
     name: str = ""
+    _unusable = False
 
     @pytest.fixture
     def backend(self) -> Iterator[Backend]:
         """The backend called `name`, current for the length of the test."""
+        from bpkit.errors import BackendError
         from bpkit.registry import use_backend
 
         if not self.name:
             pytest.fail(f'{type(self).__name__}: say which backend to test: name = "mine"', pytrace=False)
-        with use_backend(self.name) as (backend, _):
+        if type(self)._unusable:
+            pytest.skip(f"backend {self.name!r} cannot be used, as the first test says")
+        try:
+            selection = use_backend(self.name)
+        except BackendError:
+            type(self)._unusable = True  # one error tells it, and not one for each test
+            raise
+        with selection as (backend, _):
             yield backend
 
 

@@ -71,6 +71,19 @@ class Writing(Contract):
         _check_index_add(backend, KEYS[key], dtype)
 
     @promised("index_add")
+    @pytest.mark.parametrize("key", ["slices", "rows"])
+    def test_index_add_wraps_integers_around(self, backend: Backend, key: str) -> None:
+        if "int8" not in backend.dtypes():
+            pytest.skip(f"{backend.name} has no int8")
+        x, updates = np.full((3, 4), 100, np.int8), np.full(np.ones((3, 4))[KEYS[key]].shape, 100, np.int8)
+        wanted = x.copy()
+        np.add.at(wanted, KEYS[key], updates)
+        result = backend.index_add(
+            backend.from_host(x), _moved(backend, KEYS[key]), backend.from_host(updates)
+        )
+        assert_array_equal(backend.to_host(result), wanted)
+
+    @promised("index_add")
     def test_index_add_broadcasts_its_updates(self, backend: Backend) -> None:
         x = backend.from_host(np.zeros((3, 4), np.float32))
         rows = backend.from_host(ROWS)
@@ -102,6 +115,16 @@ class Writing(Contract):
             _same_kind(backend, result, x)
             assert_array_equal(backend.to_host(result), wanted)
             assert_array_equal(backend.to_host(x), host, "the array itself has changed")
+
+    @promised("index_set")
+    def test_index_set_keeps_the_dtype(self, backend: Backend) -> None:
+        for wide, narrow in (("float64", "float32"), ("int32", "int8")):
+            if not {wide, narrow} <= set(backend.dtypes()):
+                continue
+            x, value = backend.from_host(sample((3,), wide)), backend.from_host(np.asarray(7, narrow))
+            result = backend.index_set(x, 0, value)
+            _same_kind(backend, result, x)
+            assert_array_equal(backend.to_host(result), [7, 1, 2])
 
     @promised("index_set", "layout")
     def test_index_set_keeps_the_layout(self, backend: Backend) -> None:
