@@ -128,6 +128,16 @@ def test_a_module_draws_only_for_layers_that_do():
     assert torch.equal(once, again)
 
 
+def test_under_vmap_the_same_draw_for_all_must_be_asked_for():
+    module = to_torch_module(nn.Dropout(0.5))
+    rows = torch.ones(3, 64, dtype=torch.float64)
+    for randomness in ("error", "different"):
+        with pytest.raises(ArgumentError, match="the same for every example"):
+            torch.func.vmap(module, randomness=randomness)(rows)
+    same = torch.func.vmap(module, randomness="same")(rows)
+    assert torch.equal(same[0], same[1]) and 0 < int((same[0] == 0).sum()) < 64
+
+
 # Writes and constants.
 
 

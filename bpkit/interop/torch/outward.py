@@ -337,5 +337,11 @@ class _Apply(torch.autograd.Function):  # type: ignore[misc]
     def vmap(
         info: Any, in_dims: tuple[int | None, ...], call: _Call, *tensors: torch.Tensor
     ) -> tuple[tuple[torch.Tensor, ...], tuple[int, ...]]:
+        before = torch.get_rng_state()
         outs = _applied(call.step.batched(in_dims[1:]), call.where, tensors, call.home)
+        if info.randomness != "same" and not torch.equal(before, torch.get_rng_state()):
+            raise ArgumentError(
+                f"{call.where.called}: it draws random numbers, which under vmap are the same for every "
+                f'example. If that is meant, say so: torch.func.vmap(..., randomness="same")'
+            )
         return outs, (0,) * len(outs)
