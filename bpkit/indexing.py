@@ -16,6 +16,7 @@ from bpkit.trace import Traced, call
 __all__ = [
     "ARRAY",
     "fill",
+    "gather",
     "getitem",
     "index_add",
     "on_diagonal",
@@ -44,6 +45,20 @@ def scatter_add(updates: Any, key: Any, shape: tuple[int, ...]) -> Any:
     """
     places, arrays = _split(key)
     return call("scatter_add", updates, *arrays, key=places, shape=shape)
+
+
+def gather(x: Any, places: tuple[Any, ...], arrays: tuple[Any, ...]) -> Any:
+    """``x[key]``, of the fixed parts of the key and its arrays.
+
+    The transpose of :func:`scatter_add` and of :func:`index_add`.
+    """
+    axis = len(places) - 1
+    if len(arrays) == 1 and places[axis] is ARRAY and all(part == slice(None) for part in places[:axis]):
+        rows = arrays[0]
+        if rows.ndim == 1 and kind_of(rows) is Kind.INTEGER:
+            # Not every library (array-api-strict) has a key of an array of integers and slices.
+            return call("take", x, rows, axis=axis)
+    return getitem(x, fill(places, arrays))
 
 
 def setitem(x: Any, key: Any, value: Any) -> Any:

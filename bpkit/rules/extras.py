@@ -3,7 +3,7 @@
 from typing import Any
 
 from bpkit import namespace as xp
-from bpkit.indexing import fill, getitem
+from bpkit.indexing import gather
 from bpkit.rules.registry import linear
 
 Pairs = tuple[tuple[int, int], ...]
@@ -34,5 +34,5 @@ linear(
     "*indices",
     jointly=True,
     x=lambda g: g,
-    updates=lambda g, indices, key: getitem(g, fill(key, indices)),
+    updates=lambda g, indices, key: gather(g, key, indices),
 )

@@ -5,8 +5,7 @@ from math import prod
 from typing import Any
 
 from bpkit import namespace as xp
-from bpkit.indexing import ARRAY, fill, getitem, scatter_add
-from bpkit.kinds import Kind, kind_of
+from bpkit.indexing import fill, gather, scatter_add
 from bpkit.namespace.indexing import add_along_axis
 from bpkit.namespace.manipulation import slices
 from bpkit.rules.registry import custom, linear, no_gradient
@@ -60,18 +59,6 @@ def _take_transpose(g: Any, x_shape: tuple[int, ...], indices: Any, axis: int | 
 
 
 linear("take", "x", "indices", x=_take_transpose)
-
-
-def _scatter_add_transpose(g: Any, indices: tuple[Any, ...], key: tuple[Any, ...]) -> Any:
-    *before, last = key
-    if last is ARRAY and all(part == slice(None) for part in before):
-        (rows,) = indices
-        if rows.ndim == 1 and kind_of(rows) is Kind.INTEGER:
-            # Not every library (array-api-strict) has a key of an array of integers and slices.
-            return xp.take(g, rows, axis=len(before))
-    return getitem(g, fill(key, indices))
-
-
 linear(
     "take_along_axis",
     "x",
@@ -94,7 +81,7 @@ linear(
     "scatter_add",
     "updates",
     "*indices",
-    updates=_scatter_add_transpose,
+    updates=lambda g, indices, key: gather(g, key, indices),
 )
 
 
