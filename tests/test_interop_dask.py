@@ -288,6 +288,7 @@ def test_arguments_that_do_not_fit():
         value_and_grad(loss)(*arrays)
     with pytest.raises(RecordingError) as caught:
         value_and_grad(lambda p, x, y: loss(p, x, y) if x[0, 0] > 100 else loss(p, x, y) * 2)(params, *arrays)
+    assert "with jit=False, value_and_grad runs the loss as it is" in caught.value.__notes__
     assert re.match(r"in chunk \d of the data: an array of shape \(\d+, 5\)", caught.value.__notes__[-1])
 
 
