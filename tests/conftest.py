@@ -37,20 +37,9 @@ NEEDED_BY = {
     "tests/onnx_runs.py": "onnxruntime",
 }
 
-# JAX compiles every function for every shape, and these tests have many of both.
-COMPILING = {
-    *("test_activations", "test_augment", "test_backends_contract", "test_batching", "test_checkpoint"),
-    "test_checkpoint_mistakes",
-    *("test_composition", "test_custom", "test_custom_arguments", "test_custom_mistakes", "test_fit"),
-    *("test_hessians", "test_higher_order", "test_implicit", "test_optim_clipping"),
-    *("test_inspect", "test_inspect_equations", "test_inspect_look", "test_inspect_recorder"),
-    *("test_init", "test_jacobians", "test_lbfgs", "test_linearize", "test_losses_options", "test_metrics"),
-    *("test_nn_attention", "test_nn_convolution", "test_nn_embedding", "test_nn_normalization"),
-    *("test_nn_recurrent", "test_nn_transformer", "test_optim_schedules", "test_optim_wrappers"),
-    *("test_optimizers", "test_published_derivatives", "test_vmap"),
-}
-# Odd numbers, so that of pairs such as float32 and float64 both have their turn.
-ONE_IN, ONE_OF_OTHERS_IN = 5, 3
+# JAX compiles every function for every shape, and these tests have many of both. An odd number, so that of
+# pairs such as float32 and float64 both have their turn.
+ONE_IN = 5
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,8 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-on-jax",
         action="store_true",
-        help=f"run all tests on JAX; without it one in {ONE_IN} of those that compile for minutes, one in "
-        f"{ONE_OF_OTHERS_IN} of the others",
+        help=f"run all tests on JAX; without it one in {ONE_IN}",
     )
 
 
@@ -95,15 +83,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.pluginmanager.get_plugin("pytest_bpkit").deselect_backends(config, items, "backend")
     kept: list[pytest.Item] = []
     left: list[pytest.Item] = []
-    counts = {ONE_IN: 0, ONE_OF_OTHERS_IN: 0}
+    count = 0
     for item in items:
         callspec = getattr(item, "callspec", None)
         name = None if callspec is None else callspec.params.get("backend")
         keep = name is not None or _is_of_no_backend_here(selected, Path(item.path))
         if name == "jax" and not config.getoption("--all-on-jax"):
-            one_in = ONE_IN if Path(item.path).stem in COMPILING else ONE_OF_OTHERS_IN
-            counts[one_in] += 1
-            keep = counts[one_in] % one_in == 0
+            count += 1
+            keep = count % ONE_IN == 0
         (kept if keep else left).append(item)
     config.hook.pytest_deselected(items=left)
     items[:] = kept
