@@ -237,7 +237,7 @@ STOPS = [
         "SplineTransformer",
         lambda x: preprocessing.SplineTransformer().fit_transform(x),
         AB,
-        line="x = np.asarray(x)",
+        line="x_min[feature_idx] = np.nanmin(x)",
     ),
     stop(
         "IncrementalPCA",
