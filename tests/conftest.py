@@ -31,7 +31,7 @@ NEEDED_BY = {
     "bpkit/interop/jax.py": "jax",
     "bpkit/interop/onnx": "ndonnx",
     "bpkit/interop/torch": "torch",
-    "bpkit/interop/weights.py": "torch",
+    "bpkit/interop/weights": "torch",
     "bpkit/interop/xarray.py": "xarray",
     "bpkit/sklearn": "sklearn",
     "tests/onnx_runs.py": "onnxruntime",

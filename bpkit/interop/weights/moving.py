@@ -1,14 +1,6 @@
-"""Weights from elsewhere and for elsewhere: PyTorch's state dicts, and safetensors files of them.
+"""A model with other weights, and the weights of a model, by PyTorch's names."""
 
-Layers of bpkit compute what PyTorch's layers of the same names compute, and their weights have the same
-shapes. Only the names differ, and this module knows both. Nothing that a file says is run: of PyTorch's own
-files only the tensors are read.
-"""
-
-import json
 import os
-import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpkit import nn, tree
-from bpkit.errors import ArgumentError, CorruptDataError
+from bpkit.errors import ArgumentError
+from bpkit.interop.weights.sources import PICKLES, Host, entries_of, pytorch
 from bpkit.kinds import raw
 from bpkit.nn.recurrent import RecurrentWeights
 from bpkit.registry import backend_of
@@ -28,9 +21,7 @@ from bpkit.transforms.arguments import describe, is_array
 __all__ = ["load", "save", "to_state_dict"]
 
 Rename = Mapping[str, str] | Callable[[str], str | None]
-Host = np.ndarray[Any, Any]
 
-PICKLES = (".pt", ".pth", ".bin")
 SHOWN = 8
 """How many entries of each kind an error lists."""
 
@@ -93,7 +84,7 @@ def load(model: Any, source: Any, *, rename: Rename | None = None, strict: bool 
     array([3.])
     """
     called = f"weights.load into {type(model).__name__}"
-    entries, origin = _entries(called, source)
+    entries, origin = entries_of(called, source)
     entries = _renamed(called, entries, rename)
     slots = _named_slots(model)
     aliases = {path.lstrip("."): slot for path, slot in zip(tree.paths(model), slots, strict=True)}
@@ -151,7 +142,7 @@ def to_state_dict(model: Any) -> dict[str, Any]:
     >>> {name: tuple(x.shape) for name, x in to_state_dict(model).items()}
     {'0.weight': (2, 3), '0.bias': (2,)}
     """
-    torch = _torch("weights.to_state_dict")
+    torch = pytorch("weights.to_state_dict")
     return {name: torch.from_numpy(x) for name, x in _arrays(model).items()}
 
 
@@ -275,107 +266,6 @@ def _renamed(called: str, entries: Mapping[str, Any], rename: Rename | None) -> 
             raise ArgumentError(f"{called}: rename gives two entries of the source the name {new!r}")
         found[new] = value
     return found
-
-
-# Sources.
-
-
-def _entries(called: str, source: Any) -> tuple[Mapping[str, Any], str]:
-    """What the source holds, and what an error calls it."""
-    if isinstance(source, Mapping):
-        return _checked(called, source, "the mapping", "source"), "the mapping"
-    if not isinstance(source, str | os.PathLike):
-        raise ArgumentError(f"{called}: source must be a mapping or a path; it is {describe(source)}")
-    path = Path(source)
-    if not path.exists():
-        raise FileNotFoundError(f"{called}: there is no file {path}")
-    if path.suffix == ".safetensors":
-        return _safetensors(path), str(path)
-    if path.suffix in PICKLES:
-        inner = f"torch.load({str(path)!r}, weights_only=True)"
-        return _checked(called, _pickled(called, path), str(path), inner), str(path)
-    raise ArgumentError(f"{called}: {path} must be called .safetensors, .pt, .pth or .bin")
-
-
-def _checked(called: str, entries: Any, origin: str, inner: str) -> Mapping[str, Any]:
-    if not isinstance(entries, Mapping):
-        raise ArgumentError(f"{called}: {origin} must hold a mapping of names; it is {describe(entries)}")
-    wrong = {
-        name: value for name, value in entries.items() if not isinstance(name, str) or not is_array(value)
-    }
-    for name, value in wrong.items():
-        if isinstance(value, Mapping):
-            raise ArgumentError(
-                f"{called}: {origin} must map names to tensors or arrays; {name!r} is a mapping; pass what "
-                f"is under {name!r}: {inner}[{name!r}]"
-            )
-    for name, value in wrong.items():
-        raise ArgumentError(
-            f"{called}: {origin} must map names to tensors or arrays; {name!r} is {describe(value)}"
-        )
-    return entries
-
-
-def _safetensors(path: Path) -> dict[str, Host]:
-    from safetensors import SafetensorError, deserialize
-
-    try:
-        content = path.read_bytes()
-        parts = deserialize(content)  # type: ignore[no-untyped-call]
-    except SafetensorError as error:
-        raise CorruptDataError(f"{path} is no safetensors file: {error}") from error
-    found = {name: _numbers(path, name, part) for name, part in parts}
-    # Tied weights stand there once; safetensors.torch.save_model notes the names that it left out.
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    for name, kept in header.get("__metadata__", {}).items():
-        if name not in found and kept in found:
-            found[name] = found[kept]
-    return found
-
-
-_DTYPES = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "BOOL": "?",
-    "C64": "<c8",
-    **{f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)},
-}
-
-
-def _numbers(path: Path, name: str, part: Mapping[str, Any]) -> Host:
-    data, shape, dtype = part["data"], part["shape"], part["dtype"]
-    if dtype == "BF16":
-        # The upper half of a float32.
-        wide = np.frombuffer(data, dtype="<u2").astype(np.uint32) << 16
-        return wide.view(np.float32).reshape(shape)
-    if dtype not in _DTYPES:
-        raise CorruptDataError(f"{path}: {name} has the dtype {dtype}, which NumPy does not have")
-    return np.frombuffer(data, dtype=_DTYPES[dtype]).reshape(shape)
-
-
-def _pickled(called: str, path: Path) -> Any:
-    torch = _torch(called)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old formats, which are read all the same
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # The rest of PyTorch's text advises to run what the file says.
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"it names {named[1]}" if named else type(error).__name__
-        raise CorruptDataError(
-            f"{path} is no file of torch.save that holds tensors alone: {reason}. Other "
-            f"objects in it are not read, since that would run what the file says; save model.state_dict()"
-        ) from error
-
-
-def _torch(called: str) -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError(f"{called} needs PyTorch, which is not installed: pip install torch") from error
-    return torch
 
 
 # Values.
