@@ -19,6 +19,7 @@ EXTRAS = {
     "cupy": "test,cupy-cuda13",
 }
 GPU_BACKENDS = ("cupy", "jax", "torch")
+INTEROP = ("jax", "torch")
 
 SUITE = "https://github.com/data-apis/array-api-tests"
 SUITE_VERSIONS = ("2024.12", "2025.12")
@@ -121,7 +122,10 @@ def tests(session: nox.Session, backend: str) -> None:
     places = () if backend == "numpy" else ("tests",)
     parallel = ("--numprocesses=auto", "--maxprocesses=8")
     # What is built and how fast it imports is the session package's: nothing may run beside a measurement.
-    without = ("--ignore=tests/test_package.py", "--ignore=tests/test_import.py")
+    without = ["--ignore=tests/test_package.py", "--ignore=tests/test_import.py"]
+    if backend in INTEROP:
+        # The session interop has these for all three libraries.
+        without += ["--ignore-glob=tests/test_interop_*.py", "--ignore=tests/test_docs.py"]
     # JAX compiles every function for every shape; what one worker has compiled serves the others.
     compiled = {
         "JAX_COMPILATION_CACHE_DIR": str(Path(session.create_tmp()).resolve() / "jax"),
@@ -150,7 +154,7 @@ def interop(session: nox.Session) -> None:
         session, "-e", ".[test,torch,jax,onnx,dask,xarray,sklearn,fast,report]", "distributed", "autograd"
     )
     places = sorted(map(str, Path("tests").glob("test_interop_*.py")))
-    backends = [f"--backend={name}" for name in ("numpy", "jax", "torch")]
+    backends = [f"--backend={name}" for name in ("numpy", *INTEROP)]
     programs = ("bpkit/interop", "tests/test_docs.py")
     parallel = ("--numprocesses=auto", "--maxprocesses=8")
     session.run("pytest", *parallel, "--all-on-jax", *backends, *places, *programs, *session.posargs)
