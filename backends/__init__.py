@@ -5,8 +5,8 @@ writes a backend imports from here what one is made of: the protocol, and a clas
 Importing a file of this folder must not import its library.
 """
 
-from bpkit._protocol import Backend, Capability, Into
+from bpkit._protocol import DTYPES, Backend, Capability, Into
 
-from ._common import ALL_CAPABILITIES, DTYPES, LibraryBackend, host_copy
+from ._common import ALL_CAPABILITIES, LibraryBackend, host_copy
 
 __all__ = ["ALL_CAPABILITIES", "DTYPES", "Backend", "Capability", "Into", "LibraryBackend", "host_copy"]

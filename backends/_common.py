@@ -10,14 +10,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bpkit._protocol import Capability, Into
+from bpkit._protocol import DTYPES, Capability, Into
 from bpkit.errors import BackendNotInstalledError, DeviceNotFoundError
 
 from ._special import not_on_host
 
 __all__ = [
     "ALL_CAPABILITIES",
-    "DTYPES",
     "LibraryBackend",
     "host_copy",
     "is_basic_key",
@@ -27,23 +26,6 @@ __all__ = [
 ]
 
 ALL_CAPABILITIES = frozenset(Capability)
-
-DTYPES = (
-    "bool",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "float32",
-    "float64",
-    "complex64",
-    "complex128",
-)
-
 
 _AS_IT_IS = nullcontext()
 

@@ -40,11 +40,8 @@ def advice(error: Exception, inside: list[FrameType]) -> str:
     inside : list of frames
         Those below the user's, up to where the error was raised.
     """
-    from bpkit.errors import (
-        BpkitError,
-        TraceError,
-        UnknownNameError,
-    )  # it takes the user's line from _messages, as this is asked by it
+    # It takes the user's line from _messages, as this is asked by it.
+    from bpkit.errors import BpkitError, TraceError, UnknownNameError
 
     if isinstance(error, TraceError | UnknownNameError) and (said := _of_xarray(inside)):
         return said

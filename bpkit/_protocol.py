@@ -11,10 +11,27 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-__all__ = ["Backend", "Capability", "Into", "RawArray"]
+__all__ = ["DTYPES", "Backend", "Capability", "Into", "RawArray"]
 
 RawArray = Any
 """An array of whatever library; the array-API standard has no static type for it yet."""
+
+DTYPES = (
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+)
+"""Names of the standard's dtypes."""
 
 
 class Capability(Enum):

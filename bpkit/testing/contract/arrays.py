@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from bpkit._protocol import Backend, Capability
-from bpkit.backends import DTYPES
+from bpkit._protocol import DTYPES, Backend, Capability
 from bpkit.errors import DeviceNotFoundError
 from bpkit.registry import backend_of, use_backend
 from bpkit.testing.contract.promise import Contract, Values, expect, promised, sample
